@@ -1,0 +1,50 @@
+"""Chats and their messages. A message is a row of its own: appending to a long chat costs what appending to a short one costs."""
+
+from typing import Any
+
+import msgspec
+
+
+class Chat(msgspec.Struct, frozen=True, kw_only=True):
+    """Times are Unix seconds. ``document`` is what the client posted inside ``chat`` without its messages and title."""
+
+    id: str
+    user_id: str
+    title: str
+    document: dict[str, Any] = {}
+    created_at: int
+    updated_at: int
+    pinned: bool = False
+    archived: bool = False
+    share_id: str | None = None
+    folder_id: str | None = None
+    meta: dict[str, Any] = {}
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message. ``position`` orders a chat's messages (microseconds since 1970 for appended ones); ``extra`` holds whatever else was posted with it."""
+
+    id: str
+    chat_id: str
+    position: int
+    role: str
+    content: Any
+    timestamp: int
+    extra: dict[str, Any] = {}
+
+
+class ChatDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat with its messages, in order."""
+
+    chat: Chat
+    messages: tuple[Message, ...]
+
+
+class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's message that asks for an answer. Without ``model``: the chat's first model, else the default one."""
+
+    chat_id: str
+    content: Any
+    role: str = "user"
+    id: str | None = None
+    model: str | None = None

@@ -1,0 +1,66 @@
+"""What an event log holds. Every face translates these; no face sees anything else of a worker."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from core.models.completions import FinishReason, Usage
+
+Continued = Literal["exact", "equivalent"]
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """One entry of a log."""
+
+
+class Started(_Event, tag="started"):
+    """A worker has begun, or gone on from where another stopped: then ``continued`` says how well. ``attempt`` counts from 1."""
+
+    model: str
+    attempt: int
+    worker: str = ""
+    continued: Continued | None = None
+
+
+class Delta(_Event, tag="delta"):
+    """More of one choice. ``tokens``: the ids behind ``text`` (local engine only): what another worker continues from.
+
+    ``text`` may be empty while a character or a possible stop string is not complete. ``extra``: other members of an upstream's delta (tool calls, reasoning).
+    """
+
+    text: str = ""
+    choice: int = 0
+    tokens: tuple[int, ...] = ()
+    extra: dict[str, Any] | None = None
+
+
+class ChoiceFinished(_Event, tag="choice_finished"):
+    """One choice is complete."""
+
+    choice: int = 0
+    finish_reason: FinishReason = "stop"
+
+
+class Finished(_Event, tag="finished"):
+    """The whole generation is complete, and saved where it has a chat."""
+
+    usage: Usage
+
+
+class Failed(_Event, tag="failed"):
+    """It failed; what arrived before stays. ``code`` is one of core.errors."""
+
+    code: str
+    detail: str
+    retry_after: int | None = None
+
+
+class Cancelled(_Event, tag="cancelled"):
+    """Its user stopped it; what arrived before stays."""
+
+
+Event = Started | Delta | ChoiceFinished | Finished | Failed | Cancelled
+ENDS = (Finished, Failed, Cancelled)
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder(Event).decode

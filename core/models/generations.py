@@ -1,0 +1,55 @@
+"""A generation: one answer (or several choices of one) being made by a worker."""
+
+from enum import StrEnum
+
+import msgspec
+
+from core.models.completions import Usage
+
+
+class GenerationStatus(StrEnum):
+    """A generation ends for one of three reasons that are never mixed up: it finished or failed, or its user cancelled it. Handing back only queues it again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self in {GenerationStatus.FINISHED, GenerationStatus.FAILED, GenerationStatus.CANCELLED}
+
+
+class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to make the answer; kept in Redis beside the claim. ``body`` is the OpenAI request as JSON.
+
+    For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and ``body`` holds no messages: the worker builds them from the chat.
+    ``seed`` is always set: the client's, else drawn when the job was made, so that any worker continues with the same one.
+    """
+
+    id: str
+    user_id: str
+    model: str
+    queue: str
+    seed: int
+    created_at: int
+    body: msgspec.Raw
+    chat_id: str | None = None
+    message_id: str | None = None
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of a chat's generation (those of plain completions live in Redis only, for an hour). Times are Unix seconds."""
+
+    id: str
+    user_id: str
+    chat_id: str
+    message_id: str
+    model: str
+    status: GenerationStatus
+    created_at: int
+    ended_at: int | None = None
+    usage: Usage | None = None
+    error: str | None = None

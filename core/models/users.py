@@ -1,0 +1,73 @@
+"""Who uses the product."""
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Role(StrEnum):
+    """What a user may do; a pending one may see only themself."""
+
+    ADMIN = "admin"
+    USER = "user"
+    PENDING = "pending"
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Times are Unix seconds. ``email`` is case-folded and unique."""
+
+    id: str
+    name: str
+    email: str
+    role: Role
+    profile_image_url: str = ""
+    created_at: int
+    updated_at: int
+    last_active_at: int
+
+
+class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+    """``id`` is the user's; ``password_hash`` is in PHC string format (argon2id)."""
+
+    id: str
+    password_hash: str
+
+
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
+    """The user on whose behalf something is done, as they are in the store now, not as they were when their token was made."""
+
+    user: User
+
+    @property
+    def id(self) -> str:
+        """The user's id."""
+        return self.user.id
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether they may manage users, models and pools."""
+        return self.user.role is Role.ADMIN
+
+
+class SignUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What a newcomer gives."""
+
+    name: str
+    email: str
+    password: str
+    profile_image_url: str = ""
+
+
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user gives to come in."""
+
+    email: str
+    password: str
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """A fresh token with its user. ``expires_at``: Unix seconds."""
+
+    token: str
+    expires_at: int
+    user: User

@@ -1,0 +1,147 @@
+"""Every setting of the product, read once at an entry point and passed down."""
+
+import os
+import secrets
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from dotenv import dotenv_values
+
+from core.errors import SettingsError
+from core.models.users import Role
+
+PREFIX = "PENSTOCK_"
+SECRET_KEY_FILE = "secret-key"
+MIN_SECRET_KEY_BYTES = 32
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    AUTO = "auto"
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One frozen record; field ``x_y`` is the environment variable ``PENSTOCK_X_Y``. Meanings: docs/settings.md."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    data_dir: Path = Path("data")
+    secret_key: str = ""
+    redis_url: str = ""
+    mongo_url: str = ""
+    weaviate_url: str = ""
+    openai_base_urls: tuple[str, ...] = ()
+    openai_api_keys: tuple[str, ...] = ()
+    ollama_base_urls: tuple[str, ...] = ()
+    local_models: tuple[Path, ...] = ()
+    default_user_role: Role = Role.USER
+    rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
+    device: str = "auto"
+    log_format: LogFormat = LogFormat.AUTO
+    api_processes: Positive = 1
+    token_days: Positive = 28
+    max_batch: Positive = 32
+    flush_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
+    lease_ms: Annotated[int, msgspec.Meta(ge=500, le=60000)] = 2000
+    upstream_timeout_s: Positive = 300
+
+    def __repr__(self) -> str:
+        """Without what must not reach a log: keys, and the passwords inside URLs."""
+        return f"Settings(host={self.host!r}, port={self.port}, data_dir={str(self.data_dir)!r})"
+
+
+def load(overrides: dict[str, Any] | None = None, *, env_file: Path = Path(".env")) -> Settings:
+    """Settings from the environment, over ``.env``, over defaults; ``overrides`` (command-line options) win over all.
+
+    Raises SettingsError naming the variable, its value's fault and what is allowed.
+    """
+    found: dict[str, Any] = {}
+    given = {**dotenv_values(env_file), **os.environ}
+    for field in msgspec.structs.fields(Settings):
+        value = given.get(PREFIX + field.name.upper())
+        if value is not None and value.strip():
+            found[field.name] = _split(value) if _is_list(field.type) else value.strip()
+    found.update({name: value for name, value in (overrides or {}).items() if value is not None})
+    try:
+        settings = msgspec.convert(found, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_explain(str(error))) from None
+    return _check(settings)
+
+
+def with_secret_key(settings: Settings) -> Settings:
+    """The same settings with a secret key: the given one, else the one kept in the data folder, made at the first start.
+
+    The file is readable by its owner only. Raises SettingsError where the folder cannot be written.
+    """
+    if settings.secret_key:
+        return settings
+    path = settings.data_dir / SECRET_KEY_FILE
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            _write_once(path, secrets.token_urlsafe(48))
+        key = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        message = f"The data folder {settings.data_dir} cannot be used ({error.strerror}). Set PENSTOCK_DATA_DIR to a folder you may write to."
+        raise SettingsError(message) from None
+    return msgspec.structs.replace(settings, secret_key=key)
+
+
+def _write_once(path: Path, text: str) -> None:
+    """Several processes may start at once: the file that is linked first is everybody's."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _is_list(kind: Any) -> bool:
+    return getattr(kind, "__origin__", None) is tuple
+
+
+def _split(value: str) -> list[str]:
+    """Comma-separated; an empty place stays, because keys stand in the order of their URLs."""
+    return [part.strip() for part in value.split(",")]
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value).expanduser()
+    raise NotImplementedError(kind)
+
+
+def _explain(message: str) -> str:
+    fault, _, where = message.partition(" - at `$.")
+    name = where.rstrip("`").split("[")[0]
+    return f"{PREFIX}{name.upper()}: {fault}. See docs/settings.md." if name else f"{fault}. See docs/settings.md."
+
+
+def _check(settings: Settings) -> Settings:
+    for name in ("openai_base_urls", "ollama_base_urls"):
+        for url in getattr(settings, name):
+            if not url.startswith(("http://", "https://")):
+                message = f"{PREFIX}{name.upper()}: {url!r} is not a URL. Write http://host:port/v1 or https://…, several separated by commas."
+                raise SettingsError(message)
+    keys, urls = settings.openai_api_keys, settings.openai_base_urls
+    if len(keys) > len(urls):
+        message = f"PENSTOCK_OPENAI_API_KEYS has {len(keys)} keys for {len(urls)} URLs in PENSTOCK_OPENAI_BASE_URLS. Give one key for each URL, in the same order."
+        raise SettingsError(message)
+    if settings.secret_key and len(settings.secret_key.encode()) < MIN_SECRET_KEY_BYTES:
+        message = f"PENSTOCK_SECRET_KEY is shorter than {MIN_SECRET_KEY_BYTES} bytes. Leave it out to have one made, or give a longer one."
+        raise SettingsError(message)
+    return settings
