@@ -1,0 +1,237 @@
+"""Event logs: one Redis Stream per job, and a publish of the same entry on the same name, so that a listener needs no polling.
+
+A listener subscribes, reads the backlog after the id it last saw, then passes on live entries, dropping what it already has; on a gap, a reconnection or
+silence it reads the stream again. One connection per process carries all its listeners. An entry's id is ``<epoch>-<seq>``: the epoch is its writer's claim,
+so Redis itself refuses a writer of an older one (core.jobs.claims appends).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from core.models import events
+from core.models.events import Event
+from core.storage.redis import Redis, RedisError
+
+SILENCE_S = 5.0
+RECONNECT_S = 0.1
+INBOX_ENTRIES = 256
+BACKLOG_ENTRIES = 500
+KEEP_ALIVE_CHANNEL = "events:keep-alive"
+START = "0-0"
+
+Position = tuple[int, int]
+
+
+def events_key(job_id: str) -> str:
+    """The stream's name, and its channel's."""
+    return f"job:{job_id}:events"
+
+
+def position(entry_id: str | bytes) -> Position:
+    """An entry id as (epoch, seq). Raises ValueError for what is no id."""
+    text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+    epoch, _, seq = text.partition("-")
+    return int(epoch), int(seq or 0)
+
+
+class EventLog:
+    """All the listening of one process."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._inboxes: dict[str, set[_Inbox]] = {}
+        self._pubsub: Any = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to listen; a Redis that is away is waited for."""
+        self._task = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """Stop listening. Subscriptions still open end by cancellation of their readers."""
+        if self._task:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def read(self, job_id: str, after: str = START) -> list[tuple[str, Event]]:
+        """What the log holds after an id, now."""
+        epoch, seq = position(after)
+        entries = await self._redis.xrange(events_key(job_id), f"({epoch}-{seq}")
+        return [(entry_id.decode(), events.decode(fields[b"e"])) for entry_id, fields in entries]
+
+    async def subscribe(self, job_id: str, after: str = START, *, fresh: bool = False) -> AsyncGenerator[tuple[str, Event], None]:
+        """Entries after an id as (id, event): first what is there, then what comes; ends after the terminal event.
+
+        ``fresh``: the job is yet to be enqueued, so there is no backlog to read. An id that is not one of the log's form raises ValueError.
+        """
+        key, cursor = events_key(job_id), position(after)
+        with self._inbox(key, _entry) as inbox:
+            if not fresh:
+                await self._confirm(key, inbox)
+            while True:
+                if inbox.gap:
+                    async for entry_id, event in self._backlog(key, cursor, inbox):
+                        cursor = position(entry_id)
+                        yield entry_id, event
+                        if isinstance(event, events.ENDS):
+                            return
+                entry = await inbox.next(SILENCE_S)
+                if entry is None:
+                    inbox.gap = True
+                    continue
+                at, entry_id, event = entry
+                if at <= cursor:
+                    continue
+                if at != (cursor[0], cursor[1] + 1) and at != (1, 1):
+                    inbox.gap = True
+                    continue
+                cursor = at
+                yield entry_id, event
+                if isinstance(event, events.ENDS):
+                    return
+
+    async def notify(self, topic: str, payload: bytes) -> None:
+        """Tell everybody who hears a topic, once; nothing is kept."""
+        await self._redis.publish(topic, payload)
+
+    async def hear(self, topic: str) -> AsyncGenerator[bytes | None, None]:
+        """What is told on a topic from now on; None first, and wherever something may have been missed: read the state again."""
+        with self._inbox(topic, bytes) as inbox:
+            await self._confirm(topic, inbox)
+            while True:
+                if inbox.gap:
+                    inbox.gap = False
+                    yield None
+                payload = await inbox.next(None)
+                if payload is not None:
+                    yield payload
+
+    async def _backlog(self, key: str, cursor: Position, inbox: "_Inbox") -> AsyncGenerator[tuple[str, Event], None]:
+        """Pages of the stream, until one is not full. A Redis that is away is waited for."""
+        inbox.gap = False
+        while True:
+            try:
+                entries = await self._redis.xrange(key, f"({cursor[0]}-{cursor[1]}", count=BACKLOG_ENTRIES)
+            except (RedisError, OSError):
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            for entry_id, fields in entries:
+                yield entry_id.decode(), events.decode(fields[b"e"])
+            if len(entries) < BACKLOG_ENTRIES:
+                return
+            cursor = position(entries[-1][0])
+
+    @contextmanager
+    def _inbox(self, channel: str, decode: Callable[[bytes], Any]) -> Iterator["_Inbox"]:
+        inbox = _Inbox(decode)
+        readers = self._inboxes.setdefault(channel, set())
+        readers.add(inbox)
+        if len(readers) == 1:
+            self._command("subscribe", channel)
+        try:
+            yield inbox
+        finally:
+            readers.discard(inbox)
+            if not readers and self._inboxes.get(channel) is readers:
+                del self._inboxes[channel]
+                self._command("unsubscribe", channel)
+
+    def _command(self, name: str, channel: str) -> None:
+        """SUBSCRIBE or UNSUBSCRIBE, without waiting; a connection that breaks now is subscribed anew as a whole."""
+        if self._pubsub is not None:
+            task = asyncio.ensure_future(getattr(self._pubsub, name)(channel))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def _confirm(self, channel: str, inbox: "_Inbox") -> None:
+        """Wait until Redis has confirmed the subscription: what is appended from now on arrives."""
+        if any(other.confirmed.is_set() for other in self._inboxes[channel]):
+            inbox.confirmed.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(inbox.confirmed.wait(), SILENCE_S)
+        inbox.gap = True
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with self._redis.pubsub() as pubsub:
+                    await pubsub.connect()
+                    pubsub.connection.retry = Retry(NoBackoff(), 0)  # a silent reconnection would hide the gap
+                    self._pubsub = pubsub
+                    await pubsub.subscribe(KEEP_ALIVE_CHANNEL, *self._inboxes)
+                    while True:
+                        message = await pubsub.get_message(timeout=None)
+                        if message is not None:
+                            self._dispatch(message)
+            except (RedisError, OSError, RuntimeError):
+                self._pubsub = None
+                await asyncio.sleep(RECONNECT_S)
+
+    def _dispatch(self, message: dict[str, Any]) -> None:
+        readers = self._inboxes.get(message["channel"].decode())
+        if not readers:
+            return
+        if message["type"] == "subscribe":
+            for inbox in readers:
+                inbox.confirm()
+        elif message["type"] == "message":
+            item = next(iter(readers)).decode(message["data"])
+            for inbox in readers:
+                inbox.put(item)
+
+
+class _Inbox:
+    """What one reader has not yet taken: bounded; on overflow it is emptied and the reader goes back to the stream."""
+
+    __slots__ = ("confirmed", "decode", "gap", "items", "waiter")
+
+    def __init__(self, decode: Callable[[bytes], Any]) -> None:
+        self.decode = decode
+        self.items: deque[Any] = deque()
+        self.gap = False
+        self.confirmed = asyncio.Event()
+        self.waiter: asyncio.Future[None] | None = None
+
+    def confirm(self) -> None:
+        """Subscribed, or subscribed again after a break: then something may have been missed."""
+        if self.confirmed.is_set():
+            self.gap = True
+            self._wake()
+        self.confirmed.set()
+
+    def put(self, item: Any) -> None:
+        if len(self.items) >= INBOX_ENTRIES:
+            self.items.clear()
+            self.gap = True
+        else:
+            self.items.append(item)
+        self._wake()
+
+    async def next(self, timeout: float | None) -> Any:
+        """The next item; None after ``timeout`` seconds of silence, or at a gap."""
+        if not self.items and not self.gap:
+            loop = asyncio.get_running_loop()
+            self.waiter = loop.create_future()
+            timer = loop.call_later(timeout, self._wake) if timeout else None
+            try:
+                await self.waiter
+            finally:
+                self.waiter = None
+                if timer:
+                    timer.cancel()
+        return self.items.popleft() if self.items and not self.gap else None
+
+    def _wake(self) -> None:
+        if self.waiter and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+def _entry(data: bytes) -> tuple[Position, str, Event]:
+    entry_id, _, payload = data.partition(b" ")
+    return position(entry_id), entry_id.decode(), events.decode(payload)
