@@ -1,0 +1,99 @@
+"""What OpenAI-compatible servers send, as far as it is read. Source: OpenAI's API reference, chat completion object and chunk object, and models list."""
+
+from typing import Any
+
+import msgspec
+
+from core.models.completions import FinishReason, Usage
+from core.models.events import Delta
+
+
+class WireDelta(msgspec.Struct, kw_only=True):
+    """A delta's or a message's members."""
+
+    content: str | None = None
+    role: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+
+
+class WireChoice(msgspec.Struct, kw_only=True):
+    """One choice of a chunk (``delta``) or of a whole answer (``message``)."""
+
+    index: int = 0
+    delta: WireDelta | None = None
+    message: WireDelta | None = None
+    finish_reason: FinishReason | None = None
+
+
+class WireUsage(msgspec.Struct, kw_only=True):
+    """Some servers leave members out."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class Chunk(msgspec.Struct, kw_only=True):
+    """``error``: some servers report a failure inside the stream."""
+
+    choices: list[WireChoice] = []
+    usage: WireUsage | None = None
+    error: Any = None
+
+
+class Answer(msgspec.Struct, kw_only=True):
+    """A whole answer."""
+
+    choices: list[WireChoice]
+    usage: WireUsage | None = None
+
+
+class ListedModel(msgspec.Struct, kw_only=True):
+    """A row of ``GET /models``."""
+
+    id: str
+    name: str | None = None
+    created: float | None = None
+
+
+class Listing(msgspec.Struct, kw_only=True):
+    """``GET /models``."""
+
+    data: list[ListedModel] = []
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """An error's body, in the two forms that servers use."""
+
+    error: Any = None
+    detail: Any = None
+
+    @property
+    def words(self) -> str:
+        """What went wrong, in the server's words."""
+        inner = self.error.get("message") if isinstance(self.error, dict) else self.error
+        return str(inner or self.detail or "")[:300]
+
+    @property
+    def code(self) -> str:
+        """OpenAI's machine-readable code."""
+        return str(self.error.get("code") or "") if isinstance(self.error, dict) else ""
+
+
+def delta_of(choice: WireChoice) -> Delta | None:
+    """The event for one choice of a chunk or an answer; None where it brings nothing to show."""
+    given = choice.delta or choice.message or WireDelta()
+    extra = {name: value for name in ("tool_calls", "reasoning_content", "reasoning", "refusal") if (value := getattr(given, name))}
+    if not given.content and not extra:
+        return None
+    return Delta(text=given.content or "", choice=choice.index, extra=extra or None)
+
+
+def usage_of(given: WireUsage | None) -> Usage | None:
+    """Usage as ours, with the total added up."""
+    if given is None or given.prompt_tokens is None:
+        return None
+    completion = given.completion_tokens or 0
+    return Usage(prompt_tokens=given.prompt_tokens, completion_tokens=completion, total_tokens=given.prompt_tokens + completion)
