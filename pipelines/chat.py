@@ -33,9 +33,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 class Generator(Protocol):
     """The local engine, or an upstream."""
 
-    @property
-    def continued(self) -> Continued | None:
-        """How well it goes on from another worker's tokens; None: not at all."""
+    def continued(self, model_id: str) -> Continued | None:
+        """How well a model goes on from another worker's tokens; None: not at all."""
 
     def generate(self, prompt: Prompt) -> AsyncGenerator[Delta | ChoiceFinished | Usage, None]:
         """Deltas of all choices as they come, each choice's end, and the usage last. Closing it cancels. Raises core.errors."""

@@ -60,14 +60,17 @@ class Endpoint:
 class Upstreams:
     """All configured upstreams, as one generator."""
 
-    continued: Continued | None = None
-
     def __init__(self, settings: Settings) -> None:
         keys = (*settings.openai_api_keys, *[""] * len(settings.openai_base_urls))
         self._endpoints = [Endpoint(url, key, "openai") for url, key in zip(settings.openai_base_urls, keys, strict=False)]
         self._endpoints += [Endpoint(f"{url.rstrip('/')}/v1", "", "ollama") for url in settings.ollama_base_urls]
         self._timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.upstream_timeout_s)
         self._session: aiohttp.ClientSession | None = None
+
+    def continued(self, model_id: str) -> Continued | None:
+        """An upstream's answer cannot be continued."""
+        del model_id
+        return None
 
     async def open(self) -> None:
         """Make the client session (nothing is sent)."""

@@ -1,0 +1,76 @@
+"""What may be done: one class per noun; check, write, enqueue last. Wired here and nowhere else."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import msgspec
+
+from core.events import EventLog
+from core.jobs.claims import Claims
+from core.jobs.queue import JobQueue
+from core.security import Passwords, Tokens
+from core.services.answers import Answers
+from core.services.chats import Chats
+from core.services.generations import Generations
+from core.services.models import Models
+from core.services.pools import Pools
+from core.services.users import Users
+from core.settings import Settings
+from core.storage import open_documents
+from core.storage.chats import Chats as ChatRows
+from core.storage.documents import Documents
+from core.storage.generations import Generations as GenerationRows
+from core.storage.messages import Messages as MessageRows
+from core.storage.redis import Redis, Scripts, connect
+from core.storage.users import Users as UserRows
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a process may ask for. ``redis`` and ``documents`` are here for health checks."""
+
+    settings: Settings
+    redis: Redis
+    documents: Documents
+    scripts: Scripts
+    events: EventLog
+    claims: Claims
+    queue: JobQueue
+    users: Users
+    chats: Chats
+    models: Models
+    pools: Pools
+    generations: Generations
+    answers: Answers
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
+    """Services over the stores that the settings name. Raises Unavailable where the document store is not there; Redis is waited for at each call."""
+    async with AsyncExitStack() as stack:
+        documents = await stack.enter_async_context(open_documents(settings))
+        redis, broker = connect(settings.redis_url), connect(settings.redis_url, broker=True)
+        stack.push_async_callback(redis.aclose)
+        stack.push_async_callback(broker.aclose)
+        events = EventLog(redis)
+        await events.start()
+        stack.push_async_callback(events.close)
+        scripts = Scripts(redis)
+        claims, queue = Claims(scripts, lease_ms=settings.lease_ms), JobQueue(scripts, Scripts(broker))
+        rows = GenerationRows(documents)
+        chats = Chats(ChatRows(documents), MessageRows(documents), rows)
+        models = Models(scripts)
+        yield Services(
+            settings=settings,
+            redis=redis,
+            documents=documents,
+            scripts=scripts,
+            events=events,
+            claims=claims,
+            queue=queue,
+            users=Users(UserRows(documents), Passwords(), Tokens(settings), settings),
+            chats=chats,
+            models=models,
+            pools=Pools(scripts),
+            generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events),
+            answers=Answers(rows, chats),
+        )

@@ -1,0 +1,184 @@
+"""Answers: asked for, listened to, stopped. The making is a worker's."""
+
+import re
+import secrets
+import time
+import uuid
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+from structlog.contextvars import get_contextvars
+
+from core.errors import BadRequest, NotFound
+from core.events import START, EventLog, position
+from core.jobs import GENERATE
+from core.jobs.claims import Claims
+from core.jobs.queue import JobQueue
+from core.models.catalog import Model
+from core.models.chats import Message, SendMessage
+from core.models.completions import CompletionRequest
+from core.models.events import Event
+from core.models.generations import Generation, GenerationSpec, GenerationStatus
+from core.models.pools import Pool
+from core.models.users import Principal
+from core.services.chats import Chats, message_document
+from core.services.models import Models
+from core.storage.generations import Generations as GenerationRows
+
+SEED_BITS = 63
+
+_decode_request = msgspec.json.Decoder(CompletionRequest).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def chat_topic(chat_id: str) -> str:
+    """Where news of a chat are told: new messages, answers that begin."""
+    return f"chat:{chat_id}"
+
+
+class Generations:
+    """The service of answers."""
+
+    def __init__(self, *, rows: GenerationRows, chats: Chats, models: Models, claims: Claims, queue: JobQueue, events: EventLog) -> None:
+        self._rows = rows
+        self._chats = chats
+        self._models = models
+        self._claims = claims
+        self._queue = queue
+        self._events = events
+
+    async def complete(self, principal: Principal, body: bytes) -> GenerationSpec:
+        """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
+        request = parse_request(body)
+        model = await self._models.get(principal, request.model)
+        spec = _spec(principal, model, seed=request.seed, body=body)
+        await self._submit(spec)
+        return spec
+
+    async def reply(self, principal: Principal, command: SendMessage) -> tuple[GenerationSpec, Message, Message]:
+        """Store a user's message and an empty answer, and have it made. Raises NotFound for a chat that is not theirs, ModelNotFound."""
+        if command.role not in {"user", "system"}:
+            message = "message.role must be 'user' or 'system': the assistant's messages are ours to write."
+            raise BadRequest(message, param="message.role")
+        if not command.content or not isinstance(command.content, str | list):
+            message = "message.content must be a text that is not empty, or a list of content parts."
+            raise BadRequest(message, param="message.content")
+        chat = await self._chats.readable(principal, command.chat_id)
+        wanted = command.model or next(iter(chat.document.get("models") or ()), None)
+        model = await self._models.get(principal, wanted) if wanted else await self._models.default(principal)
+        body = _encode({"model": model.id, "messages": [], "stream": True, **(chat.document.get("params") or {})})
+        spec = _spec(principal, model, seed=None, body=body)
+        asked, answer = _messages(command, spec, principal)
+        spec = msgspec.structs.replace(spec, chat_id=chat.id, message_id=answer.id)
+        await self._chats.append(principal, chat.id, (asked, answer))
+        await self._rows.insert(_document(spec))
+        await self._submit(spec)
+        await self._tell(chat.id, {"type": "message", "message": message_document(asked)})
+        await self._tell(chat.id, {"type": "generation", "id": spec.id, "message_id": answer.id})
+        return spec, asked, answer
+
+    async def spec(self, principal: Principal, generation_id: str) -> GenerationSpec:
+        """A generation that a principal may follow: their own, or one in a chat they may read. Raises NotFound for all others."""
+        found = await self._claims.spec(generation_id)
+        if found is None or (found.user_id != principal.id and found.chat_id is None):
+            raise NotFound(_NO_GENERATION)
+        if found.user_id != principal.id and found.chat_id is not None:
+            await self._chats.readable(principal, found.chat_id)
+        return found
+
+    async def listen(
+        self, principal: Principal, generation_id: str, after: str = START, *, fresh: bool = False
+    ) -> AsyncGenerator[tuple[str, Event], None]:
+        """A generation's events after an id. Raises NotFound, and BadRequest for an id that is none.
+
+        ``fresh``: the caller has just enqueued it itself.
+        """
+        if not re.fullmatch(r"\d{1,15}(-\d{1,15})?", after):
+            message = f"{after[:40]!r} is not an event id. Send the id of the last event you saw, or nothing."
+            raise BadRequest(message, param="Last-Event-ID")
+        if not fresh:
+            await self.spec(principal, generation_id)
+        epoch, seq = position(after)
+        async for entry in self._events.subscribe(generation_id, f"{epoch}-{seq}"):
+            yield entry
+
+    async def stop(self, principal: Principal, generation_id: str) -> None:
+        """Stop an answer: between two tokens where it is being made, at once where it still waits. One that has ended stays as it is. Raises NotFound."""
+        spec = await self.spec(principal, generation_id)
+        if await self._claims.cancel(spec.id) == "queued" and spec.chat_id and spec.message_id:
+            await self._chats.fill(spec.chat_id, spec.message_id, "", {"done": True})
+            await self._rows.finish(spec.id, GenerationStatus.CANCELLED)
+
+    async def running(self, chat_id: str) -> list[str]:
+        """Ids of the answers now being made in a chat, oldest first."""
+        return [row.id for row in await self._rows.running(chat_id)]
+
+    async def _submit(self, spec: GenerationSpec) -> None:
+        await self._claims.submit(spec)
+        await self._queue.enqueue(GENERATE[Pool(spec.queue.partition(".")[0])](id=spec.id))
+
+    async def _tell(self, chat_id: str, news: dict[str, Any]) -> None:
+        await self._events.notify(chat_topic(chat_id), _encode(news))
+
+
+_NO_GENERATION = "There is no such generation. It may have ended more than an hour ago: its text is then in its chat."
+
+
+def parse_request(body: bytes) -> CompletionRequest:
+    """The OpenAI request in a body. Raises BadRequest that names the field, what was wrong and what is allowed."""
+    try:
+        request = _decode_request(body)
+    except msgspec.ValidationError as error:
+        fault, _, where = str(error).partition(" - at `$")
+        field = where.rstrip("`").lstrip(".")
+        raise BadRequest(f"{field}: {fault}." if field else f"{fault}.", param=field or None) from None
+    except msgspec.DecodeError as error:
+        message = f"The body is not JSON: {error}."
+        raise BadRequest(message) from None
+    for index, message_ in enumerate(request.messages):
+        if not isinstance(message_.get("role"), str):
+            field = f"messages[{index}].role"
+            text = f"{field}: must be a string such as 'user', 'assistant' or 'system'."
+            raise BadRequest(text, param=field)
+    return request
+
+
+def _spec(principal: Principal, model: Model, *, seed: int | None, body: bytes) -> GenerationSpec:
+    return GenerationSpec(
+        id=uuid.uuid4().hex,
+        user_id=principal.id,
+        model=model.id,
+        queue=GENERATE[Pool(model.pool)].queue,
+        seed=secrets.randbits(SEED_BITS) if seed is None else seed,
+        created_at=int(time.time()),
+        body=msgspec.Raw(body),
+        request_id=str(get_contextvars().get("request_id", "")),
+    )
+
+
+def _messages(command: SendMessage, spec: GenerationSpec, principal: Principal) -> tuple[Message, Message]:
+    """The user's message and the empty answer; their places in the chat are given when they are appended."""
+    asked = Message(
+        id=command.id or str(uuid.uuid4()),
+        chat_id=command.chat_id,
+        position=0,
+        role=command.role,
+        content=command.content,
+        timestamp=spec.created_at,
+        extra={"user_id": principal.id},
+    )
+    extra = {"done": False, "generation_id": spec.id, "model": spec.model}
+    return asked, msgspec.structs.replace(asked, id=str(uuid.uuid4()), role="assistant", content="", extra=extra)
+
+
+def _document(spec: GenerationSpec) -> Generation:
+    return Generation(
+        id=spec.id,
+        user_id=spec.user_id,
+        chat_id=spec.chat_id or "",
+        message_id=spec.message_id or "",
+        model=spec.model,
+        status=GenerationStatus.QUEUED,
+        created_at=spec.created_at,
+    )

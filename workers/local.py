@@ -1,0 +1,126 @@
+"""The local engines as a generator: one engine per model, one engine request per choice."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+
+from core.errors import BadRequest, ModelNotFound
+from core.models.catalog import Model
+from core.models.completions import CompletionRequest, Usage
+from core.models.events import ChoiceFinished, Continued, Delta
+from core.models.pools import Pool
+from gpu.engine import Engine
+from gpu.requests import Request, Sampling
+from pipelines.chat import Prompt, Transcript
+
+_Part = Delta | ChoiceFinished
+
+
+class LocalModels:
+    """The models that this process has loaded."""
+
+    def __init__(self, engines: Mapping[str, Engine]) -> None:
+        self._engines = engines
+
+    def models(self) -> list[Model]:
+        """Their entries in the catalogue."""
+        return [
+            Model(id=name, name=name, owned_by=engine.owned_by, created=engine.created, pool=Pool.GPU, context_length=engine.context_length)
+            for name, engine in self._engines.items()
+        ]
+
+    def continued(self, model_id: str) -> Continued | None:
+        """How well a model goes on from another worker's tokens."""
+        return self._engine(model_id).continued
+
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[_Part | Usage, None]:
+        """All choices at once, each with its own place in the batch."""
+        engine = self._engine(prompt.spec.model)
+        counted = {choice: len(transcript.tokens) for choice, transcript in prompt.emitted.items()}
+        open_choices = [choice for choice in range(prompt.request.n or 1) if not prompt.emitted.get(choice, Transcript()).finish_reason]
+        async for part in _merged([_choice(engine, prompt, choice) for choice in open_choices]):
+            if isinstance(part, Delta):
+                counted[part.choice] = counted.get(part.choice, 0) + len(part.tokens)
+            yield part
+        asked, made = engine.count_prompt(list(map(dict, prompt.messages))), sum(counted.values())
+        yield Usage(prompt_tokens=asked, completion_tokens=made, total_tokens=asked + made)
+
+    def _engine(self, model_id: str) -> Engine:
+        engine = self._engines.get(model_id)
+        if engine is None:
+            message = f"This worker has not loaded the model {model_id!r}."
+            raise ModelNotFound(message, param="model")
+        return engine
+
+
+async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator[_Part, None]:
+    emitted = tuple(prompt.emitted.get(choice, Transcript()).tokens)
+    request = Request(
+        id=prompt.spec.id, choice=choice, messages=list(map(dict, prompt.messages)), sampling=sampling_of(prompt.request, prompt.spec.seed), emitted=emitted
+    )
+    async for piece in engine.generate(request):
+        if piece.text or piece.tokens:
+            yield Delta(text=piece.text, choice=choice, tokens=piece.tokens)
+        if piece.finish_reason:
+            yield ChoiceFinished(choice=choice, finish_reason=piece.finish_reason)
+
+
+def sampling_of(request: CompletionRequest, seed: int) -> Sampling:
+    """OpenAI's parameters as the engine's; null is OpenAI's default."""
+
+    def given(value: float | None, default: float) -> float:
+        return default if value is None else value
+
+    stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    return Sampling(
+        temperature=given(request.temperature, 1.0),
+        top_p=given(request.top_p, 1.0),
+        top_k=request.top_k or 0,
+        seed=seed,
+        max_tokens=request.max_completion_tokens or request.max_tokens,
+        stop=tuple(text for text in stop if text),
+        presence_penalty=given(request.presence_penalty, 0.0),
+        frequency_penalty=given(request.frequency_penalty, 0.0),
+        logit_bias=_token_ids(request.logit_bias or {}),
+    )
+
+
+def _token_ids(bias: Mapping[str, float]) -> dict[int, float]:
+    try:
+        return {int(token): value for token, value in bias.items()}
+    except ValueError:
+        message = "logit_bias: its keys are token ids, written as numbers."
+        raise BadRequest(message, param="logit_bias") from None
+
+
+async def _merged(sources: list[AsyncGenerator[_Part, None]]) -> AsyncGenerator[_Part, None]:
+    """Parts of several generators as they come; the first failure ends all, and closing this closes them."""
+    if len(sources) == 1:
+        async for part in sources[0]:
+            yield part
+        return
+    parts: asyncio.Queue[_Part | BaseException | None] = asyncio.Queue()
+
+    async def pump(source: AsyncGenerator[_Part, None]) -> None:
+        try:
+            async for part in source:
+                parts.put_nowait(part)
+        except Exception as error:  # noqa: BLE001 - raised again where the parts are read
+            parts.put_nowait(error)
+        else:
+            parts.put_nowait(None)
+
+    pumps = [asyncio.create_task(pump(source)) for source in sources]
+    try:
+        left = len(pumps)
+        while left:
+            part = await parts.get()
+            if isinstance(part, BaseException):
+                raise part
+            if part is None:
+                left -= 1
+            else:
+                yield part
+    finally:
+        for task in pumps:
+            task.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)

@@ -1,0 +1,81 @@
+"""What each pool's process works with. Only the GPU pool imports the model runtime."""
+
+from collections.abc import Sequence
+
+from core.logging import get_logger
+from core.models.catalog import Model
+from core.models.pools import Pool
+from core.settings import Settings
+from pipelines.chat import Generator
+from pipelines.upstreams import Upstreams
+from workers.process import PoolWork
+
+log = get_logger()
+
+
+def work_of(pool: Pool, settings: Settings) -> PoolWork:
+    """A pool's work; for the GPU pool this loads the models."""
+    if pool is Pool.GPU:
+        return _load(settings)
+    return RelayWork(settings) if pool is Pool.RELAY else CpuWork()
+
+
+class CpuWork:
+    """Parsing and functions will be its jobs; it already takes part in putting back what dead workers left."""
+
+    generator: Generator | None = None
+    device = "cpu"
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def models(self) -> tuple[str, Sequence[Model], bool]:
+        """None."""
+        return "", (), True
+
+
+class RelayWork:
+    """Upstreams."""
+
+    device = "network"
+
+    def __init__(self, settings: Settings) -> None:
+        self._upstreams = Upstreams(settings)
+        self._source = ",".join(("relay", *settings.openai_base_urls, *settings.ollama_base_urls))
+        self.generator: Generator | None = self._upstreams
+
+    async def open(self) -> None:
+        """Make the client session."""
+        await self._upstreams.open()
+
+    async def models(self) -> tuple[str, Sequence[Model], bool]:
+        """What the upstreams serve now."""
+        models = await self._upstreams.refresh()
+        for url, why in self._upstreams.errors.items():
+            log.warning("upstream", url=url, why=why)
+        return self._source, models, not self._upstreams.errors
+
+
+class GpuWork:
+    """Models of this machine's device."""
+
+    def __init__(self, generator: Generator, models: Sequence[Model], device: str) -> None:
+        self.generator: Generator | None = generator
+        self.device = device
+        self._models = models
+
+    async def open(self) -> None:
+        """The models are loaded already."""
+
+    async def models(self) -> tuple[str, Sequence[Model], bool]:
+        """What is loaded."""
+        return ",".join(("gpu", *(model.id for model in self._models))), self._models, True
+
+
+def _load(settings: Settings) -> GpuWork:
+    from gpu.engine import load, sources  # noqa: PLC0415 - imports torch
+    from workers.local import LocalModels  # noqa: PLC0415 - imports torch
+
+    engines = {source.id: load(source, settings, progress=lambda line: log.info("loading", step=line)) for source in sources(settings)}
+    local = LocalModels(engines)
+    return GpuWork(local, local.models(), ", ".join(sorted({engine.device for engine in engines.values()})))

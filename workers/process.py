@@ -1,0 +1,183 @@
+"""The worker process, assembled: event loop, services, broker, actors, heartbeat; and its end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+import dramatiq
+import uvloop
+from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
+from dramatiq.logging import get_logger as get_dramatiq_logger
+from dramatiq.worker import Worker as DramatiqWorker
+
+from core.errors import PenstockError
+from core.jobs import KINDS, queues
+from core.logging import get_logger
+from core.models.catalog import Model
+from core.models.pools import Pool, Worker
+from core.services import Services, open_services
+from core.services.models import REPUBLISH_S
+from core.settings import Settings
+from pipelines.chat import Generator
+from workers.broker import WakeBroker
+from workers.leases import Leases
+from workers.replies import Replies
+
+IDLE_MS = 5_000
+INTERRUPT_CHECK_S = 3_600.0
+HEARTBEAT_S = 1.0
+RETRY_MODELS_S = 5.0
+DRAIN_S = 0.8
+RELAY_THREADS = 128
+
+log = get_logger()
+
+
+class PoolWork(Protocol):
+    """What differs between pools: how answers are made, and what with."""
+
+    generator: Generator | None
+    device: str
+
+    async def open(self) -> None:
+        """On the event loop, before the first job."""
+
+    async def models(self) -> tuple[str, Sequence[Model], bool]:
+        """The part of the catalogue that this process answers for: (its name, the models, whether all is well)."""
+
+
+class WorkerProcess:
+    """One process of one pool. ``run`` returns when SIGTERM or SIGINT has been obeyed: nothing fetched any more, everything handed back."""
+
+    def __init__(self, pool: Pool, settings: Settings, work: PoolWork) -> None:
+        self._pool = pool
+        self._settings = settings
+        self._work = work
+        self._id = f"{pool}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self._started_at = int(time.time())
+        self._threads = {Pool.GPU: settings.max_batch, Pool.RELAY: RELAY_THREADS, Pool.CPU: 1}[pool]
+        self._broker = WakeBroker(settings.redis_url, middleware=[])
+        self._models: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        loop = EventLoopThread(get_dramatiq_logger(__name__), interrupt_check_ival=INTERRUPT_CHECK_S)
+        loop.daemon = True
+        loop.start(timeout=10)
+        set_event_loop_thread(loop)
+        stack = AsyncExitStack()
+        services, leases = loop.run_coroutine(self._open(stack))
+        self._declare(services, leases)
+        worker = DramatiqWorker(self._broker, worker_timeout=IDLE_MS, worker_threads=self._threads)
+        worker.queue_prefetch = self._threads  # in-progress ones count: what waits stays on the queue, for whoever is free
+        worker.start()
+        log.info("worker ready", worker=self._id, pool=self._pool, device=self._work.device, models=self._models)
+        stop.wait()
+        self._broker.drain()
+        with contextlib.suppress(TimeoutError, PenstockError):
+            loop.run_coroutine(asyncio.wait_for(self._leave(services, leases), DRAIN_S))
+        self._requeue(worker)
+        log.info("worker drained", worker=self._id)
+
+    def _declare(self, services: Services, leases: Leases) -> None:
+        """The pool's actors: each of its queues' jobs goes to the same maker of answers."""
+        if self._work.generator is None:
+            return
+        replies = Replies(
+            worker_id=self._id,
+            claims=services.claims,
+            leases=leases,
+            events=services.events,
+            answers=services.answers,
+            generator=self._work.generator,
+            flush_ms=self._settings.flush_ms,
+        )
+        for kind in KINDS:
+            if kind.queue in queues(self._pool):
+                dramatiq.actor(replies.make, broker=self._broker, actor_name=kind.actor, queue_name=kind.queue)
+
+    async def _open(self, stack: AsyncExitStack) -> tuple[Services, Leases]:
+        services = await stack.enter_async_context(open_services(self._settings))
+        await self._work.open()
+        leases = Leases(services.claims, services.queue, services.events, lease_ms=self._settings.lease_ms)
+        await self._publish(services)
+        await services.pools.report(self._report(leases))
+        for duty in (leases.renew, leases.reap, leases.hear_cancels, lambda: self._beat(services, leases), lambda: self._republish(services)):
+            stack.push_async_callback(_cancel, asyncio.create_task(_kept_up(duty)))
+        return services, leases
+
+    async def _beat(self, services: Services, leases: Leases) -> None:
+        while True:
+            await services.pools.report(self._report(leases))
+            await asyncio.sleep(HEARTBEAT_S)
+
+    async def _republish(self, services: Services) -> None:
+        while True:
+            well = await self._publish(services)
+            await asyncio.sleep(REPUBLISH_S if well else RETRY_MODELS_S)
+
+    async def _publish(self, services: Services) -> bool:
+        source, models, well = await self._work.models()
+        self._models = tuple(model.id for model in models)
+        if source:
+            await services.models.publish(source, models)
+        return well
+
+    async def _leave(self, services: Services, leases: Leases) -> None:
+        await leases.drain()
+        await services.pools.leave(self._id)
+
+    def _requeue(self, worker: DramatiqWorker) -> None:
+        """Fetched messages that no thread has taken go back."""
+        with contextlib.suppress(Exception):
+            for name, thread in worker.consumers.items():
+                waiting = [item.message for item in list(worker.work_queue.queue) if item.message.queue_name == name]
+                if thread.consumer and waiting:
+                    thread.consumer.requeue(waiting)
+
+    def _report(self, leases: Leases) -> Worker:
+        return Worker(
+            id=self._id,
+            pool=self._pool,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self._work.device,
+            memory_bytes=_resident_bytes(),
+            models=self._models,
+            running=len(leases),
+            started_at=self._started_at,
+        )
+
+
+async def _kept_up(duty: Callable[[], object]) -> None:
+    """A background duty must outlive a Redis that is away for long, or any bug of one turn."""
+    while True:
+        try:
+            await duty()  # type: ignore[misc]  # every duty is a coroutine function
+        except PenstockError as error:
+            log.warning("waiting", why=error.detail)
+        except Exception:
+            log.exception("bug")
+        await asyncio.sleep(HEARTBEAT_S)
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - a kernel file, not a path of ours
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

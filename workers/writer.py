@@ -1,0 +1,103 @@
+"""Writing a job's event log at the pace that its readers and Redis bear."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from core.jobs.claims import Claim, Claims
+from core.models.events import Delta, Event
+from core.models.generations import GenerationStatus
+
+PATIENCE_S = 0.05
+
+
+class LogWriter:
+    """The first delta goes out at once; later ones are joined for ``flush_ms``, and what comes before the first waits a little for it.
+
+    One append is under way at a time, so entries keep their order. Adding never waits: a slow Redis makes the joined deltas longer, not the worker slower.
+    """
+
+    def __init__(self, claims: Claims, claim: Claim, *, flush_ms: int) -> None:
+        self._claims = claims
+        self._claim = claim
+        self._pause_s = flush_ms / 1000
+        self._pending: list[Event] = []
+        self._seq = 1
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._append: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+
+    def add(self, *entries: Event) -> None:
+        """Entries to append soon. Raises Fenced where an earlier append found the job to be another's now."""
+        if self._error:
+            raise self._error
+        for entry in entries:
+            last = self._pending[-1] if self._pending else None
+            joined = _joined(last, entry) if isinstance(last, Delta) and isinstance(entry, Delta) else None
+            if joined:
+                self._pending[-1] = joined
+            else:
+                self._pending.append(entry)
+        self._schedule()
+
+    async def flush(self) -> None:
+        """Append what is pending, now. Raises Fenced."""
+        await self._quiet()
+        if self._pending:
+            await self._send()
+
+    async def end(self, status: GenerationStatus, entries: Sequence[Event]) -> None:
+        """Append what is left and these, and end the job, all in one step. Raises Fenced."""
+        await self._quiet()
+        self._pending.extend(entries)
+        await self._send(status)
+
+    async def _quiet(self) -> None:
+        """Stop the timer and wait for the append under way."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        if self._append:
+            self._append.remove_done_callback(self._done)
+            task, self._append = self._append, None
+            await task
+        if self._error:
+            raise self._error
+
+    def _schedule(self) -> None:
+        if self._append:
+            return
+        loop = asyncio.get_running_loop()
+        begun = any(isinstance(entry, Delta) for entry in self._pending)
+        due = self._due if begun else loop.time() + PATIENCE_S
+        if self._timer:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = loop.call_at(due, self._begin)
+
+    def _begin(self) -> None:
+        self._timer = None
+        self._due = asyncio.get_running_loop().time() + self._pause_s
+        self._append = asyncio.create_task(self._send())
+        self._append.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._append = None
+        if not task.cancelled() and (error := task.exception()):
+            self._error = error
+        elif self._pending:
+            self._schedule()
+
+    async def _send(self, end: GenerationStatus | None = None) -> None:
+        entries, self._pending = self._pending, []
+        seq, self._seq = self._seq, self._seq + len(entries)
+        await self._claims.append(self._claim, seq, entries, end=end)
+
+
+def _joined(last: Delta, more: Delta) -> Delta | None:
+    if last.choice != more.choice or last.extra or more.extra:
+        return None
+    return msgspec.structs.replace(last, text=last.text + more.text, tokens=last.tokens + more.tokens)
