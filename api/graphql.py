@@ -1,0 +1,130 @@
+"""GraphQL over HTTP and ``graphql-transport-ws``, and the GraphiQL page for browsers. What it answers is decided in ``schema``."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+from aiohttp import WSCloseCode, web
+from cross_web import HTTPException
+from strawberry.aiohttp.views import GraphQLView
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.http.base import BaseRequestProtocol
+from strawberry.http.websocket_origin import is_same_origin
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.types import ExecutionResult
+from strawberry.types.unset import UNSET, UnsetType
+
+from api.keys import SERVICES
+from core.errors import BadRequest, Unauthenticated
+from schema import schema
+from schema.context import Caller, given_token
+
+MEDIA_TYPE = "application/graphql-response+json"
+TOKEN_COOKIE = "token"  # noqa: S105 - a cookie's name
+HEARTBEAT_S = 30
+CLOSE_S = 1.0
+MAX_FRAME_BYTES = 1_048_576
+ASSETS = Path(__file__).parent / "static" / "graphiql"
+PAGE = (ASSETS / "index.html").read_text(encoding="utf-8")
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_encode = msgspec.json.Encoder().encode
+
+graphiql_assets = web.static("/static/graphiql", ASSETS)
+
+
+class View(GraphQLView[Caller, None]):
+    """Strawberry's view with our callers, our error bodies, and the status codes of the GraphQL-over-HTTP specification."""
+
+    def __init__(self) -> None:
+        """Only ``graphql-transport-ws``. Pages of any origin may connect with a token of their own; a cookie counts only for our own pages."""
+        super().__init__(schema, subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,), allowed_origins=("*",))
+        self.sockets: WeakKeyDictionary[web.WebSocketResponse, web.Application] = WeakKeyDictionary()
+
+    def should_render_graphql_ide(self, request: BaseRequestProtocol) -> bool:
+        """For a browser that opens the address."""
+        return request.method == "GET" and request.query_params.get("query") is None and "text/html" in request.headers.get("accept", "")
+
+    async def render_graphql_ide(self, request: web.Request) -> web.Response:
+        """The page; its scripts come from ``graphiql_assets``."""
+        del request
+        return web.Response(text=PAGE, content_type="text/html", headers=PAGE_HEADERS)
+
+    async def get_sub_response(self, request: web.Request) -> web.Response:
+        """The media type that the client asked for, else JSON."""
+        return web.Response(content_type=MEDIA_TYPE if MEDIA_TYPE in request.headers.get("Accept", "") else "application/json")
+
+    async def get_context(self, request: web.Request, response: web.Response | web.WebSocketResponse) -> Caller:
+        """Who asks. Nothing is looked up yet: each operation does that for itself."""
+        del response
+        return Caller(services=request.app[SERVICES], token=given_token(dict(request.headers)) or _cookie(request))
+
+    async def on_ws_connect(self, context: Caller) -> UnsetType | dict[str, object] | None:
+        """A token that is not valid closes the websocket with 4403; without one, one may still sign in."""
+        try:
+            await context.principal()
+        except Unauthenticated as error:
+            raise ConnectionRejectionError from error
+        return UNSET
+
+    async def process_result(self, request: web.Request, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """An operation that was never run has no ``data``, not null data."""
+        answer = await super().process_result(request, result)
+        if result.data is None and result.errors and not any(error.path for error in result.errors):
+            del answer["data"]
+        return answer
+
+    def create_response(self, response_data: Any, sub_response: web.Response) -> web.Response:
+        """200, or 400 under the newer media type where nothing was run."""
+        sub_response.body = _encode(response_data)
+        if sub_response.content_type == MEDIA_TYPE and "data" not in response_data:
+            sub_response.set_status(400)
+        return sub_response
+
+    def encode_json(self, data: object) -> str:
+        """As text: a websocket's messages are text frames."""
+        return _encode(data).decode()
+
+    async def create_websocket_response(self, request: web.Request, subprotocol: str | None) -> web.WebSocketResponse:
+        """With a heartbeat, so that the listener of a client that is gone ends, and a bound on what one message may hold."""
+        protocols = (subprotocol,) if subprotocol else ()
+        socket = web.WebSocketResponse(protocols=protocols, timeout=CLOSE_S, heartbeat=HEARTBEAT_S, max_msg_size=MAX_FRAME_BYTES)
+        await socket.prepare(request)
+        self.sockets[socket] = request.app
+        return socket
+
+
+_view = View()
+
+
+async def graphql(request: web.Request) -> web.StreamResponse:
+    """``GET`` (a query, the page, or a websocket) and ``POST`` of ``/graphql``. Errors are GraphQL's in shape, also those of HTTP."""
+    try:
+        return await _view.run(request)
+    except HTTPException as error:
+        body = {"errors": [{"message": error.reason, "extensions": {"code": BadRequest.code}}]}
+        return web.Response(status=error.status_code, body=_encode(body), content_type="application/json")
+
+
+async def close_sockets(app: web.Application) -> None:
+    """For ``on_shutdown``: clients are told to come back (they resume by ``after``), and nothing keeps the process."""
+    sockets = [socket for socket, owner in _view.sockets.items() if owner is app]
+    await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY, message=b"The server is going away") for socket in sockets))
+
+
+def _cookie(request: web.Request) -> str | None:
+    """A browser sends cookies along from any page: over a websocket, which no preflight guards, only our own pages' count."""
+    origin = request.headers.get("Origin")
+    if "Upgrade" in request.headers and origin is not None and not is_same_origin(origin, request.host):
+        return None
+    return request.cookies.get(TOKEN_COOKIE)

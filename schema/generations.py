@@ -1,0 +1,152 @@
+"""Answers being made: the events of their logs, and what ends them."""
+
+from enum import StrEnum
+from typing import Any, Self
+
+import strawberry
+from strawberry.scalars import JSON
+
+from core.models import completions, events
+
+
+@strawberry.type(description="Tokens, counted.")
+class Usage:
+    """Projection of core.models.completions.Usage."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+    @classmethod
+    def of(cls, model: completions.Usage) -> Self:
+        """From the model."""
+        return cls(prompt_tokens=model.prompt_tokens, completion_tokens=model.completion_tokens, total_tokens=model.total_tokens)
+
+    @classmethod
+    def posted(cls, found: Any) -> Self | None:
+        """From a stored message, where a client may have posted anything under this name."""
+        names = ("prompt_tokens", "completion_tokens", "total_tokens")
+        if not isinstance(found, dict) or not all(isinstance(found.get(name), int) for name in names):
+            return None
+        return cls(**{name: found[name] for name in names})
+
+
+@strawberry.enum(description="How well a worker went on from where another one stopped.")
+class Continued(StrEnum):
+    """core.models.events.Continued."""
+
+    EXACT = "exact"
+    EQUIVALENT = "equivalent"
+
+
+@strawberry.enum(description="Why a choice ended.")
+class FinishReason(StrEnum):
+    """core.models.completions.FinishReason."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    TOOL_CALLS = "tool_calls"
+    CONTENT_FILTER = "content_filter"
+    FUNCTION_CALL = "function_call"
+
+
+@strawberry.interface(description="One event of a generation. Its id is what `generation(after:)` takes: after any break nothing is missed, nothing comes twice.")
+class GenerationEvent:
+    """An entry of the log: projections of core.models.events, each with the entry's id."""
+
+    id: strawberry.ID
+
+
+@strawberry.type(description="A worker has begun, or gone on from where another one stopped.")
+class GenerationStarted(GenerationEvent):
+    """Projection of Started."""
+
+    model: str
+    attempt: int = strawberry.field(description="Counts from 1.")
+    continued: Continued | None = strawberry.field(description="Set where it went on from another worker's part.")
+
+    @classmethod
+    def of(cls, entry_id: str, event: events.Started) -> Self:
+        """From the model."""
+        continued = Continued(event.continued) if event.continued else None
+        return cls(id=strawberry.ID(entry_id), model=event.model, attempt=event.attempt, continued=continued)
+
+
+@strawberry.type(description="More of one choice.")
+class GenerationDelta(GenerationEvent):
+    """Projection of Delta."""
+
+    choice: int
+    text: str
+    extra: JSON | None = strawberry.field(description="Other members of the model's delta: tool calls, reasoning.")
+
+    @classmethod
+    def of(cls, entry_id: str, event: events.Delta) -> Self:
+        """From the model."""
+        return cls(id=strawberry.ID(entry_id), choice=event.choice, text=event.text, extra=event.extra)
+
+
+@strawberry.type(description="One choice is complete.")
+class GenerationChoiceFinished(GenerationEvent):
+    """Projection of ChoiceFinished."""
+
+    choice: int
+    finish_reason: FinishReason
+
+    @classmethod
+    def of(cls, entry_id: str, event: events.ChoiceFinished) -> Self:
+        """From the model."""
+        return cls(id=strawberry.ID(entry_id), choice=event.choice, finish_reason=FinishReason(event.finish_reason))
+
+
+@strawberry.type(description="The whole answer is complete and saved. The last event.")
+class GenerationFinished(GenerationEvent):
+    """Projection of Finished."""
+
+    usage: Usage
+
+    @classmethod
+    def of(cls, entry_id: str, event: events.Finished) -> Self:
+        """From the model."""
+        return cls(id=strawberry.ID(entry_id), usage=Usage.of(event.usage))
+
+
+@strawberry.type(description="It failed; what arrived before stays. The last event.")
+class GenerationFailed(GenerationEvent):
+    """Projection of Failed."""
+
+    code: str = strawberry.field(description="As in an error's `extensions.code`.")
+    detail: str
+    retry_after: int | None = strawberry.field(description="Seconds to wait before asking again.")
+
+    @classmethod
+    def of(cls, entry_id: str, event: events.Failed) -> Self:
+        """From the model."""
+        return cls(id=strawberry.ID(entry_id), code=event.code, detail=event.detail, retry_after=event.retry_after)
+
+
+@strawberry.type(description="Its user stopped it; what arrived before stays. The last event.")
+class GenerationCancelled(GenerationEvent):
+    """Projection of Cancelled."""
+
+    @classmethod
+    def of(cls, entry_id: str, event: events.Cancelled) -> Self:
+        """From the model."""
+        del event
+        return cls(id=strawberry.ID(entry_id))
+
+
+PROJECTIONS: dict[type[events.Event], Any] = {
+    events.Started: GenerationStarted,
+    events.Delta: GenerationDelta,
+    events.ChoiceFinished: GenerationChoiceFinished,
+    events.Finished: GenerationFinished,
+    events.Failed: GenerationFailed,
+    events.Cancelled: GenerationCancelled,
+}
+
+
+def event_of(entry_id: str, event: events.Event) -> GenerationEvent:
+    """The projection of an entry of the log."""
+    projected: GenerationEvent = PROJECTIONS[type(event)].of(entry_id, event)
+    return projected
