@@ -97,10 +97,13 @@ class Upstreams:
         return {endpoint.url: endpoint.error for endpoint in self._endpoints if endpoint.error}
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[_Part, None]:
-        """Ask the least busy server; where it fails before its first token, the next one. Raises UpstreamError and its kin."""
+        """Ask the least busy server; where it fails before its first token, the next one. Raises UpstreamError and its kin.
+
+        A connection that closes before any answer may only have been idle too long: after the last server the first is tried once more.
+        """
         endpoints = await self._serving(prompt.request.model)
         body = _body(prompt)
-        for place, endpoint in enumerate(endpoints):
+        for left, endpoint in zip(range(len(endpoints), -1, -1), (*endpoints, endpoints[0]), strict=True):
             begun = False
             endpoint.running += 1
             try:
@@ -108,7 +111,7 @@ class Upstreams:
                     begun = True
                     yield part
             except (UpstreamError, ModelNotFound) as error:
-                if begun or place == len(endpoints) - 1:
+                if begun or left == 0 or (left == 1 and not isinstance(error, UpstreamBroken)):
                     raise
                 endpoint.error = error.detail
             else:

@@ -1,0 +1,104 @@
+"""A real OpenAI-compatible server, small: it echoes, and fails on demand. ``python -m tests.upstream PORT`` runs it as a process of its own."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+WORDS = [f"word{number} " for number in range(64)]
+
+
+class Upstream:
+    """``seen``: the requests that came, as (body, authorization). A model's name says how it behaves: see ``_complete``."""
+
+    def __init__(self, *, models: tuple[str, ...] = ("echo", "words"), key: str = "") -> None:
+        self.models = models
+        self.key = key
+        self.seen: list[tuple[dict[str, Any], str]] = []
+        self.closed_early = 0
+        self.release = asyncio.Event()
+        self.url = ""
+
+    def app(self) -> web.Application:
+        """The server's application."""
+        app = web.Application()
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/chat/completions", self._complete)
+        return app
+
+    @asynccontextmanager
+    async def serving(self, port: int = 0) -> AsyncIterator["Upstream"]:
+        """Serve on loopback while the block runs; ``url`` ends in ``/v1``."""
+        runner = web.AppRunner(self.app(), shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _models(self, request: web.Request) -> web.Response:
+        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return _error(401, "Incorrect API key provided.", "invalid_api_key")
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in self.models]})
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        self.seen.append((body, request.headers.get("Authorization", "")))
+        model = body["model"]
+        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return _error(401, "Incorrect API key provided.", "invalid_api_key")
+        if model == "limited":
+            return _error(429, "Slow down.", "rate_limit_exceeded", {"Retry-After": "7"})
+        if model == "failing":
+            return _error(500, "The model fell over.", "server_error")
+        if model == "picky":
+            return _error(400, "temperature is too hot", "invalid_value")
+        if model == "stuck":
+            await self.release.wait()
+        words = WORDS if model in {"words", "breaking", "slow"} else [str(body["messages"][-1]["content"])]
+        if body.get("stream"):
+            return await self._stream(request, body, words)
+        usage = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 3 + len(words)}
+        choice = {"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}
+        return web.json_response({"id": "x", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage})
+
+    async def _stream(self, request: web.Request, body: dict[str, Any], words: list[str]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            for place, word in enumerate(words):
+                await response.write(_chunk(body["model"], {"content": word}, None))
+                if body["model"] == "breaking" and place == 9:  # noqa: PLR2004 - in the middle
+                    request.transport.close()  # type: ignore[union-attr]  # it is open: we have just written
+                    return response
+                if body["model"] == "slow":
+                    await asyncio.sleep(0.02)
+        except ConnectionError:
+            self.closed_early += 1
+            raise
+        await response.write(_chunk(body["model"], {}, "stop"))
+        if (body.get("stream_options") or {}).get("include_usage"):
+            usage = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 3 + len(words)}
+            await response.write(b"data: " + json.dumps({"id": "x", "choices": [], "usage": usage}).encode() + b"\n\n")
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+
+def _chunk(model: str, delta: dict[str, Any], finish_reason: str | None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def _error(status: int, message: str, code: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": {"message": message, "type": "x", "param": None, "code": code}}, status=status, headers=headers)
+
+
+if __name__ == "__main__":
+    web.run_app(Upstream().app(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
