@@ -1,23 +1,27 @@
 """GraphQL over HTTP and ``graphql-transport-ws``, and the GraphiQL page for browsers. What it answers is decided in ``schema``."""
 
 import asyncio
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import msgspec
 from aiohttp import WSCloseCode, web
+from api.keys import SERVICES
 from cross_web import HTTPException
 from strawberry.aiohttp.views import GraphQLView
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.base import BaseRequestProtocol
 from strawberry.http.websocket_origin import is_same_origin
+from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message
 from strawberry.types import ExecutionResult
 from strawberry.types.unset import UNSET, UnsetType
 
-from api.keys import SERVICES
 from core.errors import BadRequest, Unauthenticated
 from schema import schema
 from schema.context import Caller, given_token
@@ -39,15 +43,29 @@ PAGE_HEADERS = {
 }
 
 _encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 graphiql_assets = web.static("/static/graphiql", ASSETS)
+
+
+class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
+    """Strawberry's, for clients that send anything at all."""
+
+    async def handle_message(self, message: Message) -> None:
+        """Close with 4400 where a part of a message has a type that the protocol does not know."""
+        try:
+            await super().handle_message(message)
+        except (TypeError, AttributeError):
+            await self.handle_invalid_message("Failed to parse message")
 
 
 class View(GraphQLView[Caller, None]):
     """Strawberry's view with our callers, our error bodies, and the status codes of the GraphQL-over-HTTP specification."""
 
+    graphql_transport_ws_handler_class = Handler
+
     def __init__(self) -> None:
-        """Only ``graphql-transport-ws``. Pages of any origin may connect with a token of their own; a cookie counts only for our own pages."""
+        """Only ``graphql-transport-ws``. Pages of any origin may connect with a token of their own; a cookie counts for our own pages."""
         super().__init__(schema, subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,), allowed_origins=("*",))
         self.sockets: WeakKeyDictionary[web.WebSocketResponse, web.Application] = WeakKeyDictionary()
 
@@ -91,6 +109,13 @@ class View(GraphQLView[Caller, None]):
             sub_response.set_status(400)
         return sub_response
 
+    def decode_json(self, data: str | bytes) -> object:
+        """Bodies, variables and messages are JSON objects, all of them."""
+        try:
+            return _decode(data)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise JSONDecodeError(str(error), "", 0) from None
+
     def encode_json(self, data: object) -> str:
         """As text: a websocket's messages are text frames."""
         return _encode(data).decode()
@@ -109,17 +134,25 @@ _view = View()
 
 async def graphql(request: web.Request) -> web.StreamResponse:
     """``GET`` (a query, the page, or a websocket) and ``POST`` of ``/graphql``. Errors are GraphQL's in shape, also those of HTTP."""
+    if request.method == "POST" and request.content_type != "application/json":
+        return _refused(415, "Send the operation as application/json.")
     try:
         return await _view.run(request)
     except HTTPException as error:
-        body = {"errors": [{"message": error.reason, "extensions": {"code": BadRequest.code}}]}
-        return web.Response(status=error.status_code, body=_encode(body), content_type="application/json")
+        if request.method == "GET" and isinstance(error.__cause__, InvalidOperationTypeError):
+            return _refused(405, "Only queries come by GET. Send this operation by POST.", Allow="POST")
+        return _refused(error.status_code, error.reason)
 
 
 async def close_sockets(app: web.Application) -> None:
     """For ``on_shutdown``: clients are told to come back (they resume by ``after``), and nothing keeps the process."""
     sockets = [socket for socket, owner in _view.sockets.items() if owner is app]
     await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY, message=b"The server is going away") for socket in sockets))
+
+
+def _refused(status: int, message: str, **headers: str) -> web.Response:
+    body = {"errors": [{"message": message, "extensions": {"code": BadRequest.code}}]}
+    return web.Response(status=status, body=_encode(body), content_type="application/json", headers=headers)
 
 
 def _cookie(request: web.Request) -> str | None:

@@ -1,4 +1,7 @@
-"""The GraphQL face: types, queries, mutations and subscriptions over core.services. ``schema`` is the whole of it, ``python -m schema`` prints its SDL."""
+"""The GraphQL face: types, queries, mutations and subscriptions over core.services.
+
+``schema`` is the whole of it; ``python -m schema`` prints its SDL.
+"""
 
 from typing import Any
 
@@ -6,10 +9,10 @@ import strawberry
 from graphql import GraphQLError
 
 from schema.context import Entrance
-from schema.operations import Operations
 from schema.errors import told
 from schema.generations import PROJECTIONS
 from schema.mutation import Mutation
+from schema.operations import Operations
 from schema.query import Query
 from schema.subscription import Subscription
 
@@ -23,4 +26,6 @@ class Schema(strawberry.Schema):
         errors[:] = [told(error) for error in errors]
 
 
-schema = Schema(query=Query, mutation=Mutation, subscription=Subscription, types=tuple(PROJECTIONS.values()), extensions=(Entrance, Operations))
+schema = Schema(
+    query=Query, mutation=Mutation, subscription=Subscription, types=tuple(PROJECTIONS.values()), extensions=(Entrance, Operations)
+)

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 from core.models import chats as models
 from schema.context import Info
 from schema.generations import Usage
-from schema.pages import After, Before, Connection, First, Last, Window
+from schema.pages import After, Asked, Before, Connection, First, Last, Window
 from schema.times import moment
 
 
@@ -79,10 +79,12 @@ class Chat:
         )
 
     @strawberry.field(description="Its messages, oldest first; without arguments the newest page.")
-    async def messages(self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None) -> Connection[Message]:
+    async def messages(
+        self, info: Info, first: First = None, after: After = None, last: Last = None, before: Before = None
+    ) -> Connection[Message]:
         """One page of the history."""
         history = await info.context.histories.load(self.id)
-        page = Window.cut(history, _message_cursor, first=first, after=after, last=last, before=before)
+        page = Window.cut(history, _message_cursor, Asked(first, after, last, before))
         return Connection[Message].of(info, page, Message.of, _message_cursor)
 
 

@@ -17,12 +17,12 @@ from core.services import Services
 MAX_NODES = 5_000
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 BEARER = "bearer "
-SIGN_IN = "Sign in first: call the signIn mutation and send its token as `Authorization: Bearer <token>` (over a websocket: in connectionParams)."
+SIGN_IN = "Sign in first: the signIn mutation gives a token. Send it as `Authorization: Bearer <token>` (websockets: in connectionParams)."
 
 
 @dataclass(kw_only=True, slots=True)
 class Caller:
-    """Who stands behind a request or a websocket. ``connection_params`` is the payload of ``connection_init``, set by strawberry when it arrives."""
+    """Who stands behind a request or a websocket. ``connection_params``: the payload of ``connection_init``, set by strawberry."""
 
     services: Services
     token: str | None = None
@@ -64,7 +64,7 @@ class Context:
         """Count list items against what one operation may fetch. Raises BadRequest beyond MAX_NODES."""
         self.nodes += nodes
         if self.nodes > MAX_NODES:
-            message = f"The operation fetches more than {MAX_NODES} list items. Ask for smaller pages (first, last), or in several requests."
+            message = f"The operation fetches more than {MAX_NODES} list items. Ask for smaller pages, or in several requests."
             raise BadRequest(message)
 
     async def _load_histories(self, chat_ids: list[str]) -> list[Sequence[Message]]:
@@ -76,7 +76,7 @@ Info = strawberry.Info[Context, None]
 
 
 class Entrance(SchemaExtension):
-    """Gives each operation a context of its own, also those that share a websocket: a token loses its rights at once, not at the next connection."""
+    """Gives each operation a context of its own, also on one websocket: a token loses its rights at once, not at the next connection."""
 
     async def on_operation(self) -> AsyncIterator[None]:  # type: ignore[override]
         """Authenticate. A failure is kept for the first field that needs a user: signing in works with a stale token in a cookie."""

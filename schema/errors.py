@@ -21,7 +21,11 @@ def told(error: GraphQLError) -> GraphQLError:
         return _as(error, error.message, {"code": BadRequest.code})
     reference = secrets.token_hex(4)
     _log.error("graphql_failed", reference=reference, path=error.path, exc_info=cause)
-    return _as(error, f"{PenstockError().detail} Tell its operator this reference: {reference}.", {"code": PenstockError.code, "reference": reference})
+    return _as(
+        error,
+        f"{PenstockError().detail} Tell its operator this reference: {reference}.",
+        {"code": PenstockError.code, "reference": reference},
+    )
 
 
 def _extensions(cause: PenstockError) -> dict[str, object]:

@@ -50,7 +50,9 @@ class FinishReason(StrEnum):
     FUNCTION_CALL = "function_call"
 
 
-@strawberry.interface(description="One event of a generation. Its id is what `generation(after:)` takes: after any break nothing is missed, nothing comes twice.")
+@strawberry.interface(
+    description="One event of a generation. Its id is what `generation(after:)` takes: after a break nothing is missed or doubled."
+)
 class GenerationEvent:
     """An entry of the log: projections of core.models.events, each with the entry's id."""
 

@@ -1,11 +1,20 @@
-"""What a document may ask, measured before it is validated, in time linear in its length: each fragment is measured once, however often it is spread.
+"""What a document may ask, measured before it is validated, in time linear in its length.
 
-(strawberry's own depth and alias limiters walk a fragment once for each path to it: thirty fragments that each spread the next one twice hold them for minutes.)
+Each fragment is measured once, however often it is spread. (Strawberry's own limiters walk it once for each path to it: thirty fragments
+that each spread the next one twice hold them for minutes.)
 """
 
 from dataclasses import dataclass
 
-from graphql import DocumentNode, FieldNode, FragmentDefinitionNode, FragmentSpreadNode, GraphQLError, OperationDefinitionNode, SelectionSetNode
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionSetNode,
+)
 
 MAX_TOKENS = 2_000
 MAX_DEPTH = 12
@@ -35,7 +44,8 @@ def excess(document: DocumentNode) -> GraphQLError | None:
     for node in document.definitions:
         if isinstance(node, OperationDefinitionNode):
             whole = whole.beside(_measure(node.selection_set, fragments, measured))
-    for name, found, allowed in (("levels deep", whole.depth, MAX_DEPTH), ("aliases", whole.aliases, MAX_ALIASES), ("fields", whole.fields, MAX_FIELDS)):
+    limits = (("levels", whole.depth, MAX_DEPTH), ("aliases", whole.aliases, MAX_ALIASES), ("fields", whole.fields, MAX_FIELDS))
+    for name, found, allowed in limits:
         if found > allowed:
             return GraphQLError(f"The document asks for more than {allowed} {name}. Split it into several requests.")
     return None

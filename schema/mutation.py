@@ -70,17 +70,19 @@ class Mutation:
         return Session.of(await info.context.services.users.sign_up(SignUp(name=name, email=email, password=password)))
 
     @strawberry.mutation(description="Begin a chat.")
-    async def create_chat(self, info: Info, input: CreateChatInput) -> CreateChatPayload:  # noqa: A002 - the argument's name in the schema
+    async def create_chat(self, info: Info, input: CreateChatInput) -> CreateChatPayload:  # noqa: A002 - the name in the schema
         """Create."""
         document = {"title": input.title, "models": input.models}
         detail = await info.context.services.chats.create(info.context.principal, document)
         return CreateChatPayload(chat=Chat.of(detail.chat))
 
     @strawberry.mutation(description="Store a message and have it answered.")
-    async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 - the argument's name in the schema
+    async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 - the name in the schema
         """Ask."""
         spec, asked, answer = await info.context.services.generations.reply(info.context.principal, input.command())
-        return SendMessagePayload(generation_id=strawberry.ID(spec.id), user_message=Message.of(asked), assistant_message=Message.of(answer))
+        return SendMessagePayload(
+            generation_id=strawberry.ID(spec.id), user_message=Message.of(asked), assistant_message=Message.of(answer)
+        )
 
     @strawberry.mutation(description="Stop an answer between two tokens; what arrived stays. One that has ended stays as it is.")
     async def stop_generation(self, info: Info, id: strawberry.ID) -> StopGenerationPayload:  # noqa: A002 - the argument's name in the schema

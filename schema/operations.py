@@ -26,33 +26,40 @@ class Operations(SchemaExtension):
     def on_parse(self) -> Iterator[None]:
         """Take a known document; one that does not parse is left to strawberry, which tells it over every transport."""
         text = self.execution_context.query
-        if text:
+        if text and isinstance(text, str):
             with suppress(GraphQLError):
                 self.execution_context.graphql_document = _parse(text)
         yield
 
     def on_validate(self) -> Iterator[None]:
         """Limits first: a document beyond them is not worth validating."""
-        operation = self.execution_context
+        operation, text = self.execution_context, self.execution_context.query
         context: Context = operation.context
-        if operation.query and operation.graphql_document:
-            check = _check if len(operation.query) <= MAX_REMEMBERED_CHARS else _check.__wrapped__
-            operation.pre_execution_errors = list(check(operation.schema._schema, operation.query, introspection=context.may_introspect))  # noqa: SLF001 - strawberry's own validation cache does the same
+        if text and operation.graphql_document:
+            schema, introspection = operation.schema._schema, context.may_introspect  # noqa: SLF001 - as strawberry's own validation cache does
+            if len(text) <= MAX_REMEMBERED_CHARS:
+                faults = _remembered_faults(schema, text, introspection=introspection)
+            else:
+                faults = _faults(schema, operation.graphql_document, introspection=introspection)
+            operation.pre_execution_errors = list(faults)
         yield
 
 
 def _parse(text: str) -> DocumentNode:
-    return _remember(text) if len(text) <= MAX_REMEMBERED_CHARS else _remember.__wrapped__(text)
+    return _remembered(text) if len(text) <= MAX_REMEMBERED_CHARS else parse(text, max_tokens=MAX_TOKENS)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _remember(text: str) -> DocumentNode:
+def _remembered(text: str) -> DocumentNode:
     return parse(text, max_tokens=MAX_TOKENS)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _check(schema: GraphQLSchema, text: str, *, introspection: bool) -> tuple[GraphQLError, ...]:
-    document = _parse(text)
+def _remembered_faults(schema: GraphQLSchema, text: str, *, introspection: bool) -> tuple[GraphQLError, ...]:
+    return _faults(schema, _remembered(text), introspection=introspection)
+
+
+def _faults(schema: GraphQLSchema, document: DocumentNode, *, introspection: bool) -> tuple[GraphQLError, ...]:
     if error := excess(document):
         return (error,)
     rules = specified_rules if introspection else (*specified_rules, NoSchemaIntrospectionCustomRule)

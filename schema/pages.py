@@ -1,7 +1,7 @@
 """Cursor connections: every list that can grow comes in pages."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, Self, TypeVar
+from typing import Annotated, Generic, NamedTuple, Self, TypeVar
 
 import strawberry
 from strawberry.relay import PageInfo
@@ -51,6 +51,15 @@ class Connection(Generic[Node]):
         )
 
 
+class Asked(NamedTuple):
+    """A connection's arguments, as Relay names them."""
+
+    first: int | None = None
+    after: str | None = None
+    last: int | None = None
+    before: str | None = None
+
+
 class Window(Generic[Item]):
     """A stretch of a list, and whether there is more of it on either side."""
 
@@ -60,15 +69,15 @@ class Window(Generic[Item]):
         self.more_after = more_after
 
     @classmethod
-    def cut(cls, items: Sequence[Item], cursor: Callable[[Item], str], *, first: int | None, after: str | None, last: int | None, before: str | None) -> Self:
-        """The stretch of a whole list that the arguments ask for; the end of it by default. Raises BadRequest for a cursor or a size that is none."""
-        places = {cursor(item): place for place, item in enumerate(items)} if after or before else {}
-        start = _place(places, after, "after") + 1 if after else 0
-        stop = _place(places, before, "before") if before else len(items)
-        if first is not None:
-            stop = min(stop, start + size(first, "first"))
-        if last is not None or first is None:
-            start = max(start, stop - size(last, "last"))
+    def cut(cls, items: Sequence[Item], cursor: Callable[[Item], str], asked: Asked) -> Self:
+        """The stretch of a whole list that is asked for, by default its end. Raises BadRequest for a cursor or a size that is none."""
+        places = {cursor(item): place for place, item in enumerate(items)} if asked.after or asked.before else {}
+        start = _place(places, asked.after, "after") + 1 if asked.after else 0
+        stop = _place(places, asked.before, "before") if asked.before else len(items)
+        if asked.first is not None:
+            stop = min(stop, start + size(asked.first, "first"))
+        if asked.last is not None or asked.first is None:
+            start = max(start, stop - size(asked.last, "last"))
         return cls(items[start:stop], more_before=start > 0, more_after=stop < len(items))
 
 
