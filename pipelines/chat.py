@@ -42,7 +42,7 @@ class Generator(Protocol):
 
 def prompt_of(spec: GenerationSpec, chat: ChatDetail | None, log: Iterable[tuple[str, Event]] = ()) -> Prompt:
     """The prompt of a job: a plain completion's own messages, or those of its chat before the answer."""
-    request = _decode_request(spec.body) if chat is None else msgspec.convert({**msgspec.json.decode(spec.body), "messages": [{}]}, CompletionRequest)
+    request = _decode_request(spec.body)
     messages = request.messages if chat is None else history(chat, spec.message_id or "")
     return Prompt(spec=spec, request=request, messages=messages, emitted=replay(log))
 

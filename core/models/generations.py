@@ -25,7 +25,7 @@ class GenerationStatus(StrEnum):
 class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to make the answer; kept in Redis beside the claim. ``body`` is the OpenAI request as JSON.
 
-    For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and ``body`` holds no messages: the worker builds them from the chat.
+    For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and the messages in ``body`` mean nothing: the worker builds them from the chat.
     ``seed`` is always set: the client's, else drawn when the job was made, so that any worker continues with the same one. ``request_id`` links the
     worker's log line to the request's.
     """

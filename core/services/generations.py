@@ -16,7 +16,7 @@ from core.jobs import GENERATE
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.models.catalog import Model
-from core.models.chats import Message, SendMessage
+from core.models.chats import Chat, Message, SendMessage
 from core.models.completions import CompletionRequest
 from core.models.events import Event
 from core.models.generations import Generation, GenerationSpec, GenerationStatus
@@ -67,8 +67,8 @@ class Generations:
         chat = await self._chats.readable(principal, command.chat_id)
         wanted = command.model or next(iter(chat.document.get("models") or ()), None)
         model = await self._models.get(principal, wanted) if wanted else await self._models.default(principal)
-        body = _encode({"model": model.id, "messages": [], "stream": True, **(chat.document.get("params") or {})})
-        spec = _spec(principal, model, seed=None, body=body)
+        body = _encode({**_parameters(chat), "model": model.id, "messages": [{"role": "user"}], "stream": True})
+        spec = _spec(principal, model, seed=parse_request(body).seed, body=body)
         asked, answer = _messages(command, spec, principal)
         spec = msgspec.structs.replace(spec, chat_id=chat.id, message_id=answer.id)
         await self._chats.append(principal, chat.id, (asked, answer))
@@ -170,6 +170,12 @@ def _messages(command: SendMessage, spec: GenerationSpec, principal: Principal) 
     )
     extra = {"done": False, "generation_id": spec.id, "model": spec.model}
     return asked, msgspec.structs.replace(asked, id=str(uuid.uuid4()), role="assistant", content="", extra=extra)
+
+
+def _parameters(chat: Chat) -> dict[str, Any]:
+    """The sampling parameters that a chat carries, as Open WebUI's clients keep them."""
+    given = chat.document.get("params")
+    return given if isinstance(given, dict) else {}
 
 
 def _document(spec: GenerationSpec) -> Generation:

@@ -1,0 +1,170 @@
+"""An answer goes on whatever dies: every reader sees each character once, and the text is that of an undisturbed run, byte for byte."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tests.polling import until
+from tests.stack import Running, Stack
+from tests.survival.conftest import User
+from tests.survival.readers import Reading, Room, read_graphql, read_sse
+
+pytestmark = pytest.mark.timeout(300)
+
+ASKED = (
+    ("Write a long story about a river and a mill.", {"temperature": 0, "max_tokens": 100}),
+    ("Write a long story about a mountain.", {"temperature": 1, "seed": 11, "max_tokens": 100}),
+    ("List ten animals and say something about each.", {"temperature": 1, "seed": 12, "top_p": 0.9, "presence_penalty": 0.5, "max_tokens": 100}),
+)
+ENOUGH = 60
+
+Disturbance = Callable[[], Awaitable[None]]
+
+
+async def undisturbed(user: User) -> list[str]:
+    """The three answers without any trouble, one after the other."""
+    texts = []
+    for question, params in ASKED:
+        chat_id, generation_id = await user.ask(question, **params)
+        assert (await read_sse(user.stack.url, user.token, generation_id)).end == "finished"
+        texts.append(await user.text(chat_id))
+    return texts
+
+
+async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True) -> list[str]:
+    """The same three at once, disturbed in the middle, read on every face; what is stored at the end."""
+    url, token = user.stack.url, user.token
+    asked = [await user.ask(question, **params) for question, params in ASKED]
+    sse = [asyncio.create_task(read_sse(url, token, generation_id)) for _, generation_id in asked]
+    graphql = [asyncio.create_task(read_graphql(url, token, generation_id)) for _, generation_id in asked]
+    heard = [Room(url, token, chat_id) for chat_id, _ in asked] if rooms else []
+    for room in heard:
+        await room.join()
+    watching = [asyncio.create_task(_watch(user, generation_id)) for _, generation_id in asked]
+    await asyncio.gather(*watching)
+    await disturb()
+    readings: list[Reading] = await asyncio.gather(*sse, *graphql)
+    stored = [await user.text(chat_id) for chat_id, _ in asked]
+    assert [reading.end for reading in readings] == ["finished"] * 6
+    assert [reading.text for reading in readings] == [*stored, *stored]
+    for room, text in zip(heard, stored, strict=False):
+        await until(lambda room=room: room.answer()[1] is not None, "the room hears the whole answer")
+        assert room.answer() == (text, text)
+        await room.client.disconnect()
+    return stored
+
+
+async def _watch(user: User, generation_id: str) -> None:
+    """Until an answer is well under way."""
+    reading = asyncio.create_task(read_sse(user.stack.url, user.token, generation_id))
+    reader = reading.get_coro()
+    await until(lambda: _length(reader) >= ENOUGH or reading.done(), "the answer is under way", timeout_s=60)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+def _length(reader: object) -> int:
+    frame = getattr(reader, "cr_frame", None)
+    return len(frame.f_locals["reading"].text) if frame and "reading" in frame.f_locals else 0
+
+
+async def answering(stack: Stack) -> Running:
+    """The worker process that answers now."""
+    busy = await until(lambda: _busiest(stack), "a worker answers")
+    return next(running for running in stack.running if running.pid == busy)
+
+
+async def _busiest(stack: Stack) -> int:
+    workers = [worker for worker in await stack.workers() if worker.running]
+    return max(workers, key=lambda worker: worker.running).pid if workers else 0
+
+
+async def test_kill_9_of_the_answering_worker(stack: Stack, user: User) -> None:
+    await asyncio.gather(stack.start_worker("gpu"), stack.start_worker("gpu"))
+    expected = await undisturbed(user)
+
+    async def disturb() -> None:
+        await (await answering(stack)).kill()
+
+    assert await disturbed(user, disturb) == expected
+
+
+async def test_kill_9_of_the_only_worker_under_its_supervisor(stack: Stack, user: User) -> None:
+    await stack.start(sys.executable, "-m", "penstock", "worker", "gpu")
+    (worker,) = await until(stack.workers, "the worker has registered", timeout_s=60)
+    expected = await undisturbed(user)
+
+    async def disturb() -> None:
+        import os
+
+        os.kill(worker.pid, signal.SIGKILL)
+
+    assert await disturbed(user, disturb) == expected
+
+
+async def test_sigterm_hands_running_answers_over_and_the_process_is_gone_within_a_second(stack: Stack, user: User) -> None:
+    await asyncio.gather(stack.start_worker("gpu"), stack.start_worker("gpu"))
+    expected = await undisturbed(user)
+    took: list[float] = []
+
+    async def disturb() -> None:
+        leaving = await answering(stack)
+        began = time.monotonic()
+        assert await leaving.kill(signal.SIGTERM) == 0
+        took.append(time.monotonic() - began)
+
+    assert await disturbed(user, disturb) == expected
+    assert took[0] < 1.0  # noqa: PLR2004 - the promise itself, not a benchmark
+
+
+async def test_kill_9_of_a_web_process(stack: Stack, user: User) -> None:
+    await stack.start_worker("gpu")
+    expected = await undisturbed(user)
+
+    async def disturb() -> None:
+        await stack.running[1].kill()
+        await stack.start_api()
+
+    assert await disturbed(user, disturb, rooms=False) == expected
+
+
+async def test_every_redis_connection_cut(stack: Stack, user: User) -> None:
+    await stack.start_worker("gpu")
+    expected = await undisturbed(user)
+
+    async def disturb() -> None:
+        from core.storage.redis import connect
+
+        client = connect(stack.redis_url)
+        for kind in ("pubsub", "normal"):
+            await client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+        await client.aclose()
+
+    assert await disturbed(user, disturb) == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_a_redis_restart(stack: Stack, user: User, number: signal.Signals) -> None:
+    await stack.start_worker("gpu")
+    expected = await undisturbed(user)
+
+    async def disturb() -> None:
+        await stack.running[0].kill(number)
+        await stack.start_redis()
+
+    assert await disturbed(user, disturb) == expected
+
+
+async def test_a_job_accepted_while_no_worker_lived_is_answered_by_the_next_one(stack: Stack, user: User) -> None:
+    first = await stack.start_worker("gpu")
+    await first.kill()
+    chat_id, generation_id = await user.ask(*[ASKED[0][0]], **ASKED[0][1])
+    await stack.running[0].kill()
+    await stack.start_redis()
+    await stack.start_worker("gpu")
+    reading = await read_sse(stack.url, user.token, generation_id)
+    assert (reading.end, reading.text) == ("finished", await user.text(chat_id))
