@@ -36,9 +36,9 @@ class Reading:
         self.text += text
 
 
-async def read_sse(url: str, token: str, generation_id: str) -> Reading:
-    """``GET /api/generations/{id}/events``, with ``Last-Event-ID`` after a break."""
-    reading = Reading()
+async def read_sse(url: str, token: str, generation_id: str, reading: Reading | None = None) -> Reading:
+    """``GET /api/generations/{id}/events``, with ``Last-Event-ID`` after a break; ``reading`` can be looked at meanwhile."""
+    reading = reading or Reading()
     while reading.end is None:
         with suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
             headers = {"Authorization": f"Bearer {token}", "Last-Event-ID": reading.last_id}

@@ -39,13 +39,14 @@ async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True) -> 
     """The same three at once, disturbed in the middle, read on every face; what is stored at the end."""
     url, token = user.stack.url, user.token
     asked = [await user.ask(question, **params) for question, params in ASKED]
-    sse = [asyncio.create_task(read_sse(url, token, generation_id)) for _, generation_id in asked]
+    watched = [Reading() for _ in asked]
+    sse = [asyncio.create_task(read_sse(url, token, generation_id, reading)) for (_, generation_id), reading in zip(asked, watched, strict=True)]
     graphql = [asyncio.create_task(read_graphql(url, token, generation_id)) for _, generation_id in asked]
     heard = [Room(url, token, chat_id) for chat_id, _ in asked] if rooms else []
     for room in heard:
         await room.join()
-    watching = [asyncio.create_task(_watch(user, generation_id)) for _, generation_id in asked]
-    await asyncio.gather(*watching)
+    await until(lambda: all(len(reading.text) >= ENOUGH for reading in watched), "all answers are under way", timeout_s=60)
+    assert not any(reading.end for reading in watched), "the answers were too short to be disturbed"
     await disturb()
     readings: list[Reading] = await asyncio.gather(*sse, *graphql)
     stored = [await user.text(chat_id) for chat_id, _ in asked]
@@ -56,20 +57,6 @@ async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True) -> 
         assert room.answer() == (text, text)
         await room.client.disconnect()
     return stored
-
-
-async def _watch(user: User, generation_id: str) -> None:
-    """Until an answer is well under way."""
-    reading = asyncio.create_task(read_sse(user.stack.url, user.token, generation_id))
-    reader = reading.get_coro()
-    await until(lambda: _length(reader) >= ENOUGH or reading.done(), "the answer is under way", timeout_s=60)
-    reading.cancel()
-    await asyncio.gather(reading, return_exceptions=True)
-
-
-def _length(reader: object) -> int:
-    frame = getattr(reader, "cr_frame", None)
-    return len(frame.f_locals["reading"].text) if frame and "reading" in frame.f_locals else 0
 
 
 async def answering(stack: Stack) -> Running:
@@ -162,7 +149,7 @@ async def test_a_redis_restart(stack: Stack, user: User, number: signal.Signals)
 async def test_a_job_accepted_while_no_worker_lived_is_answered_by_the_next_one(stack: Stack, user: User) -> None:
     first = await stack.start_worker("gpu")
     await first.kill()
-    chat_id, generation_id = await user.ask(*[ASKED[0][0]], **ASKED[0][1])
+    chat_id, generation_id = await user.ask(ASKED[0][0], **ASKED[0][1])
     await stack.running[0].kill()
     await stack.start_redis()
     await stack.start_worker("gpu")
