@@ -1,0 +1,63 @@
+"""From enqueue to the actor's start on an idle worker: ``python -m benchmarks.queue``."""
+
+import asyncio
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import dramatiq
+from dramatiq.worker import Worker
+
+from benchmarks.rows import Row, table
+from core.jobs import GenerateReply
+from core.jobs.queue import JobQueue
+from core.storage.redis import Scripts, connect
+from tests.stack import stack_in
+from workers.broker import WakeBroker
+from workers.process import IDLE_MS
+
+JOBS = 200
+IDLE_S = 0.03
+
+
+async def measure() -> list[Row]:
+    """One job at a time, with a rest between, so that the consumer sleeps each time."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with stack_in(Path(folder)) as stack:
+            await stack.start_redis()
+            started: asyncio.Queue[float] = asyncio.Queue()
+            loop = asyncio.get_running_loop()
+            broker = WakeBroker(stack.redis_url, middleware=[])
+
+            def generate_reply(job_id: str) -> None:
+                del job_id
+                loop.call_soon_threadsafe(started.put_nowait, time.perf_counter())
+
+            dramatiq.actor(generate_reply, broker=broker, actor_name=GenerateReply.actor, queue_name=GenerateReply.queue)
+            worker = Worker(broker, worker_timeout=IDLE_MS, worker_threads=2)
+            worker.start()
+            main, other = connect(stack.redis_url), connect(stack.redis_url, broker=True)
+            queue = JobQueue(Scripts(main), Scripts(other))
+            took = []
+            for number in range(JOBS):
+                await asyncio.sleep(IDLE_S)
+                began = time.perf_counter()
+                await queue.enqueue(GenerateReply(id=str(number)))
+                took.append((await started.get() - began) * 1000)
+            broker.drain()
+            await asyncio.to_thread(worker.stop, 2_000)
+            await main.aclose()
+            await other.aclose()
+            took.sort()
+            note = f"90 of 100 within {took[int(len(took) * 0.9)]:.1f} ms"
+            return [Row(what="enqueue → actor start, idle worker, median", measured=statistics.median(took), at_most=5, unit="ms", note=note)]
+
+
+def rows() -> list[Row]:
+    """For the harness."""
+    return asyncio.run(measure())
+
+
+if __name__ == "__main__":
+    print(table(rows()))  # noqa: T201 - its answer
