@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -17,17 +16,10 @@ from core.models.pools import Worker
 from core.services.pools import Pools
 from core.storage.redis import Scripts, connect
 from tests.polling import until
+from tests.ports import free_port
 
 START_S = 120
 STOP_S = 15
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Running:

@@ -1,0 +1,1 @@
+"""The command line: one start for everything, or each process by itself."""
