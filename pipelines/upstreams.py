@@ -6,7 +6,8 @@ cannot be continued: a break is a clear error, and what arrived stays.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 import aiohttp
@@ -107,9 +108,10 @@ class Upstreams:
             begun = False
             endpoint.running += 1
             try:
-                async for part in self._ask(endpoint, body, stream=bool(prompt.request.stream)):
-                    begun = True
-                    yield part
+                async with aclosing(self._ask(endpoint, body, stream=bool(prompt.request.stream))) as parts:
+                    async for part in parts:
+                        begun = True
+                        yield part
             except (UpstreamError, ModelNotFound) as error:
                 if begun or left == 0 or (left == 1 and not isinstance(error, UpstreamBroken)):
                     raise
@@ -132,7 +134,7 @@ class Upstreams:
             raise ModelNotFound(message, param="model")
         return sorted(found, key=lambda endpoint: endpoint.running)
 
-    async def _ask(self, endpoint: Endpoint, body: bytes, *, stream: bool) -> AsyncIterator[_Part]:
+    async def _ask(self, endpoint: Endpoint, body: bytes, *, stream: bool) -> AsyncGenerator[_Part, None]:
         assert self._session, "open() comes first"
         headers = {**endpoint.headers, "Content-Type": "application/json"}
         begun = False
@@ -141,9 +143,10 @@ class Upstreams:
                 if response.status != 200:  # noqa: PLR2004 - the one good status
                     raise await _problem(endpoint, response)
                 if stream and "event-stream" in response.headers.get("Content-Type", ""):
-                    async for part in _streamed(response, endpoint):
-                        begun = True
-                        yield part
+                    async with aclosing(_streamed(response, endpoint)) as parts:
+                        async for part in parts:
+                            begun = True
+                            yield part
                 else:
                     for part in _whole(await response.read(), endpoint):
                         yield part
@@ -188,7 +191,7 @@ def _body(prompt: Prompt) -> bytes:
     return msgspec.json.encode(body)
 
 
-async def _streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncIterator[_Part]:
+async def _streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncGenerator[_Part, None]:
     """Server-sent events by whatever pieces the network brings; the end is ``[DONE]``, and a stream without one broke off."""
     rest, tokens, usage, finished = b"", 0, None, False
     async for piece in response.content.iter_any():

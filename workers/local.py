@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 from core.errors import BadRequest, ModelNotFound
 from core.models.catalog import Model
@@ -37,10 +38,11 @@ class LocalModels:
         engine = self._engine(prompt.spec.model)
         counted = {choice: len(transcript.tokens) for choice, transcript in prompt.emitted.items()}
         open_choices = [choice for choice in range(prompt.request.n or 1) if not prompt.emitted.get(choice, Transcript()).finish_reason]
-        async for part in _merged([_choice(engine, prompt, choice) for choice in open_choices]):
-            if isinstance(part, Delta):
-                counted[part.choice] = counted.get(part.choice, 0) + len(part.tokens)
-            yield part
+        async with aclosing(_merged([_choice(engine, prompt, choice) for choice in open_choices])) as parts:
+            async for part in parts:
+                if isinstance(part, Delta):
+                    counted[part.choice] = counted.get(part.choice, 0) + len(part.tokens)
+                yield part
         asked, made = engine.count_prompt(list(map(dict, prompt.messages))), sum(counted.values())
         yield Usage(prompt_tokens=asked, completion_tokens=made, total_tokens=asked + made)
 
@@ -57,11 +59,12 @@ async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator
     request = Request(
         id=prompt.spec.id, choice=choice, messages=list(map(dict, prompt.messages)), sampling=sampling_of(prompt.request, prompt.spec.seed), emitted=emitted
     )
-    async for piece in engine.generate(request):
-        if piece.text or piece.tokens:
-            yield Delta(text=piece.text, choice=choice, tokens=piece.tokens)
-        if piece.finish_reason:
-            yield ChoiceFinished(choice=choice, finish_reason=piece.finish_reason)
+    async with aclosing(engine.generate(request)) as pieces:
+        async for piece in pieces:
+            if piece.text or piece.tokens:
+                yield Delta(text=piece.text, choice=choice, tokens=piece.tokens)
+            if piece.finish_reason:
+                yield ChoiceFinished(choice=choice, finish_reason=piece.finish_reason)
 
 
 def sampling_of(request: CompletionRequest, seed: int) -> Sampling:
@@ -95,25 +98,27 @@ def _token_ids(bias: Mapping[str, float]) -> dict[int, float]:
 async def _merged(sources: list[AsyncGenerator[_Part, None]]) -> AsyncGenerator[_Part, None]:
     """Parts of several generators as they come; the first failure ends all, and closing this closes them."""
     if len(sources) == 1:
-        async for part in sources[0]:
-            yield part
+        async with aclosing(sources[0]) as parts:
+            async for part in parts:
+                yield part
         return
-    parts: asyncio.Queue[_Part | BaseException | None] = asyncio.Queue()
+    merged: asyncio.Queue[_Part | BaseException | None] = asyncio.Queue()
 
     async def pump(source: AsyncGenerator[_Part, None]) -> None:
         try:
-            async for part in source:
-                parts.put_nowait(part)
+            async with aclosing(source) as parts:
+                async for part in parts:
+                    merged.put_nowait(part)
         except Exception as error:  # noqa: BLE001 - raised again where the parts are read
-            parts.put_nowait(error)
+            merged.put_nowait(error)
         else:
-            parts.put_nowait(None)
+            merged.put_nowait(None)
 
     pumps = [asyncio.create_task(pump(source)) for source in sources]
     try:
         left = len(pumps)
         while left:
-            part = await parts.get()
+            part = await merged.get()
             if isinstance(part, BaseException):
                 raise part
             if part is None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import aclosing
 
 from structlog.contextvars import bound_contextvars
 
@@ -89,8 +90,8 @@ class Replies:
         prompt = prompt_of(claim.spec, await self._answers.chat(claim.spec), seen)
         writer.add(Started(model=claim.spec.model, attempt=claim.epoch, worker=self._worker_id, continued=self._generator.continued(claim.spec.model) if begun else None))
         usage = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
-        async with asyncio.timeout(TIME_LIMIT_S):
-            async for part in self._generator.generate(prompt):
+        async with asyncio.timeout(TIME_LIMIT_S), aclosing(self._generator.generate(prompt)) as parts:
+            async for part in parts:
                 if isinstance(part, Usage):
                     usage = part
                     continue
