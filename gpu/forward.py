@@ -1,0 +1,37 @@
+"""What the runner needs of a model: one call a step, over rows that are tokens."""
+
+from typing import Literal, Protocol
+
+import msgspec
+import torch
+
+from gpu.spans import Span
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """One step. ``ids``, ``positions`` and ``rows`` [tokens] say which token stands where in which cache row; ``wanted`` lists those whose logits are asked for."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    rows: torch.Tensor
+    spans: list[Span]
+    wanted: torch.Tensor
+
+
+class Forward(Protocol):
+    """A model with its cache."""
+
+    vocabulary: int
+    context_length: int
+    continued: Literal["exact", "equivalent"]
+    device: torch.device
+    token_bytes: int
+
+    def allocate(self, rows: int, length: int) -> None:
+        """Make the cache: ``rows`` requests of at most ``length`` tokens."""
+
+    def release(self, row: int) -> None:
+        """A row's request has ended: its memory may go back."""
+
+    def __call__(self, batch: Batch) -> torch.Tensor:
+        """Write the batch's keys and values, return the logits [wanted, vocabulary]."""

@@ -1,0 +1,45 @@
+"""What the engine is asked and what it answers. Imports no torch."""
+
+from typing import Any, Literal
+
+import msgspec
+
+FinishReason = Literal["stop", "length"]
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How tokens are chosen. ``temperature`` 0 is greedy; ``top_k`` 0 is no limit; ``max_tokens`` None is what the context has left.
+
+    Penalties and ``logit_bias`` (token id → what is added to its logit) act before the temperature, penalties on the answer's own tokens only.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: dict[int, float] = {}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One choice of one answer. ``emitted``: ids that are already in the log; the engine goes on after them."""
+
+    id: str
+    choice: int = 0
+    messages: list[dict[str, Any]]
+    sampling: Sampling
+    emitted: tuple[int, ...] = ()
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """More of an answer: the text that became visible and all ids since the last piece.
+
+    ``text`` may be empty while a character or a possible stop string is not complete. The last piece has a ``finish_reason``.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    finish_reason: FinishReason | None = None

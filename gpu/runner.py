@@ -1,0 +1,47 @@
+"""A plan to tensors, tensors to logits. No policy."""
+
+import torch
+
+from gpu.forward import Batch, Forward
+from gpu.scheduler import Work
+from gpu.spans import Span, padded, running_spans
+
+
+class Runner:
+    """Runs steps on one model."""
+
+    def __init__(self, forward: Forward) -> None:
+        self._forward = forward
+
+    def run(self, works: list[Work]) -> torch.Tensor:
+        """The logits of those works that complete their sequences, in order: [completed, vocabulary]. Single ids come first, by row."""
+        return self._forward(batch_of(works, self._forward.device))
+
+    def release(self, rows: list[int]) -> None:
+        """These rows' requests have ended."""
+        for row in rows:
+            self._forward.release(row)
+
+
+def batch_of(works: list[Work], device: torch.device) -> Batch:
+    """The step that a plan describes."""
+    ids: list[int] = []
+    positions: list[int] = []
+    rows: list[int] = []
+    wanted: list[int] = []
+    single = [work for work in works if work.is_single]
+    spans = running_spans([work.row for work in single], [work.stop for work in single])
+    for work in works:
+        start = len(ids)
+        ids += work.sequence.ids[work.start : work.stop]
+        positions += range(work.start, work.stop)
+        rows += [work.row] * (work.stop - work.start)
+        if not work.is_single:
+            spans.append(Span(start, len(ids), work.row, padded(work.stop), shared=True))
+        if work.completes:
+            wanted.append(len(ids) - 1)
+
+    def tensor(values: list[int]) -> torch.Tensor:
+        return torch.tensor(values, dtype=torch.long, device=device)
+
+    return Batch(tensor(ids), tensor(positions), tensor(rows), spans, tensor(wanted))

