@@ -22,6 +22,8 @@ MAY_BLOCK = (
     ("core/settings.py", {"load", "with_secret_key"}),
     # Dramatiq's dispatch script is read once, while a process starts.
     ("core/jobs/queue.py", {"__init__"}),
+    # A bug's stack, logged once, shows its source lines.
+    ("linecache.py", {"checkcache", "updatecache"}),
     # redis-py looks up its own version for every new connection: 0.2 ms of metadata.
     ("redis/utils.py", {"get_lib_version"}),
 )

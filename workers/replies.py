@@ -100,8 +100,10 @@ class Replies:
         return usage
 
     async def _end(self, writer: LogWriter, claim: Claim, transcripts: Mapping[int, Transcript], status: GenerationStatus, last: Event) -> str:
-        """Save first, then say so: a worker that dies between the two is taken over, and its successor does both again."""
-        await self._answers.save(claim.spec, transcripts.get(0, Transcript()).text, status, last)
+        """Save first, then say so: a worker that dies between the two is taken over, and its successor does both again. A stale one must not save."""
+        if claim.spec.chat_id:
+            await writer.flush()
+            await self._answers.save(claim.spec, transcripts.get(0, Transcript()).text, status, last)
         await writer.end(status, (last,))
         return str(status)
 

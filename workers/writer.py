@@ -43,10 +43,9 @@ class LogWriter:
         self._schedule()
 
     async def flush(self) -> None:
-        """Append what is pending, now. Raises Fenced."""
+        """Append what is pending, now. Raises Fenced, also where nothing is."""
         await self._quiet()
-        if self._pending:
-            await self._send()
+        await self._send()
 
     async def end(self, status: GenerationStatus, entries: Sequence[Event]) -> None:
         """Append what is left and these, and end the job, all in one step. Raises Fenced."""

@@ -19,11 +19,9 @@ class Answers:
         return await self._chats.detail(spec.chat_id) if spec.chat_id else None
 
     async def save(self, spec: GenerationSpec, text: str, status: GenerationStatus, last: Event) -> None:
-        """Fill the answer's message and close its generation. Safe to repeat; a chat deleted meanwhile is no error."""
-        if not (spec.chat_id and spec.message_id):
-            return
+        """Fill the message of a chat's answer and close its generation. Safe to repeat; a chat deleted meanwhile is no error."""
         usage = last.usage if isinstance(last, Finished) else None
         error = last.detail if isinstance(last, Failed) else None
         extra = {"done": True} | ({"usage": usage} if usage else {}) | ({"error": {"content": error}} if error else {})
-        await self._chats.fill(spec.chat_id, spec.message_id, text, extra)
+        await self._chats.fill(spec.chat_id or "", spec.message_id or "", text, extra)
         await self._rows.finish(spec.id, status, usage=usage, error=error)

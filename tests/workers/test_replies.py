@@ -1,7 +1,8 @@
 import asyncio
 from collections.abc import Callable
 
-import pytest
+import msgspec
+from structlog.testing import capture_logs
 
 from core.errors import UpstreamRefused
 from core.models.events import Cancelled, Delta, Failed, Finished, Started
@@ -28,7 +29,7 @@ def release(generator: Counting, words: int) -> None:
 
 
 async def submitted(desk: Desk, new_spec: Specs) -> GenerationSpec:
-    spec = new_spec()
+    spec = msgspec.structs.replace(new_spec(), chat_id="a chat", message_id="its answer")
     await desk.claims.submit(spec)
     return spec
 
@@ -99,14 +100,15 @@ async def test_an_expected_failure_is_told_in_its_own_words(desk: Desk, new_spec
     assert await bench.last(spec.id) == Failed(code="upstream_refused", detail="The upstream is away.")
 
 
-async def test_a_bug_is_told_without_its_details(desk: Desk, new_spec: Specs, new_bench: Benches, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_bug_is_told_without_its_details_and_logged_once(desk: Desk, new_spec: Specs, new_bench: Benches) -> None:
     spec, bench = await submitted(desk, new_spec), new_bench()
     bench.generator.error = ZeroDivisionError("secret")
-    await bench.replies.make(spec.id)
+    with capture_logs() as lines:
+        await bench.replies.make(spec.id)
     failed = await bench.last(spec.id)
     assert isinstance(failed, Failed)
     assert (failed.code, "secret" in failed.detail, spec.id in failed.detail) == ("internal_error", False, True)
-    assert "ZeroDivisionError" in "".join(capsys.readouterr())
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["bug"]
 
 
 async def test_an_upstreams_begun_answer_cannot_be_continued_and_says_so(desk: Desk, new_spec: Specs, new_bench: Benches) -> None:
