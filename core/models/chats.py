@@ -6,12 +6,16 @@ import msgspec
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
-    """Times are Unix seconds. ``document`` is what the client posted inside ``chat`` without its messages and title."""
+    """Times are Unix seconds. ``document`` is what the client posted inside ``chat`` without its messages and title.
+
+    ``layout``: where that held its messages: in a ``messages`` list, in a ``history`` tree, or in both.
+    """
 
     id: str
     user_id: str
     title: str
     document: dict[str, Any] = {}
+    layout: tuple[str, ...] = ("messages",)
     created_at: int
     updated_at: int
     pinned: bool = False
@@ -22,7 +26,10 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. ``position`` orders a chat's messages (microseconds since 1970 for appended ones); ``extra`` holds whatever else was posted with it."""
+    """One message. ``position`` orders a chat's messages (microseconds since 1970 for appended ones); ``extra`` holds whatever else was posted with it.
+
+    ``posted``: where its client's document held it (core.services.chat_documents); empty for a message that was appended.
+    """
 
     id: str
     chat_id: str
@@ -31,6 +38,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     content: Any
     timestamp: int
     extra: dict[str, Any] = {}
+    posted: dict[str, Any] = {}
 
 
 class ChatDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,114 @@
+"""Passwords and tokens."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import jwt
+import msgspec
+from pwdlib import PasswordHash
+from pwdlib.exceptions import UnknownHashError
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from core.errors import SettingsError, Unauthenticated
+from core.settings import Settings
+
+T = TypeVar("T")
+
+ALGORITHM = "HS256"
+SECONDS_PER_DAY = 86_400
+HASHING_THREADS = 2  # argon2 takes 64 MiB each
+CACHED_TOKENS = 10_000
+
+
+class Passwords:
+    """Argon2id with pwdlib's parameters, on threads of its own: tens of milliseconds each, never on the event loop."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHash((Argon2Hasher(),))
+        self._threads = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="passwords")
+
+    async def hash(self, password: str) -> str:
+        """A hash to keep, in PHC string format."""
+        return await self._run(lambda: self._hasher.hash(password))
+
+    async def verify(self, password: str, password_hash: str) -> bool:
+        """Whether a password is the one that was hashed."""
+        return await self._run(lambda: self._matches(password, password_hash))
+
+    async def verify_dummy(self, password: str) -> bool:
+        """False, after the time that ``verify`` takes: for an address that nobody has."""
+        await self._run(lambda: self._hasher.hash(password))
+        return False
+
+    def close(self) -> None:
+        """End the threads."""
+        self._threads.shutdown(wait=False)
+
+    def _matches(self, password: str, password_hash: str) -> bool:
+        try:
+            return self._hasher.verify(password, password_hash)
+        except UnknownHashError:
+            return False
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What a token says: whose it is, and until when (Unix seconds)."""
+
+    user_id: str
+    expires_at: int
+
+
+class Tokens:
+    """JSON Web Tokens, HS256 and nothing else. They say who somebody is; what they may do is read from the store each time."""
+
+    def __init__(self, settings: Settings) -> None:
+        if not settings.secret_key:
+            message = "There is no secret key to sign tokens with. Set PENSTOCK_SECRET_KEY, or start by `penstock`, which makes one."
+            raise SettingsError(message)
+        self._key = settings.secret_key
+        self._life_s = settings.token_days * SECONDS_PER_DAY
+        self._verified: dict[str, Claim] = {}
+
+    def issue(self, user_id: str) -> tuple[str, int]:
+        """A fresh token, and when it ends (Unix seconds)."""
+        now = int(time.time())
+        claims = {"id": user_id, "iat": now, "exp": now + self._life_s, "jti": secrets.token_hex(8)}
+        return jwt.encode(claims, self._key, ALGORITHM), now + self._life_s
+
+    def verify(self, token: str) -> Claim:
+        """What a token of ours says. Raises Unauthenticated for any other, and for one that has expired.
+
+        A signature is checked once and remembered: checking costs as much as half of a small request.
+        """
+        claim = self._verified.get(token)
+        if claim is None:
+            claim = self._decode(token)
+            if len(self._verified) >= CACHED_TOKENS:
+                del self._verified[next(iter(self._verified))]
+            self._verified[token] = claim
+        if claim.expires_at <= time.time():
+            self._verified.pop(token, None)
+            raise Unauthenticated(_EXPIRED)
+        return claim
+
+    def _decode(self, token: str) -> Claim:
+        try:
+            claims: dict[str, Any] = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": ["id", "exp"]})
+        except jwt.ExpiredSignatureError:
+            raise Unauthenticated(_EXPIRED) from None
+        except (jwt.InvalidTokenError, ValueError):  # ValueError: characters that are in no token
+            raise Unauthenticated(_INVALID) from None
+        if not isinstance(claims["id"], str):
+            raise Unauthenticated(_INVALID)
+        return Claim(user_id=claims["id"], expires_at=int(claims["exp"]))
+
+
+_EXPIRED = "Your session has expired. Sign in again."
+_INVALID = "The token is not valid. Sign in again."

@@ -1,0 +1,154 @@
+"""Chats: kept, changed, and shown to those who may see them."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from core.errors import BadRequest, Conflict, NotFound
+from core.models.chats import Chat, ChatDetail, Message
+from core.models.users import Principal
+from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, as_document, message_document, parts, rows
+from core.storage.chats import Chats as ChatRows
+from core.storage.chats import Moments
+from core.storage.generations import Generations as GenerationRows
+from core.storage.messages import Messages as MessageRows
+
+__all__ = ["Chats", "as_document", "message_document"]
+
+ATTEMPTS = 20
+
+
+class Chats:
+    """The service of chats."""
+
+    def __init__(self, chats: ChatRows, messages: MessageRows, generations: GenerationRows) -> None:
+        self._chats = chats
+        self._messages = messages
+        self._generations = generations
+        self._moments = Moments()
+
+    async def list(self, principal: Principal, *, limit: int | None = None, after: str | None = None) -> list[Chat]:
+        """Their own, newest change first; ``after`` a chat's id. Raises BadRequest for a chat that is not theirs."""
+        found = await self._chats.of_user(principal.id, limit=limit, after=after)
+        if found is None:
+            message = "after must be the id of one of your chats: the last one of the page before."
+            raise BadRequest(message, param="after")
+        return found
+
+    async def readable(self, principal: Principal, chat_id: str) -> Chat:
+        """The chat, if the principal may see it: the one place that decides. Raises NotFound for a stranger's, for administrators too."""
+        return _owned(principal, await self._chats.get(chat_id))
+
+    async def get(self, principal: Principal, chat_id: str) -> ChatDetail:
+        """A chat with its messages. Raises NotFound."""
+        chat, messages = await asyncio.gather(self._chats.get(chat_id), self._messages.of_chat(chat_id))
+        return ChatDetail(chat=_owned(principal, chat), messages=tuple(messages))
+
+    async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
+        """A new chat of a posted document. Raises BadRequest that names the field at fault."""
+        pieces, now, chat_id = parts(document), int(time.time()), str(uuid.uuid4())
+        chat = Chat(
+            id=chat_id,
+            user_id=principal.id,
+            title=pieces.title or DEFAULT_TITLE,
+            document=pieces.document,
+            layout=pieces.layout,
+            created_at=now,
+            updated_at=now,
+        )
+        messages = rows(pieces, chat_id=chat_id, now=now)
+        await self._messages.insert(messages)
+        await self._chats.insert(chat)
+        return ChatDetail(chat=chat, messages=tuple(messages))
+
+    async def update(self, principal: Principal, chat_id: str, document: dict[str, Any]) -> ChatDetail:
+        """Merge a posted document into a chat, one level deep; one that holds no messages keeps them. Raises NotFound, BadRequest.
+
+        The chat's row is compared and set, so of two who change different fields at once neither is lost.
+        """
+        pieces, now = parts(document), int(time.time())
+        for _ in range(ATTEMPTS):
+            found = await self._chats.versioned(chat_id)
+            old = _owned(principal, found[0] if found else None)
+            version = found[1] if found else 0
+            before = await self._messages.of_chat(chat_id)
+            if pieces.listed is None and pieces.tree is None:
+                merged, after = None, before
+                chat = _changed(old, pieces, {**old.document, **pieces.document}, old.layout, now)
+            else:
+                merged = parts(_merge(ChatDetail(chat=old, messages=tuple(before)), document, pieces))
+                after = rows(merged, chat_id=chat_id, now=now, known=before)
+                chat = _changed(old, pieces, merged.document, merged.layout, now)
+            if await self._chats.change(chat, version):
+                await self._replace(chat_id, before, after)
+                return ChatDetail(chat=chat, messages=tuple(after))
+        message = "This chat is being changed by too many at once. Read it again, then repeat the change."
+        raise Conflict(message)
+
+    async def delete(self, principal: Principal, chat_id: str) -> None:
+        """Take a chat away with its messages and generations. Raises NotFound."""
+        await self.readable(principal, chat_id)
+        await self._clear(chat_id)
+        await self._chats.remove(chat_id)
+        await self._clear(chat_id)  # what was appended while the rest went
+
+    async def append(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
+        """Add messages at the end, whatever the chat's length. Raises NotFound, Conflict where the chat already has one of the ids."""
+        await self.readable(principal, chat_id)
+        placed = [msgspec.structs.replace(message, chat_id=chat_id, position=self._moments.next(), posted={}) for message in messages]
+        try:
+            await self._messages.insert(placed)
+        except Conflict:
+            message = "The chat already has a message with this id. Send another id, or none."
+            raise Conflict(message, param="message.id") from None
+        if not await self._chats.touch(chat_id, int(time.time())):
+            await self._messages.remove(chat_id, [message.id for message in placed])
+            raise NotFound(_NO_CHAT)
+
+    async def detail(self, chat_id: str) -> ChatDetail:
+        """A chat with its messages, for a worker whose job was checked when it was made. Raises NotFound where it is gone."""
+        chat, messages = await asyncio.gather(self._chats.get(chat_id), self._messages.of_chat(chat_id))
+        if chat is None:
+            raise NotFound(_NO_CHAT)
+        return ChatDetail(chat=chat, messages=tuple(messages))
+
+    async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> None:
+        """Set a message's content, and some of what it holds besides, for a worker. A chat or message deleted meanwhile is no error."""
+        if await self._messages.fill(chat_id, message_id, content, msgspec.to_builtins(extra)):
+            await self._chats.touch(chat_id, int(time.time()))
+
+    async def _replace(self, chat_id: str, before: Sequence[Message], after: Sequence[Message]) -> None:
+        """Write what differs."""
+        stored = {message.id: message for message in before}
+        await self._messages.put([message for message in after if stored.pop(message.id, None) != message])
+        await self._messages.remove(chat_id, stored)
+
+    async def _clear(self, chat_id: str) -> None:
+        await asyncio.gather(self._messages.remove_chat(chat_id), self._generations.remove_chat(chat_id))
+
+
+_NO_CHAT = "There is no such chat. It may have been deleted, or belong to somebody else."
+
+
+def _owned(principal: Principal, chat: Chat | None) -> Chat:
+    if chat is None or chat.user_id != principal.id:
+        raise NotFound(_NO_CHAT)
+    return chat
+
+
+def _changed(old: Chat, pieces: Parts, document: dict[str, Any], layout: tuple[str, ...], now: int) -> Chat:
+    title = old.title if pieces.title is None else pieces.title or DEFAULT_TITLE
+    return msgspec.structs.replace(old, title=title, document=document, layout=layout, updated_at=now)
+
+
+def _merge(old: ChatDetail, document: dict[str, Any], pieces: Parts) -> dict[str, Any]:
+    """The shallow merge of what is there and what was posted; a posted history without messages keeps those that are there."""
+    there = as_document(old)
+    merged = {**there, **document}
+    if pieces.tree is None and TREE in old.chat.layout:
+        merged[TREE] = {**pieces.document.get(TREE, {}), LIST: there[TREE][LIST]} if pieces.document.get(TREE) else there[TREE]
+    return merged

@@ -1,0 +1,73 @@
+"""Chats, without their messages."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from core.models.chats import Chat
+from core.storage.documents import KEY, Collection, Documents, Index, Order, Record
+
+COLLECTION = Collection("chats", indexes=(Index(("user_id", "touched")),), opaque=("document", "meta"))
+
+
+class Chats:
+    """Rows of chats. ``touched`` (microseconds since 1970) orders changes within one second; ``version`` counts changes of anything but times."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._moments = Moments()
+
+    async def get(self, chat_id: str) -> Chat | None:
+        """A chat, whoever's."""
+        found = await self.versioned(chat_id)
+        return found[0] if found else None
+
+    async def versioned(self, chat_id: str) -> tuple[Chat, int] | None:
+        """A chat with its version, to be changed by ``change``."""
+        record = await self._documents.get(COLLECTION, chat_id)
+        return (_chat(record), record["version"]) if record else None
+
+    async def of_user(self, user_id: str, *, limit: int | None = None, after: str | None = None) -> list[Chat] | None:
+        """A user's chats, newest change first; None where there is no such chat as ``after``."""
+        place = None
+        if after is not None:
+            last = await self._documents.get(COLLECTION, after)
+            if last is None or last["user_id"] != user_id:
+                return None
+            place = (last["touched"], after)
+        order = Order("touched", descending=True, after=place)
+        return [_chat(record) for record in await self._documents.find(COLLECTION, {"user_id": user_id}, order=order, limit=limit)]
+
+    async def insert(self, chat: Chat) -> None:
+        """Add a chat."""
+        await self._documents.insert(COLLECTION, [{KEY: chat.id, **msgspec.to_builtins(chat), "touched": self._moments.next(), "version": 1}])
+
+    async def change(self, chat: Chat, version: int) -> bool:
+        """Write a changed chat if nobody has changed it since ``version``; whether it was written."""
+        changes: dict[str, Any] = {**msgspec.to_builtins(chat), "touched": self._moments.next(), "version": version + 1}
+        return await self._documents.update(COLLECTION, chat.id, changes, where={"version": version})
+
+    async def touch(self, chat_id: str, at: int) -> bool:
+        """Note that a chat got something new, at Unix seconds ``at``; whether the chat is still there."""
+        return await self._documents.update(COLLECTION, chat_id, {"updated_at": at, "touched": self._moments.next()})
+
+    async def remove(self, chat_id: str) -> bool:
+        """Take a chat away; whether it was there."""
+        return bool(await self._documents.delete(COLLECTION, {KEY: chat_id}))
+
+
+class Moments:
+    """Microseconds since 1970, each later than the one before, whatever the clock does."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        """Now."""
+        self._last = max(time.time_ns() // 1000, self._last + 1)
+        return self._last
+
+
+def _chat(record: Record) -> Chat:
+    return msgspec.convert(record, Chat)

@@ -1,0 +1,105 @@
+"""The documents port: a handful of verbs over named collections, not a query language.
+
+A record is a JSON object whose ``_id`` is its key. The verbs are each atomic on their own; what must hold together is guarded by a condition in an update
+(compare-and-set: the version in its filter) and by unique indexes, which have the last word.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+
+from core.errors import BadRequest
+
+KEY = "_id"
+
+Record = dict[str, Any]
+Value = str | int | float | bool | None
+
+
+class Index(msgspec.Struct, frozen=True):
+    """Fields that are looked up together, in this order."""
+
+    fields: tuple[str, ...]
+    unique: bool = False
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """A noun's place in the store. Fields in ``opaque`` hold a client's JSON, which comes back exactly as it was given and is never searched."""
+
+    name: str
+    indexes: tuple[Index, ...] = ()
+    opaque: tuple[str, ...] = ()
+
+
+class In(msgspec.Struct, frozen=True):
+    """Any of these values."""
+
+    values: tuple[Value, ...]
+
+
+class Range(msgspec.Struct, frozen=True, kw_only=True):
+    """At least, more than, at most, less than; what is None is no bound. A field that is null or missing is in no range."""
+
+    gte: Value = None
+    gt: Value = None
+    lte: Value = None
+    lt: Value = None
+
+
+Filter = Mapping[str, Value | In | Range]
+
+
+class Order(msgspec.Struct, frozen=True):
+    """By one field, and by key among equals. ``after`` goes on behind a place: that field's value and the key there."""
+
+    field: str
+    descending: bool = False
+    after: tuple[Value, str] | None = None
+
+
+class Documents(Protocol):
+    """A store of records. Every verb raises Unavailable where the store cannot be reached or written."""
+
+    async def setup(self, collections: Sequence[Collection]) -> None:
+        """Make what is missing: collections and indexes. Safe to repeat, also by several processes at once."""
+
+    async def ping(self) -> None:
+        """Answer, or raise Unavailable."""
+
+    async def get(self, collection: Collection, key: str) -> Record | None:
+        """One record."""
+
+    async def find(self, collection: Collection, where: Filter, *, order: Order | None = None, limit: int | None = None) -> list[Record]:
+        """Records that meet every condition; without an order, in any."""
+
+    async def insert(self, collection: Collection, records: Sequence[Record]) -> None:
+        """Add new records, all or none. Raises Conflict where a key or a unique index is taken."""
+
+    async def put(self, collection: Collection, records: Sequence[Record]) -> None:
+        """Write whole records, new or not. Raises Conflict where a unique index is taken."""
+
+    async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
+        """Set some fields of one record if it is there and meets ``where``, and say whether it did: with a version in ``where``, compare-and-set."""
+
+    async def delete(self, collection: Collection, where: Filter) -> int:
+        """Remove what meets every condition (at least one), and say how many there were."""
+
+    async def count(self, collection: Collection, where: Filter) -> int:
+        """How many meet every condition."""
+
+    async def close(self) -> None:
+        """Let go of everything."""
+
+
+def encode(value: Any) -> str:
+    """JSON text, exact: integers of any size and every float come back as they were. Raises BadRequest for what JSON cannot hold."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:
+        message = "The text holds half of a surrogate pair, which is no character."
+        raise BadRequest(message) from None
+    except RecursionError:
+        message = "The JSON is nested too deeply to be stored."
+        raise BadRequest(message) from None

@@ -1,0 +1,49 @@
+"""Generations of chats: which answers were asked for, and how each ended."""
+
+import time
+
+import msgspec
+
+from core.models.completions import Usage
+from core.models.generations import Generation, GenerationStatus
+from core.storage.documents import KEY, Collection, Documents, In, Index, Order
+
+COLLECTION = Collection("generations", indexes=(Index(("chat_id", "created_at")), Index(("user_id", "created_at"))), opaque=("usage",))
+
+_UNFINISHED = tuple(status.value for status in GenerationStatus if not status.ended)
+_BY_AGE = Order("created_at")
+
+
+class Generations:
+    """Documents of generations."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def get(self, generation_id: str) -> Generation | None:
+        """One, whoever's."""
+        record = await self._documents.get(COLLECTION, generation_id)
+        return None if record is None else msgspec.convert(record, Generation)
+
+    async def insert(self, generation: Generation) -> None:
+        """Add one."""
+        await self._documents.insert(COLLECTION, [{KEY: generation.id, **msgspec.to_builtins(generation)}])
+
+    async def running(self, chat_id: str) -> list[Generation]:
+        """A chat's that have not ended, oldest first."""
+        found = await self._documents.find(COLLECTION, {"chat_id": chat_id, "status": In(_UNFINISHED)}, order=_BY_AGE)
+        return msgspec.convert(found, list[Generation])
+
+    async def start(self, generation_id: str) -> None:
+        """A worker has begun; one that has ended stays ended."""
+        changes = {"status": GenerationStatus.RUNNING.value}
+        await self._documents.update(COLLECTION, generation_id, changes, where={"status": In(_UNFINISHED)})
+
+    async def finish(self, generation_id: str, status: GenerationStatus, *, usage: Usage | None = None, error: str | None = None) -> None:
+        """It has ended, now. Who says so first is right: saying it again changes nothing."""
+        changes = {"status": status.value, "ended_at": int(time.time()), "usage": msgspec.to_builtins(usage), "error": error}
+        await self._documents.update(COLLECTION, generation_id, changes, where={"status": In(_UNFINISHED)})
+
+    async def remove_chat(self, chat_id: str) -> None:
+        """Take all of a chat's away."""
+        await self._documents.delete(COLLECTION, {"chat_id": chat_id})

@@ -1,0 +1,69 @@
+"""Messages: a row each, so that adding one to a long chat costs what adding one to a short chat costs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from core.models.chats import Message
+from core.storage.chats import Moments
+from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
+
+COLLECTION = Collection("messages", indexes=(Index(("chat_id", "position")),), opaque=("content", "extra", "posted"))
+
+_BY_POSITION = Order("position")
+_DELETE_AT_ONCE = 500
+
+
+class Messages:
+    """Rows of messages. Ids are unique within a chat, so a row's key is made of both."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+        self._moments = Moments()
+
+    async def of_chat(self, chat_id: str) -> list[Message]:
+        """All, in order."""
+        found = await self._documents.find(COLLECTION, {"chat_id": chat_id}, order=_BY_POSITION)
+        return msgspec.convert(found, list[Message])
+
+    async def count(self, chat_id: str) -> int:
+        """How many a chat has."""
+        return await self._documents.count(COLLECTION, {"chat_id": chat_id})
+
+    async def insert(self, messages: Sequence[Message]) -> None:
+        """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
+        if messages:
+            await self._documents.insert(COLLECTION, [self._record(message) for message in messages])
+
+    async def put(self, messages: Sequence[Message]) -> None:
+        """Write whole messages, new or not."""
+        if messages:
+            await self._documents.put(COLLECTION, [self._record(message) for message in messages])
+
+    async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> bool:
+        """Set a message's content and some of what it holds besides; whether it is still there. Of several at once none is lost."""
+        key = _key(chat_id, message_id)
+        while (record := await self._documents.get(COLLECTION, key)) is not None:
+            changes = {"content": content, "extra": {**record["extra"], **extra}, "version": self._moments.next()}
+            if await self._documents.update(COLLECTION, key, changes, where={"version": record["version"]}):
+                return True
+        return False
+
+    async def remove(self, chat_id: str, message_ids: Iterable[str]) -> None:
+        """Take some of a chat's messages away."""
+        keys = [_key(chat_id, message_id) for message_id in message_ids]
+        for start in range(0, len(keys), _DELETE_AT_ONCE):
+            await self._documents.delete(COLLECTION, {KEY: In(tuple(keys[start : start + _DELETE_AT_ONCE]))})
+
+    async def remove_chat(self, chat_id: str) -> None:
+        """Take all of a chat's messages away."""
+        await self._documents.delete(COLLECTION, {"chat_id": chat_id})
+
+    def _record(self, message: Message) -> Record:
+        """``version``: the moment of its last writing, so that ``fill`` notices any other."""
+        return {KEY: _key(message.chat_id, message.id), **msgspec.to_builtins(message), "version": self._moments.next()}
+
+
+def _key(chat_id: str, message_id: str) -> str:
+    return f"{chat_id}/{message_id}"

@@ -1,0 +1,133 @@
+"""Documents in one SQLite file: WAL, several processes at once, one thread that reads and one that writes.
+
+A record is a row of its key and its JSON text; declared indexes are indexes on expressions over that text, so that declaring one more is no migration.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from core.errors import SettingsError
+from core.storage.documents import KEY, Collection, Filter, Order, Record, encode
+from core.storage.sqlite_sql import conditions, index, ordering, table
+from core.storage.sqlite_threads import Reader, Writer, explained
+
+FILE = "penstock.db"
+BUSY_TIMEOUT_MS = 10_000
+CACHE_KIB = 16_384
+OWNER_ONLY = 0o600
+
+_decode = msgspec.json.decode
+
+
+class SqliteDocuments:
+    """The port on SQLite. Made by ``open``."""
+
+    def __init__(self, reader: Reader, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, folder: Path) -> "SqliteDocuments":
+        """The store in a data folder, made where it is missing. Raises SettingsError for a folder that cannot be used, Unavailable for a damaged file."""
+        path = folder / FILE
+        writer = await Writer.start(lambda: _connect(path))
+        try:
+            return cls(await Reader.start(lambda: _connect(path)), writer)
+        except BaseException:
+            await writer.close()
+            raise
+
+    async def close(self) -> None:
+        """End both threads, after what they were given before."""
+        await asyncio.gather(self._reader.close(), self._writer.close())
+
+    async def setup(self, collections: Sequence[Collection]) -> None:
+        """Make missing tables and indexes."""
+        statements = [table(collection) for collection in collections]
+        statements += [index(collection, declared) for collection in collections for declared in collection.indexes]
+        await self._writer.call(lambda connection: [connection.execute(statement) for statement in statements])
+
+    async def ping(self) -> None:
+        """Read something."""
+        await self._reader.call(lambda connection: connection.execute("SELECT count(*) FROM sqlite_schema").get)
+
+    async def get(self, collection: Collection, key: str) -> Record | None:
+        """One record, by key."""
+        sql = f'SELECT body FROM "{collection.name}" WHERE key = ?'  # noqa: S608 - names come from declarations
+        body = await self._reader.call(lambda connection: connection.execute(sql, (key,)).get)
+        return None if body is None else _decode(body)
+
+    async def find(self, collection: Collection, where: Filter, *, order: Order | None = None, limit: int | None = None) -> list[Record]:
+        """All rows come as one JSON text: one step of SQLite, so one hand-over of the interpreter's lock, however many they are."""
+        test, bindings = conditions(where, order)
+        inner = f'SELECT body FROM "{collection.name}" WHERE {test}{ordering(order)} LIMIT ?'  # noqa: S608
+        sql = f"SELECT group_concat(body, ',') FROM ({inner})"  # noqa: S608
+        bindings.append(-1 if limit is None else limit)
+        found = await self._reader.call(lambda connection: connection.execute(sql, bindings).get)
+        return [] if found is None else _decode(f"[{found}]")
+
+    async def count(self, collection: Collection, where: Filter) -> int:
+        """By the index where there is one."""
+        test, bindings = conditions(where)
+        sql = f'SELECT count(*) FROM "{collection.name}" WHERE {test}'  # noqa: S608
+        return int(await self._reader.call(lambda connection: connection.execute(sql, bindings).get))
+
+    async def insert(self, collection: Collection, records: Sequence[Record]) -> None:
+        """In one transaction."""
+        await self._write_rows(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?)', records)  # noqa: S608
+
+    async def put(self, collection: Collection, records: Sequence[Record]) -> None:
+        """In one transaction."""
+        upsert = "ON CONFLICT (key) DO UPDATE SET body = excluded.body"
+        await self._write_rows(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?) {upsert}', records)  # noqa: S608
+
+    async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
+        """One statement, condition included."""
+        test, bindings = conditions(where or {})
+        sets = ", ".join(f"'$.\"{field}\"', json(?)" for field in changes)
+        sql = f'UPDATE "{collection.name}" SET body = json_set(body, {sets}) WHERE key = ? AND {test}'  # noqa: S608
+        values = [*map(encode, changes.values()), key, *bindings]
+        return bool(await self._writer.call(lambda connection: _changed(connection, sql, values)))
+
+    async def delete(self, collection: Collection, where: Filter) -> int:
+        """One statement."""
+        if not where:
+            message = "delete needs at least one condition"
+            raise ValueError(message)
+        test, bindings = conditions(where)
+        sql = f'DELETE FROM "{collection.name}" WHERE {test}'  # noqa: S608
+        return await self._writer.call(lambda connection: _changed(connection, sql, bindings))
+
+    async def _write_rows(self, sql: str, records: Sequence[Record]) -> None:
+        rows = [(record[KEY], encode(record)) for record in records]
+        await self._writer.call(lambda connection: connection.executemany(sql, rows))
+
+
+def _connect(path: Path) -> apsw.Connection:
+    """A connection as both threads want it, to a file that only its owner may read. Raises core.errors."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
+    except OSError as error:
+        message = f"The data folder {path.parent} cannot be used ({error.strerror}). Set PENSTOCK_DATA_DIR to a folder you may write to."
+        raise SettingsError(message) from None
+    try:
+        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last moments, never the file; a crash of ours takes nothing
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    except apsw.Error as error:
+        raise explained(error) from None
+    return connection
+
+
+def _changed(connection: apsw.Connection, sql: str, bindings: Sequence[Any]) -> int:
+    connection.execute(sql, bindings)
+    return connection.changes()
