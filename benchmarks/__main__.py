@@ -1,4 +1,7 @@
-"""Runs every benchmark, prints one table and keeps it: ``python -m benchmarks [NAME …]``. Only a run of all is kept, in docs/benchmarks.md."""
+"""Runs every benchmark, prints one table and keeps it: ``python -m benchmarks [NAME …]``.
+
+Only a run of all is kept, in docs/benchmarks.md.
+"""
 
 import importlib
 import sys

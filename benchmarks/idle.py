@@ -29,7 +29,7 @@ async def measure() -> list[Row]:
                     assert up.process.returncode is None, up.log.read_text()[-2000:]
                     try:
                         async with session.get(f"{stack.url}/ready") as response:
-                            return response.status == 200  # noqa: PLR2004 - OK
+                            return response.status == 200
                     except (aiohttp.ClientError, OSError):
                         return False
 
@@ -39,7 +39,9 @@ async def measure() -> list[Row]:
             await asyncio.sleep(WATCH_S)
             used = {name: seconds - before.get(name, 0) for name, seconds in _cpu_seconds(up.pid).items()}
             share = sum(used.values()) / (time.perf_counter() - began) * 100
-            most = ", ".join(f"{name[1]} {seconds / WATCH_S * 100:.2f}" for name, seconds in sorted(used.items(), key=lambda item: -item[1])[:4])
+            most = ", ".join(
+                f"{name[1]} {seconds / WATCH_S * 100:.2f}" for name, seconds in sorted(used.items(), key=lambda item: -item[1])[:4]
+            )
             await up.kill(signal.SIGTERM)
             return [Row(what="idle processor time of the whole stack", measured=share, at_most=3, unit="% of a core", note=most)]
 

@@ -51,7 +51,9 @@ async def measure() -> list[Row]:
             await other.aclose()
             took.sort()
             note = f"90 of 100 within {took[int(len(took) * 0.9)]:.1f} ms"
-            return [Row(what="enqueue → actor start, idle worker, median", measured=statistics.median(took), at_most=5, unit="ms", note=note)]
+            return [
+                Row(what="enqueue → actor start, idle worker, median", measured=statistics.median(took), at_most=5, unit="ms", note=note)
+            ]
 
 
 def rows() -> list[Row]:

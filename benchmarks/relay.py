@@ -38,7 +38,8 @@ async def measure() -> list[Row]:
                     through = await load.run(kind, relayed, token=token, model="words", seconds=SECONDS)
                     pairs.append((through["per_second"], asked["per_second"]))
                 ratio = statistics.median(through / asked for through, asked in pairs)
-                note = f"{statistics.median(pair[0] for pair in pairs):.0f} against {statistics.median(pair[1] for pair in pairs):.0f} a second"
+                ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+                note = f"{ours:.0f} against {theirs:.0f} a second"
                 rows.append(Row(what=what, measured=ratio, at_least=bound, note=note))
             rows.append(await _first_token(direct, relayed, token))
             return rows

@@ -1,6 +1,6 @@
 """A figure, and the table of figures."""
 
-import datetime
+import datetime as dt
 import os
 import platform
 from collections.abc import Iterable
@@ -9,7 +9,10 @@ import msgspec
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure with its bound: ``at_least`` or ``at_most``, in ``unit`` (empty: a ratio). ``note``: the two things compared, as measured."""
+    """One figure with its bound: ``at_least`` or ``at_most``, in ``unit`` (empty: a ratio).
+
+    ``note``: the two things compared, as measured.
+    """
 
     what: str
     measured: float
@@ -29,7 +32,8 @@ def table(rows: Iterable[Row]) -> str:
     lines = ["| what | measured | bound | kept | |", "|---|---|---|---|---|"]
     for row in rows:
         bound = f"≥ {row.at_least:g}" if row.at_least is not None else f"≤ {row.at_most:g}" if row.at_most is not None else ""
-        lines.append(f"| {row.what} | {row.measured:.3g} {row.unit} | {bound} {row.unit if bound else ''} | {'yes' if row.ok else 'NO'} | {row.note} |")
+        kept = "yes" if row.ok else "NO"
+        lines.append(f"| {row.what} | {row.measured:.3g} {row.unit} | {bound} {row.unit if bound else ''} | {kept} | {row.note} |")
     return "\n".join(lines)
 
 
@@ -41,4 +45,5 @@ def machine() -> str:
             if line.startswith("model name"):
                 model = line.partition(":")[2].strip()
                 break
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    now = dt.datetime.now(tz=dt.UTC)
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {now:%Y-%m-%d %H:%M} UTC"

@@ -28,7 +28,9 @@ class PenstockError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
 
-    def __init__(self, detail: str = "Something went wrong on our side.", *, param: str | None = None, retry_after: int | None = None) -> None:
+    def __init__(
+        self, detail: str = "Something went wrong on our side.", *, param: str | None = None, retry_after: int | None = None
+    ) -> None:
         """``param``: the request field at fault; ``retry_after``: seconds to wait before asking again."""
         super().__init__(detail)
         self.detail = detail

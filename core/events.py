@@ -1,8 +1,9 @@
 """Event logs: one Redis Stream per job, and a publish of the same entry on the same name, so that a listener needs no polling.
 
-A listener subscribes, reads the backlog after the id it last saw, then passes on live entries, dropping what it already has; on a gap, a reconnection or
-silence it reads the stream again. One connection per process carries all its listeners. An entry's id is ``<epoch>-<seq>``: the epoch is its writer's claim,
-so Redis itself refuses a writer of an older one (core.jobs.claims appends).
+A listener subscribes, reads the backlog after the id it last saw, then passes on live entries, dropping what it
+already has; on a gap, a reconnection or silence it reads the stream again. One connection per process carries all its
+listeners. An entry's id is ``<epoch>-<seq>``: the epoch is its writer's claim, so Redis itself refuses a writer of an
+older one (core.jobs.claims appends).
 """
 
 import asyncio
@@ -213,12 +214,12 @@ class _Inbox:
             self.items.append(item)
         self._wake()
 
-    async def next(self, timeout: float | None) -> Any:
-        """The next item; None after ``timeout`` seconds of silence, or at a gap."""
+    async def next(self, silence_s: float | None) -> Any:
+        """The next item; None after ``silence_s`` seconds of silence, or at a gap."""
         if not self.items and not self.gap:
             loop = asyncio.get_running_loop()
             self.waiter = loop.create_future()
-            timer = loop.call_later(timeout, self._wake) if timeout else None
+            timer = loop.call_later(silence_s, self._wake) if silence_s else None
             try:
                 await self.waiter
             finally:

@@ -13,7 +13,7 @@ from core.errors import SettingsError
 from core.models.users import Role
 
 PREFIX = "PENSTOCK_"
-SECRET_KEY_FILE = "secret-key"
+SECRET_KEY_FILE = "secret-key"  # noqa: S105 - a file's name
 MIN_SECRET_KEY_BYTES = 32
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -91,7 +91,9 @@ def with_secret_key(settings: Settings) -> Settings:
             _write_once(path, secrets.token_urlsafe(48))
         key = path.read_text(encoding="ascii").strip()
     except OSError as error:
-        message = f"The data folder {settings.data_dir} cannot be used ({error.strerror}). Set PENSTOCK_DATA_DIR to a folder you may write to."
+        message = (
+            f"The data folder {settings.data_dir} cannot be used ({error.strerror}). Set PENSTOCK_DATA_DIR to a folder you may write to."
+        )
         raise SettingsError(message) from None
     return msgspec.structs.replace(settings, secret_key=key)
 
@@ -135,11 +137,16 @@ def _check(settings: Settings) -> Settings:
     for name in ("openai_base_urls", "ollama_base_urls"):
         for url in getattr(settings, name):
             if not url.startswith(("http://", "https://")):
-                message = f"{PREFIX}{name.upper()}: {url!r} is not a URL. Write http://host:port/v1 or https://…, several separated by commas."
+                message = (
+                    f"{PREFIX}{name.upper()}: {url!r} is not a URL. Write http://host:port/v1 or https://…, several separated by commas."
+                )
                 raise SettingsError(message)
     keys, urls = settings.openai_api_keys, settings.openai_base_urls
     if len(keys) > len(urls):
-        message = f"PENSTOCK_OPENAI_API_KEYS has {len(keys)} keys for {len(urls)} URLs in PENSTOCK_OPENAI_BASE_URLS. Give one key for each URL, in the same order."
+        message = (
+            f"PENSTOCK_OPENAI_API_KEYS has {len(keys)} keys for {len(urls)} URLs in PENSTOCK_OPENAI_BASE_URLS. "
+            "Give one key for each URL, in the same order."
+        )
         raise SettingsError(message)
     if settings.secret_key and len(settings.secret_key.encode()) < MIN_SECRET_KEY_BYTES:
         message = f"PENSTOCK_SECRET_KEY is shorter than {MIN_SECRET_KEY_BYTES} bytes. Leave it out to have one made, or give a longer one."

@@ -48,7 +48,10 @@ def prompt_of(spec: GenerationSpec, chat: ChatDetail | None, log: Iterable[tuple
 
 
 def history(detail: ChatDetail, answer_id: str) -> list[dict[str, Any]]:
-    """The messages that lead to an answer: the chat's system prompt, then what was said before it; empty and failed answers are left out."""
+    """The messages that lead to an answer: the chat's system prompt, then what was said before it.
+
+    Empty and failed answers are left out.
+    """
     system = detail.chat.document.get("system")
     said: list[dict[str, Any]] = [{"role": "system", "content": system}] if isinstance(system, str) and system else []
     for message in detail.messages:
@@ -63,10 +66,15 @@ def replay(log: Iterable[tuple[str, Event]]) -> dict[int, Transcript]:
     """What a log's readers have seen, per choice."""
     seen: dict[int, Transcript] = {}
     for _, event in log:
-        if isinstance(event, Delta):
-            transcript = seen.setdefault(event.choice, Transcript())
-            transcript.text += event.text
-            transcript.tokens.extend(event.tokens)
-        elif isinstance(event, ChoiceFinished):
-            seen.setdefault(event.choice, Transcript()).finish_reason = event.finish_reason
+        note(seen, event)
     return seen
+
+
+def note(seen: dict[int, Transcript], event: Event) -> None:
+    """Add one event to what has been seen."""
+    if isinstance(event, Delta):
+        transcript = seen.setdefault(event.choice, Transcript())
+        transcript.text += event.text
+        transcript.tokens.extend(event.tokens)
+    elif isinstance(event, ChoiceFinished):
+        seen.setdefault(event.choice, Transcript()).finish_reason = event.finish_reason

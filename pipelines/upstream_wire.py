@@ -1,4 +1,7 @@
-"""What OpenAI-compatible servers send, as far as it is read. Source: OpenAI's API reference, chat completion object and chunk object, and models list."""
+"""What OpenAI-compatible servers send, as far as it is read.
+
+Source: OpenAI's API reference, chat completion object and chunk object, and models list.
+"""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Models behind OpenAI-compatible servers (Ollama through its own OpenAI route).
 
-Several URLs for one model share the load, least busy first, and stand in for one another before the first token. Once an upstream has begun to answer it
-cannot be continued: a break is a clear error, and what arrived stays.
+Several URLs for one model share the load, least busy first, and stand in for one another before the first token. Once
+an upstream has begun to answer it cannot be continued: a break is a clear error, and what arrived stays.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ MAX_CONNECTIONS = 512
 SHOWN_CHARACTERS = 300
 
 T = TypeVar("T")
+_CLOSED = "open() comes first"
 _Part = Delta | ChoiceFinished | Usage
 
 
@@ -55,6 +56,7 @@ class Endpoint:
 
     @property
     def headers(self) -> dict[str, str]:
+        """Its key, where it wants one."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
 
@@ -65,7 +67,9 @@ class Upstreams:
         keys = (*settings.openai_api_keys, *[""] * len(settings.openai_base_urls))
         self._endpoints = [Endpoint(url, key, "openai") for url, key in zip(settings.openai_base_urls, keys, strict=False)]
         self._endpoints += [Endpoint(f"{url.rstrip('/')}/v1", "", "ollama") for url in settings.ollama_base_urls]
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.upstream_timeout_s)
+        self._timeout = aiohttp.ClientTimeout(
+            total=None, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.upstream_timeout_s
+        )
         self._session: aiohttp.ClientSession | None = None
 
     def continued(self, model_id: str) -> Continued | None:
@@ -82,6 +86,12 @@ class Upstreams:
         """Close all connections."""
         if self._session:
             await self._session.close()
+
+    @property
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError(_CLOSED)
+        return self._session
 
     async def refresh(self) -> list[Model]:
         """Ask every server for its models, all at once. One that cannot be reached costs its own models only."""
@@ -135,11 +145,10 @@ class Upstreams:
         return sorted(found, key=lambda endpoint: endpoint.running)
 
     async def _ask(self, endpoint: Endpoint, body: bytes, *, stream: bool) -> AsyncGenerator[_Part, None]:
-        assert self._session, "open() comes first"
         headers = {**endpoint.headers, "Content-Type": "application/json"}
         begun = False
         try:
-            async with self._session.post(f"{endpoint.url}/chat/completions", data=body, headers=headers) as response:
+            async with self._client.post(f"{endpoint.url}/chat/completions", data=body, headers=headers) as response:
                 if response.status != 200:  # noqa: PLR2004 - the one good status
                     raise await _problem(endpoint, response)
                 if stream and "event-stream" in response.headers.get("Content-Type", ""):
@@ -161,10 +170,9 @@ class Upstreams:
             raise UpstreamBroken(message) from None
 
     async def _list(self, endpoint: Endpoint) -> None:
-        assert self._session, "open() comes first"
         try:
             timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT_S)
-            async with self._session.get(f"{endpoint.url}/models", headers=endpoint.headers, timeout=timeout) as response:
+            async with self._client.get(f"{endpoint.url}/models", headers=endpoint.headers, timeout=timeout) as response:
                 if response.status != 200:  # noqa: PLR2004 - the one good status
                     raise await _problem(endpoint, response)
                 listed = msgspec.json.decode(await response.read(), type=Listing)
@@ -174,7 +182,8 @@ class Upstreams:
             return
         endpoint.error = None
         endpoint.models = tuple(
-            Model(id=row.id, name=row.name or row.id, owned_by=endpoint.owner, created=int(row.created or time.time()), pool=Pool.RELAY) for row in listed.data
+            Model(id=row.id, name=row.name or row.id, owned_by=endpoint.owner, created=int(row.created or time.time()), pool=Pool.RELAY)
+            for row in listed.data
         )
 
 
@@ -252,7 +261,9 @@ async def _problem(endpoint: Endpoint, response: aiohttp.ClientResponse) -> Pens
         return UpstreamAuth(f"The upstream {endpoint.url} refused our API key. Check PENSTOCK_OPENAI_API_KEYS.")
     if status == 429:  # noqa: PLR2004 - too many requests
         wait = response.headers.get("Retry-After", "")
-        return UpstreamLimited(f"The upstream {endpoint.url} is being asked too often: {words}", retry_after=int(wait) if wait.isdigit() else 1)
+        return UpstreamLimited(
+            f"The upstream {endpoint.url} is being asked too often: {words}", retry_after=int(wait) if wait.isdigit() else 1
+        )
     if status == 404:  # noqa: PLR2004 - not found
         return ModelNotFound(f"The upstream {endpoint.url} answered: {words}", param="model")
     if status in {408, 504}:

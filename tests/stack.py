@@ -98,7 +98,7 @@ class Stack:
                 assert started.process.returncode is None, started.log.read_text()[-2000:]
                 with suppress(aiohttp.ClientError, OSError):
                     async with session.get(url) as response:
-                        return response.status == 200  # noqa: PLR2004 - OK
+                        return response.status == 200
                 return False
 
             await until(alive, "the web process is alive", timeout_s=START_S)

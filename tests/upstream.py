@@ -1,4 +1,7 @@
-"""A real OpenAI-compatible server, small: it echoes, and fails on demand. ``python -m tests.upstream PORT`` runs it as a process of its own."""
+"""A real OpenAI-compatible server, small: it echoes, and fails on demand.
+
+``python -m tests.upstream PORT`` runs it as a process of its own.
+"""
 
 import asyncio
 import json
@@ -45,7 +48,9 @@ class Upstream:
     async def _models(self, request: web.Request) -> web.Response:
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return _error(401, "Incorrect API key provided.", "invalid_api_key")
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in self.models]})
+        return web.json_response(
+            {"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in self.models]}
+        )
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -66,7 +71,9 @@ class Upstream:
             return await self._stream(request, body, words)
         usage = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 3 + len(words)}
         choice = {"index": 0, "message": {"role": "assistant", "content": "".join(words)}, "finish_reason": "stop"}
-        return web.json_response({"id": "x", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage})
+        return web.json_response(
+            {"id": "x", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage}
+        )
 
     async def _stream(self, request: web.Request, body: dict[str, Any], words: list[str]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
@@ -74,7 +81,7 @@ class Upstream:
         try:
             for place, word in enumerate(words):
                 await response.write(_chunk(body["model"], {"content": word}, None))
-                if body["model"] == "breaking" and place == 9:  # noqa: PLR2004 - in the middle
+                if body["model"] == "breaking" and place == 9:
                     request.transport.close()  # type: ignore[union-attr]  # it is open: we have just written
                     return response
                 if body["model"] == "slow":

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Any, Literal, cast
 
 from core.events import EventLog
 from core.jobs import BY_QUEUE
@@ -20,7 +20,7 @@ log = get_logger()
 class Ending:
     """A running job's task, and why it was cancelled: None where that was not us."""
 
-    def __init__(self, claim: Claim, task: asyncio.Task[None]) -> None:
+    def __init__(self, claim: Claim, task: "asyncio.Task[Any]") -> None:
         self.claim = claim
         self.task = task
         self.reason: Literal["stopped", "handed back", "lost"] | None = None
@@ -51,8 +51,7 @@ class Leases:
     @asynccontextmanager
     async def hold(self, claim: Claim) -> AsyncGenerator[Ending, None]:
         """Keep a claim for as long as the block runs. Its task is cancelled when the job is stopped, handed back or lost."""
-        task = asyncio.current_task()
-        assert task
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
         ending = self._running[claim.spec.id] = Ending(claim, task)
         self._busy.set()
         if self._draining:

@@ -37,8 +37,9 @@ class LocalModels:
         """All choices at once, each with its own place in the batch."""
         engine = self._engine(prompt.spec.model)
         counted = {choice: len(transcript.tokens) for choice, transcript in prompt.emitted.items()}
-        open_choices = [choice for choice in range(prompt.request.n or 1) if not prompt.emitted.get(choice, Transcript()).finish_reason]
-        async with aclosing(_merged([_choice(engine, prompt, choice) for choice in open_choices])) as parts:
+        unfinished = [choice for choice in range(prompt.request.n or 1) if not prompt.emitted.get(choice, Transcript()).finish_reason]
+        choices = [_choice(engine, prompt, choice) for choice in unfinished]
+        async with aclosing(choices[0] if len(choices) == 1 else _merged(choices)) as parts:
             async for part in parts:
                 if isinstance(part, Delta):
                     counted[part.choice] = counted.get(part.choice, 0) + len(part.tokens)
@@ -57,7 +58,11 @@ class LocalModels:
 async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator[_Part, None]:
     emitted = tuple(prompt.emitted.get(choice, Transcript()).tokens)
     request = Request(
-        id=prompt.spec.id, choice=choice, messages=list(map(dict, prompt.messages)), sampling=sampling_of(prompt.request, prompt.spec.seed), emitted=emitted
+        id=prompt.spec.id,
+        choice=choice,
+        messages=list(map(dict, prompt.messages)),
+        sampling=sampling_of(prompt.request, prompt.spec.seed),
+        emitted=emitted,
     )
     async with aclosing(engine.generate(request)) as pieces:
         async for piece in pieces:
@@ -97,11 +102,6 @@ def _token_ids(bias: Mapping[str, float]) -> dict[int, float]:
 
 async def _merged(sources: list[AsyncGenerator[_Part, None]]) -> AsyncGenerator[_Part, None]:
     """Parts of several generators as they come; the first failure ends all, and closing this closes them."""
-    if len(sources) == 1:
-        async with aclosing(sources[0]) as parts:
-            async for part in parts:
-                yield part
-        return
     merged: asyncio.Queue[_Part | BaseException | None] = asyncio.Queue()
 
     async def pump(source: AsyncGenerator[_Part, None]) -> None:

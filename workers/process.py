@@ -114,7 +114,13 @@ class WorkerProcess:
         leases = Leases(services.claims, services.queue, services.events, lease_ms=self._settings.lease_ms)
         await self._publish(services)
         await services.pools.report(self._report(leases))
-        for duty in (leases.renew, leases.reap, leases.hear_cancels, lambda: self._beat(services, leases), lambda: self._republish(services)):
+        for duty in (
+            leases.renew,
+            leases.reap,
+            leases.hear_cancels,
+            lambda: self._beat(services, leases),
+            lambda: self._republish(services),
+        ):
             stack.push_async_callback(_cancel, asyncio.create_task(_kept_up(duty)))
         return services, leases
 

@@ -15,7 +15,8 @@ PATIENCE_S = 0.05
 class LogWriter:
     """The first delta goes out at once; later ones are joined for ``flush_ms``, and what comes before the first waits a little for it.
 
-    One append is under way at a time, so entries keep their order. Adding never waits: a slow Redis makes the joined deltas longer, not the worker slower.
+    One append is under way at a time, so entries keep their order. Adding never waits: a slow Redis makes the joined
+    deltas longer, not the worker slower.
     """
 
     def __init__(self, claims: Claims, claim: Claim, *, flush_ms: int) -> None:

@@ -1,10 +1,12 @@
 """Claims: a worker may die, or only be slow, at any token.
 
-Dramatiq delivers at least once. A job is claimed with an epoch that only grows and a short lease; whoever holds an older epoch is refused by the append
-script. A lease that runs out is queued again by any process's reaper (core.jobs.queue). Times are Redis's own clock, so processes' clocks do not matter.
+Dramatiq delivers at least once. A job is claimed with an epoch that only grows and a short lease; whoever holds an
+older epoch is refused by the append script. A lease that runs out is queued again by any process's reaper
+(core.jobs.queue). Times are Redis's own clock, so processes' clocks do not matter.
 
-A job ends for one of three reasons that are never mixed up: finished or failed by its worker, cancelled by its user. Handing back only queues it again.
-Attempts count claims that made no progress since: a job that kills its workers is given up after MAX_ATTEMPTS.
+A job ends for one of three reasons that are never mixed up: finished or failed by its worker, cancelled by its user.
+Handing back only queues it again. Attempts count claims that made no progress since: a job that kills its workers is
+given up after MAX_ATTEMPTS.
 """
 
 from collections.abc import Mapping, Sequence
@@ -133,7 +135,10 @@ class Fenced(Exception):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """The right to write a job's log. ``attempt``: which claim without progress this is, from 1; ``cancelled``: its user already stopped it."""
+    """The right to write a job's log.
+
+    ``attempt``: which claim without progress this is, from 1; ``cancelled``: its user already stopped it.
+    """
 
     spec: GenerationSpec
     epoch: int
@@ -179,7 +184,10 @@ class Claims:
         return Claim(spec=spec, epoch=answer[0], attempt=answer[2], cancelled=answer[3] == b"1")
 
     async def append(self, claim: Claim, seq: int, entries: Sequence[Event], *, end: GenerationStatus | None = None) -> None:
-        """Append entries as ``seq``, ``seq + 1``, …; with ``end`` the job ends in the same step. Raises Fenced for a stale claim, and then nothing was written."""
+        """Append entries as ``seq``, ``seq + 1``, …; with ``end`` the job ends in the same step.
+
+        Raises Fenced for a stale claim, and then nothing was written.
+        """
         job_id = claim.spec.id
         progress = any(isinstance(entry, events.Delta) for entry in entries)
         args = (claim.epoch, seq, end or "", KEPT_MS, job_id, int(progress), *map(events.encode, entries))
@@ -200,7 +208,11 @@ class Claims:
         return bool(await self._scripts.run(self._hand_back, (job_key(claim.spec.id), LEASES_KEY), args))
 
     async def cancel(self, job_id: str) -> str:
-        """Stop a job for its user. ``queued``: it has ended here and now; ``running``: its worker is told; otherwise how it had already ended, or ``gone``."""
+        """Stop a job for its user.
+
+        ``queued``: it has ended here and now; ``running``: its worker is told; otherwise how it had already ended, or
+        ``gone``.
+        """
         keys = (job_key(job_id), events_key(job_id), LEASES_KEY)
         answer: bytes = await self._scripts.run(self._cancel, keys, (job_id, events.encode(Cancelled()), KEPT_MS, CANCEL_TOPIC))
         return answer.decode()

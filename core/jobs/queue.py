@@ -1,7 +1,7 @@
 """Putting jobs on Dramatiq's queues from an event loop, and putting those back whose worker is gone.
 
-A message goes out as Dramatiq's own dispatch script and a publish that wakes idle consumers, in one pipeline: through its blocking client in a thread the
-same cost half of a web process's share of a relayed request.
+A message goes out as Dramatiq's own dispatch script and a publish that wakes idle consumers, in one pipeline: through
+its blocking client in a thread the same cost half of a web process's share of a relayed request.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from dramatiq import Message
 
 from core.jobs import BY_QUEUE, Job
 from core.jobs.claims import LEASES_KEY, PICKUP_MS, job_key
-from core.storage.redis import Argument, Redis, Scripts
+from core.storage.redis import Argument, Scripts
 
 NAMESPACE = "dramatiq"
 WAKE_CHANNEL = f"{NAMESPACE}:wake"
@@ -61,7 +61,10 @@ class JobQueue:
         await self._send(job, message_id, first=True)
 
     async def reap(self) -> list[str]:
-        """Enqueue again every job whose lease ran out: its worker is gone, or its message never arrived. The ids of those taken from a worker."""
+        """Enqueue again every job whose lease ran out: its worker is gone, or its message never arrived.
+
+        The ids of those taken from a worker.
+        """
         taken: list[str] = []
         for job_id, state, queue, message in await self._main.run(self._expired, (LEASES_KEY,), (REAP_AT_ONCE, PICKUP_MS)):
             kind = BY_QUEUE.get(queue.decode())
@@ -81,7 +84,16 @@ class JobQueue:
     async def _send(self, job: Job, message_id: str, *, first: bool) -> None:
         options = {"redis_message_id": message_id}
         message: Message[Any] = Message(queue_name=job.queue, actor_name=job.actor, args=(job.id,), kwargs={}, options=options)
-        words: list[Argument] = ["enqueue", int(time.time() * 1000), job.queue, SENDER, HEARTBEAT_TIMEOUT_MS, DEAD_MESSAGE_TTL_MS, 0, MAX_UNPACK]
+        words: list[Argument] = [
+            "enqueue",
+            int(time.time() * 1000),
+            job.queue,
+            SENDER,
+            HEARTBEAT_TIMEOUT_MS,
+            DEAD_MESSAGE_TTL_MS,
+            0,
+            MAX_UNPACK,
+        ]
         queue = f"{NAMESPACE}:{job.queue}"
         calls = [self._broker.run(self._dispatch, (NAMESPACE,), (*words, message_id, message.encode()))]
         if first:

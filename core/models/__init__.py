@@ -1,1 +1,4 @@
-"""Models: frozen, keyword-only records, one noun a module. Credentials are models of their own, so that serialising a whole model is always safe."""
+"""Models: frozen, keyword-only records, one noun a module.
+
+Credentials are models of their own, so that serialising a whole model is always safe.
+"""

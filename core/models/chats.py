@@ -26,7 +26,10 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. ``position`` orders a chat's messages (microseconds since 1970 for appended ones); ``extra`` holds whatever else was posted with it.
+    """One message.
+
+    ``position`` orders a chat's messages (microseconds since 1970 for appended ones); ``extra`` holds whatever else
+    was posted with it.
 
     ``posted``: where its client's document held it (core.services.chat_documents); empty for a message that was appended.
     """

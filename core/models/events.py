@@ -25,7 +25,8 @@ class Started(_Event, tag="started"):
 class Delta(_Event, tag="delta"):
     """More of one choice. ``tokens``: the ids behind ``text`` (local engine only): what another worker continues from.
 
-    ``text`` may be empty while a character or a possible stop string is not complete. ``extra``: other members of an upstream's delta (tool calls, reasoning).
+    ``text`` may be empty while a character or a possible stop string is not complete. ``extra``: other members of an
+    upstream's delta (tool calls, reasoning).
     """
 
     text: str = ""

@@ -8,7 +8,10 @@ from core.models.completions import Usage
 
 
 class GenerationStatus(StrEnum):
-    """A generation ends for one of three reasons that are never mixed up: it finished or failed, or its user cancelled it. Handing back only queues it again."""
+    """A generation ends for one of three reasons that are never mixed up: it finished or failed, or its user cancelled it.
+
+    Handing back only queues it again.
+    """
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -25,9 +28,10 @@ class GenerationStatus(StrEnum):
 class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to make the answer; kept in Redis beside the claim. ``body`` is the OpenAI request as JSON.
 
-    For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and the messages in ``body`` mean nothing: the worker builds them from the chat.
-    ``seed`` is always set: the client's, else drawn when the job was made, so that any worker continues with the same one. ``request_id`` links the
-    worker's log line to the request's.
+    For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and the messages in
+    ``body`` mean nothing: the worker builds them from the chat. ``seed`` is always set: the client's, else drawn when
+    the job was made, so that any worker continues with the same one. ``request_id`` links the worker's log line to
+    the request's.
     """
 
     id: str

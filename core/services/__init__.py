@@ -45,7 +45,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
-    """Services over the stores that the settings name. Raises Unavailable where the document store is not there; Redis is waited for at each call."""
+    """Services over the stores that the settings name.
+
+    Raises Unavailable where the document store is not there; Redis is waited for at each call.
+    """
     async with AsyncExitStack() as stack:
         documents = await stack.enter_async_context(open_documents(settings))
         redis, broker = connect(settings.redis_url), connect(settings.redis_url, broker=True)

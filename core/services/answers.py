@@ -1,4 +1,7 @@
-"""The worker's side of an answer: what it is asked about, and where it is kept. There is no principal here: the job was checked when it was made."""
+"""The worker's side of an answer: what it is asked about, and where it is kept.
+
+There is no principal here: the job was checked when it was made.
+"""
 
 from core.models.chats import ChatDetail
 from core.models.events import Event, Failed, Finished

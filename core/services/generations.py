@@ -104,7 +104,10 @@ class Generations:
             yield entry
 
     async def stop(self, principal: Principal, generation_id: str) -> None:
-        """Stop an answer: between two tokens where it is being made, at once where it still waits. One that has ended stays as it is. Raises NotFound."""
+        """Stop an answer: between two tokens where it is being made, at once where it still waits.
+
+        One that has ended stays as it is. Raises NotFound.
+        """
         spec = await self.spec(principal, generation_id)
         if await self._claims.cancel(spec.id) == "queued" and spec.chat_id and spec.message_id:
             await self._chats.fill(spec.chat_id, spec.message_id, "", {"done": True})

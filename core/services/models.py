@@ -1,4 +1,8 @@
-"""The catalogue of models. Workers publish what they can answer for; it outlives a worker's death by STALE_S, so that a restart takes no model away."""
+"""The catalogue of models.
+
+Workers publish what they can answer for; it outlives a worker's death by STALE_S, so that a restart takes no model
+away.
+"""
 
 import time
 from collections.abc import Sequence

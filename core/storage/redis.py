@@ -1,7 +1,7 @@
 """Connections to Redis, and calls of its scripts that share a round trip.
 
-One server, two databases: the one that PENSTOCK_REDIS_URL names holds jobs, logs, leases and the registry; the next one is Dramatiq's own, because its
-maintenance looks through all keys of a database.
+One server, two databases: the one that PENSTOCK_REDIS_URL names holds jobs, logs, leases and the registry; the next
+one is Dramatiq's own, because its maintenance looks through all keys of a database.
 """
 
 import asyncio
@@ -49,10 +49,13 @@ def connect(url: str, *, broker: bool = False) -> Redis:
 
 
 class Scripts:
-    """Calls of Lua scripts (and plain commands) on one database; all that is asked for in one turn of the event loop travels in one pipeline.
+    """Calls of Lua scripts (and plain commands) on one database.
 
-    A call's answer is Redis's; its failure is raised to its caller alone. A Redis that is away is tried again for ``patience_s`` seconds, so that a restart
-    is a pause; then Unavailable. Every call must therefore be safe to repeat. A ``patience_s`` of 0 fails at once.
+    All that is asked for in one turn of the event loop travels in one pipeline.
+
+    A call's answer is Redis's; its failure is raised to its caller alone. A Redis that is away is tried again for
+    ``patience_s`` seconds, so that a restart is a pause; then Unavailable. Every call must therefore be safe to
+    repeat. A ``patience_s`` of 0 fails at once.
     """
 
     def __init__(self, redis: Redis, *, patience_s: float = 20.0) -> None:
@@ -121,7 +124,9 @@ class Scripts:
     def _fail(batch: list["_Call"], error: BaseException) -> None:
         for call in batch:
             if not call.answer.done():
-                call.answer.set_exception(Unavailable("Redis cannot be reached. Try again in a moment.") if isinstance(error, Exception) else error)
+                call.answer.set_exception(
+                    Unavailable("Redis cannot be reached. Try again in a moment.") if isinstance(error, Exception) else error
+                )
 
 
 class _Call:

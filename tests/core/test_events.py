@@ -89,7 +89,7 @@ async def test_a_listener_that_stops_reading_holds_bounded_memory_and_loses_noth
     count = INBOX_ENTRIES * 2
     for number in range(1, count):
         await desk.claims.append(claim, number + 1, [Delta(text=f"{number} ")])
-    (inbox,) = desk.log._inboxes[f"job:{claim.spec.id}:events"]  # noqa: SLF001 - the bound itself is what is tested
+    (inbox,) = desk.log._inboxes[f"job:{claim.spec.id}:events"]
     await until(lambda: inbox.gap, "the inbox overflows")
     assert len(inbox.items) <= INBOX_ENTRIES
     await desk.claims.append(claim, count + 1, [END], end=GenerationStatus.FINISHED)

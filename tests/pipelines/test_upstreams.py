@@ -5,7 +5,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.errors import BadRequest, ModelNotFound, UpstreamAuth, UpstreamBroken, UpstreamError, UpstreamLimited, UpstreamRefused, UpstreamTimeout
+from core.errors import (
+    BadRequest,
+    ModelNotFound,
+    UpstreamAuth,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
 from core.models.generations import GenerationSpec
@@ -20,7 +29,9 @@ MODELS = ("echo", "words", "breaking", "slow", "limited", "failing", "picky", "s
 
 def prompt(model: str, **members: Any) -> Prompt:
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "hello"}], **members})
-    return prompt_of(GenerationSpec(id="1", user_id="u", model=model, queue="relay.generate", seed=1, created_at=1, body=msgspec.Raw(body)), None)
+    return prompt_of(
+        GenerationSpec(id="1", user_id="u", model=model, queue="relay.generate", seed=1, created_at=1, body=msgspec.Raw(body)), None
+    )
 
 
 @pytest.fixture
@@ -71,7 +82,10 @@ async def test_models_of_all_servers_are_listed_and_a_server_that_is_down_costs_
 async def test_two_servers_of_one_model_share_the_load(upstream: Upstream) -> None:
     async with Upstream(models=("slow",)).serving() as second:
         found = await opened(upstream.url, second.url)
-        async with aclosing(found.generate(prompt("slow", stream=True))) as one, aclosing(found.generate(prompt("slow", stream=True))) as two:
+        async with (
+            aclosing(found.generate(prompt("slow", stream=True))) as one,
+            aclosing(found.generate(prompt("slow", stream=True))) as two,
+        ):
             await anext(one)
             await anext(two)
         assert (len(upstream.seen), len(second.seen)) == (1, 1)
@@ -81,8 +95,8 @@ async def test_two_servers_of_one_model_share_the_load(upstream: Upstream) -> No
 async def test_a_server_that_fails_before_its_first_token_is_stood_in_for(upstream: Upstream) -> None:
     async with Upstream(models=("echo",), key="other").serving() as refusing:
         found = await opened(upstream.url, refusing.url)
-        found._endpoints[1].models = found._endpoints[0].models  # noqa: SLF001 - it served them until its key was changed
-        found._endpoints[0].running = 1  # noqa: SLF001 - the other one is asked first
+        found._endpoints[1].models = found._endpoints[0].models
+        found._endpoints[0].running = 1
         assert [part.text for part in await parts(found, prompt("echo", stream=True)) if isinstance(part, Delta)] == ["hello"]
         assert len(refusing.seen) == 1
         await found.close()
@@ -93,13 +107,18 @@ async def test_a_break_in_the_middle_keeps_what_came_and_is_not_retried(upstream
     with pytest.raises(UpstreamBroken, match="in the middle"):
         async for part in upstreams.generate(prompt("breaking", stream=True)):
             came.append(part)
-    assert len(came) == 10  # noqa: PLR2004 - where it breaks
+    assert len(came) == 10
     assert len(upstream.seen) == 1
 
 
 @pytest.mark.parametrize(
     ("model", "kind", "words"),
-    [("limited", UpstreamLimited, "Slow down"), ("failing", UpstreamError, "fell over"), ("picky", BadRequest, "too hot"), ("nobody's", ModelNotFound, "No configured")],
+    [
+        ("limited", UpstreamLimited, "Slow down"),
+        ("failing", UpstreamError, "fell over"),
+        ("picky", BadRequest, "too hot"),
+        ("nobody's", ModelNotFound, "No configured"),
+    ],
 )
 async def test_an_upstreams_error_becomes_a_clear_one_of_ours(upstreams: Upstreams, model: str, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words) as caught:

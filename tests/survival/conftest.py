@@ -64,7 +64,9 @@ class User:
 
     async def text(self, chat_id: str) -> str:
         """The stored answer."""
-        async with self._session.get(f"{self.stack.url}/api/chats/{chat_id}", headers={"Authorization": f"Bearer {self.token}"}) as response:
+        async with self._session.get(
+            f"{self.stack.url}/api/chats/{chat_id}", headers={"Authorization": f"Bearer {self.token}"}
+        ) as response:
             chat = await response.json()
             content: str = chat["chat"]["messages"][-1]["content"]
             return content

@@ -15,7 +15,9 @@ from gql.transport.websockets import WebsocketsTransport
 AGAIN_S = 0.1
 ENDS = {"finished", "failed", "cancelled"}
 TYPENAMES = {"GenerationFinished": "finished", "GenerationFailed": "failed", "GenerationCancelled": "cancelled"}
-GENERATION = gql("subscription ($id: ID!, $after: String) { generation(id: $id, after: $after) { __typename id ... on GenerationDelta { text } } }")
+GENERATION = gql(
+    "subscription ($id: ID!, $after: String) { generation(id: $id, after: $after) { __typename id ... on GenerationDelta { text } } }"
+)
 
 
 class Reading:
@@ -42,7 +44,10 @@ async def read_sse(url: str, token: str, generation_id: str, reading: Reading | 
     while reading.end is None:
         with suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
             headers = {"Authorization": f"Bearer {token}", "Last-Event-ID": reading.last_id}
-            async with aiohttp.ClientSession() as session, session.get(f"{url}/api/generations/{generation_id}/events", headers=headers) as response:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{url}/api/generations/{generation_id}/events", headers=headers) as response,
+            ):
                 response.raise_for_status()
                 async for entry_id, event in _events(response):
                     reading.last_id = entry_id

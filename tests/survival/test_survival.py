@@ -18,7 +18,10 @@ pytestmark = pytest.mark.timeout(300)
 ASKED = (
     ("Write a long story about a river and a mill.", {"temperature": 0, "max_tokens": 100}),
     ("Write a long story about a mountain.", {"temperature": 1, "seed": 11, "max_tokens": 100}),
-    ("List ten animals and say something about each.", {"temperature": 1, "seed": 12, "top_p": 0.9, "presence_penalty": 0.5, "max_tokens": 100}),
+    (
+        "List ten animals and say something about each.",
+        {"temperature": 1, "seed": 12, "top_p": 0.9, "presence_penalty": 0.5, "max_tokens": 100},
+    ),
 )
 ENOUGH = 60
 
@@ -40,7 +43,10 @@ async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True) -> 
     url, token = user.stack.url, user.token
     asked = [await user.ask(question, **params) for question, params in ASKED]
     watched = [Reading() for _ in asked]
-    sse = [asyncio.create_task(read_sse(url, token, generation_id, reading)) for (_, generation_id), reading in zip(asked, watched, strict=True)]
+    sse = [
+        asyncio.create_task(read_sse(url, token, generation_id, reading))
+        for (_, generation_id), reading in zip(asked, watched, strict=True)
+    ]
     graphql = [asyncio.create_task(read_graphql(url, token, generation_id)) for _, generation_id in asked]
     heard = [Room(url, token, chat_id) for chat_id, _ in asked] if rooms else []
     for room in heard:
@@ -105,7 +111,7 @@ async def test_sigterm_hands_running_answers_over_and_the_process_is_gone_within
         took.append(time.monotonic() - began)
 
     assert await disturbed(user, disturb) == expected
-    assert took[0] < 1.0  # noqa: PLR2004 - the promise itself, not a benchmark
+    assert took[0] < 1.0
 
 
 async def test_kill_9_of_a_web_process(stack: Stack, user: User) -> None:
