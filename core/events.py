@@ -63,9 +63,7 @@ class EventLog:
 
     async def read(self, job_id: str, after: str = START) -> list[tuple[str, Event]]:
         """What the log holds after an id, now."""
-        epoch, seq = position(after)
-        entries = await self._redis.xrange(events_key(job_id), f"({epoch}-{seq}")
-        return [(entry_id.decode(), events.decode(fields[b"e"])) for entry_id, fields in entries]
+        return await self._page(events_key(job_id), position(after), None)
 
     async def subscribe(self, job_id: str, after: str = START, *, fresh: bool = False) -> AsyncGenerator[tuple[str, Event], None]:
         """Entries after an id as (id, event): first what is there, then what comes; ends after the terminal event.
@@ -119,15 +117,19 @@ class EventLog:
         inbox.gap = False
         while True:
             try:
-                entries = await self._redis.xrange(key, f"({cursor[0]}-{cursor[1]}", count=BACKLOG_ENTRIES)
+                entries = await self._page(key, cursor, BACKLOG_ENTRIES)
             except (RedisError, OSError):
                 await asyncio.sleep(RECONNECT_S)
                 continue
-            for entry_id, fields in entries:
-                yield entry_id.decode(), events.decode(fields[b"e"])
+            for entry in entries:
+                yield entry
             if len(entries) < BACKLOG_ENTRIES:
                 return
             cursor = position(entries[-1][0])
+
+    async def _page(self, key: str, after: Position, count: int | None) -> list[tuple[str, Event]]:
+        entries: Any = await self._redis.xrange(key, f"({after[0]}-{after[1]}", count=count)
+        return [(entry_id.decode(), events.decode(fields[b"e"])) for entry_id, fields in entries]
 
     @contextmanager
     def _inbox(self, channel: str, decode: Callable[[bytes], Any]) -> Iterator["_Inbox"]:

@@ -22,7 +22,7 @@ ALWAYS = 1_000_000
 RECONNECT_S = 0.2
 
 
-class WakeBroker(RedisBroker):  # type: ignore[misc]  # Dramatiq leaves its redis client untyped
+class WakeBroker(RedisBroker):
     """``drain()`` ends fetching for good: what is on the queues stays there."""
 
     def __init__(self, url: str, *, middleware: list[Middleware]) -> None:
@@ -77,7 +77,7 @@ class WakeBroker(RedisBroker):  # type: ignore[misc]  # Dramatiq leaves its redi
             event.set()
 
 
-class WakeConsumer(_RedisConsumer):  # type: ignore[misc]  # private in Dramatiq, and untyped
+class WakeConsumer(_RedisConsumer):
     """Fetches when woken, when a place became free, and after the idle time-out at the latest."""
 
     def __init__(self, broker: WakeBroker, queue_name: str, prefetch: int, timeout: int) -> None:

@@ -106,7 +106,7 @@ class WorkerProcess:
         )
         for kind in KINDS:
             if kind.queue in queues(self._pool):
-                dramatiq.actor(replies.make, broker=self._broker, actor_name=kind.actor, queue_name=kind.queue)
+                dramatiq.actor(broker=self._broker, actor_name=kind.actor, queue_name=kind.queue)(replies.make)
 
     async def _open(self, stack: AsyncExitStack) -> tuple[Services, Leases]:
         services = await stack.enter_async_context(open_services(self._settings))

@@ -13,7 +13,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_d
     """One entry of a log."""
 
 
-class Started(_Event, tag="started"):
+class Started(_Event, frozen=True, kw_only=True, tag="started"):
     """A worker has begun, or gone on from where another stopped: then ``continued`` says how well. ``attempt`` counts from 1."""
 
     model: str
@@ -22,7 +22,7 @@ class Started(_Event, tag="started"):
     continued: Continued | None = None
 
 
-class Delta(_Event, tag="delta"):
+class Delta(_Event, frozen=True, kw_only=True, tag="delta"):
     """More of one choice. ``tokens``: the ids behind ``text`` (local engine only): what another worker continues from.
 
     ``text`` may be empty while a character or a possible stop string is not complete. ``extra``: other members of an
@@ -35,20 +35,20 @@ class Delta(_Event, tag="delta"):
     extra: dict[str, Any] | None = None
 
 
-class ChoiceFinished(_Event, tag="choice_finished"):
+class ChoiceFinished(_Event, frozen=True, kw_only=True, tag="choice_finished"):
     """One choice is complete."""
 
     choice: int = 0
     finish_reason: FinishReason = "stop"
 
 
-class Finished(_Event, tag="finished"):
+class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
     """The whole generation is complete, and saved where it has a chat."""
 
     usage: Usage
 
 
-class Failed(_Event, tag="failed"):
+class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
     """It failed; what arrived before stays. ``code`` is one of core.errors."""
 
     code: str
@@ -56,7 +56,7 @@ class Failed(_Event, tag="failed"):
     retry_after: int | None = None
 
 
-class Cancelled(_Event, tag="cancelled"):
+class Cancelled(_Event, frozen=True, kw_only=True, tag="cancelled"):
     """Its user stopped it; what arrived before stays."""
 
 
