@@ -1,0 +1,66 @@
+"""The web process, assembled."""
+
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from api.abandoned import Abandoned
+from api.connections import Connections
+from api.errors import errors
+from api.graphql import close_sockets
+from api.keys import ABANDONED, CONNECTIONS, LIMITS, SERVICES, SETTINGS, SOCKETS
+from api.log_context import add_headers, log_context
+from api.principal import ACCESS, principal
+from api.routes import access, table
+from api.sockets import Sockets
+from core.services import open_services
+from core.services.limits import Limits
+from core.settings import Settings
+from core.storage.redis import Scripts
+
+MAX_BODY_BYTES = 16 * 1_048_576
+
+
+def create_app(settings: Settings) -> web.Application:
+    """The application. Nothing is opened before it starts."""
+    app = web.Application(middlewares=(log_context, errors, principal), client_max_size=MAX_BODY_BYTES)
+    app[SETTINGS] = settings
+    app[CONNECTIONS] = Connections()
+    app[ACCESS] = access()
+    app.router.add_routes(table())
+    app.cleanup_ctx.extend((services_ctx, limits_ctx, abandoned_ctx, sockets_ctx))
+    app.on_response_prepare.append(add_headers)
+    app.on_shutdown.extend((app[CONNECTIONS].close, close_sockets, _close_socket_io))
+    return app
+
+
+async def services_ctx(app: web.Application) -> AsyncIterator[None]:
+    """Everything behind the faces."""
+    async with open_services(app[SETTINGS]) as services:
+        app[SERVICES] = services
+        yield
+
+
+async def limits_ctx(app: web.Application) -> AsyncIterator[None]:
+    """The rate limit, which does not wait for a Redis that is away."""
+    app[LIMITS] = Limits(Scripts(app[SERVICES].redis, patience_s=0), per_minute=app[SETTINGS].rate_limit_per_minute)
+    yield
+
+
+async def abandoned_ctx(app: web.Application) -> AsyncIterator[None]:
+    """Answers whose clients went away."""
+    app[ABANDONED] = Abandoned(app[SERVICES])
+    yield
+    await app[ABANDONED].close()
+
+
+async def sockets_ctx(app: web.Application) -> AsyncIterator[None]:
+    """Socket.IO."""
+    app[SOCKETS] = Sockets(app[SERVICES], app[LIMITS])
+    await app[SOCKETS].open()
+    yield
+    await app[SOCKETS].close()
+
+
+async def _close_socket_io(app: web.Application) -> None:
+    await app[SOCKETS].close_sockets()

@@ -1,0 +1,75 @@
+"""An answer's events as the chunks of OpenAI's streamed chat completions.
+
+Source: the ``CreateChatCompletionStreamResponse`` schema of OpenAI's API reference. The members that all chunks of an answer share are written once.
+"""
+
+from typing import Any
+
+import msgspec
+
+from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
+from core.models.generations import GenerationSpec
+
+DONE = b"data: [DONE]\n\n"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Chunks:
+    """The writer of one answer's stream; each chunk carries its event's id, so that a broken stream goes on at ``/api/generations/{id}/events``."""
+
+    def __init__(self, spec: GenerationSpec, *, choices: int, include_usage: bool) -> None:
+        head = {"id": completion_id(spec), "object": "chat.completion.chunk", "created": spec.created_at, "model": spec.model, "choices": []}
+        self._head = b"data: " + _encode(head)[:-2]
+        self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
+        self._include_usage = include_usage
+        self._unbegun = set(range(choices))
+        self._unfinished = set(range(choices))
+        self._continued: str | None = None
+
+    def of(self, entry_id: str, event: Event) -> bytes:
+        """What a client is sent for an event; empty for what it need not see. Not for an answer's end by failure."""
+        if isinstance(event, Delta):
+            return self._delta(entry_id, event)
+        if isinstance(event, ChoiceFinished):
+            self._unfinished.discard(event.choice)
+            return self._chunk(entry_id, event.choice, {}, event.finish_reason)
+        if isinstance(event, Started):
+            self._continued = event.continued or self._continued
+            return b""
+        return self._end(entry_id, event)
+
+    def _delta(self, entry_id: str, event: Delta) -> bytes:
+        delta: dict[str, Any] = {"content": event.text} if event.text or not event.extra else {}
+        if event.extra:
+            delta |= event.extra
+        if event.choice in self._unbegun:
+            self._unbegun.discard(event.choice)
+            delta = {"role": "assistant", "content": "", **delta}
+        elif not event.text and not event.extra:
+            return b""
+        return self._chunk(entry_id, event.choice, delta, None)
+
+    def _end(self, entry_id: str, event: Event) -> bytes:
+        """A stopped answer has choices that never finished; its usage is not known."""
+        parts = [self._chunk(entry_id, choice, {}, "stop") for choice in sorted(self._unfinished)]
+        if self._include_usage and isinstance(event, Finished):
+            parts.append(self._head + b'],"usage":' + _encode(event.usage) + b"}\n\n")
+        return b"".join((*parts, b"id: ", entry_id.encode(), b"\n", DONE))
+
+    def _chunk(self, entry_id: str, choice: int, delta: dict[str, Any], finish_reason: str | None) -> bytes:
+        body = _encode({"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish_reason})
+        tail = self._tail
+        if finish_reason and self._continued:
+            tail = b'],"continued":' + _encode(self._continued) + tail[1:]
+        return b"".join((b"id: ", entry_id.encode(), b"\n", self._head, body, tail))
+
+
+def completion_id(spec: GenerationSpec) -> str:
+    """OpenAI's form of a generation's id."""
+    return f"chatcmpl-{spec.id}"
+
+
+def error_event(error: dict[str, Any]) -> bytes:
+    """A failure inside a stream, after which nothing comes, ``[DONE]`` least of all."""
+    return b"data: " + _encode({"error": error}) + b"\n\n"

@@ -1,0 +1,71 @@
+"""OpenAI's chat completions: ``POST …/chat/completions``."""
+
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import web
+
+from api.answers import Answer
+from api.bodies import answer, decode
+from api.chunks import Chunks, error_event
+from api.connections import ClientGone
+from api.errors import openai_error
+from api.keys import ABANDONED, CONNECTIONS, GENERATION_ID, PRINCIPAL, SERVICES
+from api.sse import streaming
+from core.errors import PenstockError, by_code
+from core.models.completions import StreamOptions
+from core.models.events import Event, Failed
+from core.models.generations import GenerationSpec
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """How the client wants its answer."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """Ask, and send the answer streamed or whole. A client that goes away may resume at ``/api/generations/{id}/events`` for a while."""
+    body, principal = await request.read(), request[PRINCIPAL]
+    spec = await request.app[SERVICES].generations.complete(principal, body)
+    request[GENERATION_ID] = spec.id
+    wanted = decode(body, Wanted)
+    try:
+        return await (_stream if wanted.stream else _whole)(request, spec, wanted)
+    except ClientGone:
+        request.app[ABANDONED].watch(principal, spec.id)
+        raise
+
+
+async def _whole(request: web.Request, spec: GenerationSpec, wanted: Wanted) -> web.StreamResponse:
+    gathered = Answer(spec, choices=wanted.n or 1)
+    entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
+    async with request.app[CONNECTIONS].waiting(request), aclosing(entries):
+        async for _, event in entries:
+            gathered.add(_unless_failed(event))
+    return answer(gathered.document())
+
+
+async def _stream(request: web.Request, spec: GenerationSpec, wanted: Wanted) -> web.StreamResponse:
+    include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
+    chunks = Chunks(spec, choices=wanted.n or 1, include_usage=include_usage)
+    entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
+    async with streaming(request, _told) as stream, aclosing(entries):
+        async for entry_id, event in entries:
+            data = chunks.of(entry_id, _unless_failed(event))
+            if data:
+                await stream.write(data)
+    return stream.response
+
+
+def _unless_failed(event: Event) -> Event:
+    if isinstance(event, Failed):
+        raise by_code(event.code, event.detail, retry_after=event.retry_after)
+    return event
+
+
+def _told(error: PenstockError) -> bytes:
+    """As OpenAI's own servers do it: an event with the error, and then no ``[DONE]``."""
+    return error_event(openai_error(error.status, error.detail, error.code, error.param))

@@ -1,0 +1,83 @@
+"""Clients that wait for an answer: each is let go of when it goes away, and all of them when the process stops."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from core.errors import Unavailable
+
+TICK_S = 1.0
+
+
+class ClientGone(Exception):
+    """The client closed its connection: there is nobody to answer."""
+
+
+class GoingAway(Unavailable):
+    """The process stops; what is being made goes on without it."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is restarting. The answer goes on: listen to it again with the id that you have, or ask again.", retry_after=1)
+
+
+class Connection:
+    """One client that waits. ``on_tick`` is called every TICK_S, so that it can be shown some life."""
+
+    def __init__(self, request: web.BaseRequest, scope: asyncio.Timeout) -> None:
+        self.on_tick: Callable[[], None] | None = None
+        self.reason: Exception | None = None
+        self._request = request
+        self._scope = scope
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    def end(self, reason: Exception) -> None:
+        """End the waiting block with an error, soon."""
+        if self.reason is None and not self._scope.expired():
+            self.reason = reason
+            self._scope.reschedule(self._loop.time())
+
+    def close(self) -> None:
+        """The waiting is over."""
+        self._timer.cancel()
+
+    def _tick(self) -> None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            self.end(ClientGone())
+            return
+        if self.on_tick:
+            self.on_tick()
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+
+
+class Connections:
+    """All of a process."""
+
+    def __init__(self) -> None:
+        self._waiting: set[Connection] = set()
+
+    @asynccontextmanager
+    async def waiting(self, request: web.BaseRequest) -> AsyncGenerator[Connection, None]:
+        """Wait on behalf of a client. The block ends with ClientGone within TICK_S of the client's leaving, with GoingAway when the process stops."""
+        connection = None
+        try:
+            async with asyncio.timeout(None) as scope:
+                connection = Connection(request, scope)
+                self._waiting.add(connection)
+                yield connection
+        except TimeoutError:
+            if connection and connection.reason:
+                raise connection.reason from None
+            raise
+        finally:
+            if connection:
+                connection.close()
+                self._waiting.discard(connection)
+
+    async def close(self, _app: web.Application | None = None) -> None:
+        """For ``on_shutdown``."""
+        for connection in list(self._waiting):
+            connection.end(GoingAway())

@@ -1,0 +1,54 @@
+"""Answers being made: listened to from any point, and stopped."""
+
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import web
+
+from api.bodies import answer, encode
+from api.connections import GoingAway
+from api.keys import PRINCIPAL, SERVICES
+from api.sse import streaming
+from core.errors import PenstockError
+from core.events import START
+from core.models.events import Delta, Event, Started
+
+RETRY = b"retry: 500\n"
+
+
+async def listen(request: web.Request) -> web.StreamResponse:
+    """``GET /api/generations/{generation_id}/events``: events after ``Last-Event-ID`` or ``?after=``, then what comes. 204 where nothing will come any more.
+
+    Each event is one of the log: ``event:`` its type, ``id:`` what to resume with, ``data:`` itself. A stream that ends without ``finished``, ``failed`` or
+    ``cancelled`` was broken off: resume it.
+    """
+    after = request.headers.get("Last-Event-ID") or request.query.get("after") or START
+    entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], request.match_info["generation_id"], after)
+    async with streaming(request, _told) as stream, aclosing(entries):
+        async for entry_id, event in entries:
+            await stream.write(_written(entry_id, event) if stream.opened else RETRY + _written(entry_id, event))
+    return stream.response if stream.opened else web.Response(status=204)
+
+
+async def stop(request: web.Request) -> web.Response:
+    """``DELETE /api/generations/{generation_id}``: between two tokens; what arrived stays. Again and again is as good as once."""
+    generation_id = request.match_info["generation_id"]
+    await request.app[SERVICES].generations.stop(request[PRINCIPAL], generation_id)
+    return answer({"id": generation_id, "stopped": True})
+
+
+def _written(entry_id: str, event: Event) -> bytes:
+    """Token ids and the worker's name are not the client's business."""
+    if isinstance(event, Delta):
+        event = msgspec.structs.replace(event, tokens=())
+    elif isinstance(event, Started):
+        event = msgspec.structs.replace(event, worker="")
+    kind = event.__struct_config__.tag
+    return f"event: {kind}\nid: {entry_id}\ndata: ".encode() + encode(event) + b"\n\n"
+
+
+def _told(error: PenstockError) -> bytes:
+    """A restart just ends the stream: browsers come back by themselves, with the last id."""
+    if isinstance(error, GoingAway):
+        return b""
+    return b"event: error\ndata: " + encode({"detail": error.detail, "code": error.code}) + b"\n\n"

@@ -1,0 +1,59 @@
+"""Whether the process lives, and whether the product can do its work."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from aiohttp import web
+
+from api.bodies import answer
+from api.keys import SERVICES
+from core.jobs import queues
+from core.models.pools import Pool
+from core.services import Services
+from core.settings import Settings
+
+CHECK_TIMEOUT_S = 2.0
+
+
+async def alive(request: web.Request) -> web.Response:
+    """``GET /health``: this process answers."""
+    del request
+    return answer({"status": True})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """``GET /ready``: 200, or 503 with every condition that fails."""
+    services = request.app[SERVICES]
+    redis, store = await asyncio.gather(_works(services.redis.ping()), _works(services.documents.ping()))
+    workers = await _living(services) if redis else set()
+    needed = needed_pools(services.settings)
+    wanting = [name for name, well in (("Redis", redis), ("the document store", store)) if not well]
+    wanting += [f"a live {pool} worker" for pool in needed if pool not in workers]
+    body = {"redis": redis, "store": store, "workers": {pool: pool in workers for pool in needed}}
+    if wanting:
+        return answer({"detail": f"Not ready: {', '.join(wanting)} cannot be reached.", **body}, status=503)
+    return answer({"status": "ready", **body})
+
+
+def needed_pools(settings: Settings) -> list[Pool]:
+    """Pools without which something that is configured cannot be answered. Local models, the starter model among them, are the GPU pool's."""
+    upstreams = bool(settings.openai_base_urls or settings.ollama_base_urls)
+    wanted = {Pool.RELAY: upstreams, Pool.GPU: bool(settings.local_models) or not upstreams, Pool.CPU: bool(queues(Pool.CPU))}
+    return [pool for pool, needed in wanted.items() if needed]
+
+
+async def _living(services: Services) -> set[Pool]:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            return {worker.pool for worker in await services.pools.list()}
+    except Exception:  # noqa: BLE001 - whatever it is, no worker was found
+        return set()
+
+
+async def _works(check: Awaitable[object]) -> bool:
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await check
+    except Exception:  # noqa: BLE001 - whatever it is, it does not work
+        return False
+    return True

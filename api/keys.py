@@ -1,0 +1,23 @@
+"""What the application and a request carry."""
+
+from aiohttp import web
+
+from api.abandoned import Abandoned
+from api.connections import Connections
+from api.sockets import Sockets
+from core.models.users import Principal
+from core.services import Services
+from core.services.limits import Budget, Limits
+from core.settings import Settings
+
+SETTINGS = web.AppKey("settings", Settings)
+SERVICES = web.AppKey("services", Services)
+LIMITS = web.AppKey("limits", Limits)
+CONNECTIONS = web.AppKey("connections", Connections)
+ABANDONED = web.AppKey("abandoned", Abandoned)
+SOCKETS = web.AppKey("sockets", Sockets)
+
+REQUEST_ID = web.RequestKey("request_id", str)
+PRINCIPAL = web.RequestKey("principal", Principal)
+BUDGET = web.RequestKey("budget", Budget)
+GENERATION_ID = web.RequestKey("generation_id", str)

@@ -1,0 +1,53 @@
+"""One line per request, and an id that links it to the lines of the jobs it asked for."""
+
+import re
+import secrets
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from api.keys import BUDGET, PRINCIPAL, REQUEST_ID
+from core.logging import get_logger
+
+QUIET_PATHS = frozenset({"/health", "/ready"})
+ID_HEADER = "X-Request-ID"
+
+log = get_logger(face="rest")
+
+_GIVEN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+
+
+@web.middleware
+async def log_context(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Bind the request's id (the client's, where it sends a sane one), and log how the request went. Never its query: there may be a token in it."""
+    given = request.headers.get(ID_HEADER)
+    request_id = request[REQUEST_ID] = given if given and _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+    clear_contextvars()
+    bind_contextvars(request_id=request_id)
+    began, status = time.perf_counter(), 0
+    try:
+        response = await handler(request)
+        status = response.status
+    finally:
+        if request.path not in QUIET_PATHS or status >= 400:  # noqa: PLR2004 - the first error
+            user = request.get(PRINCIPAL)
+            milliseconds = round((time.perf_counter() - began) * 1000, 1)
+            log.info("request", method=request.method, path=request.rel_url.raw_path, status=status, ms=milliseconds, user=user.id if user else None)
+    return response
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """For ``on_response_prepare``: what every answer carries."""
+    headers = response.headers
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers[ID_HEADER] = request[REQUEST_ID]
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("X-Frame-Options", "SAMEORIGIN")
+    headers.setdefault("Cache-Control", "no-store")
+    budget = request.get(BUDGET)
+    if budget:
+        headers["X-RateLimit-Limit"] = str(budget.limit)
+        headers["X-RateLimit-Remaining"] = str(budget.remaining)
+        headers["X-RateLimit-Reset"] = str(budget.resets_at)

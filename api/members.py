@@ -1,0 +1,190 @@
+"""One connection in one chat's room: what it has been told, and what it is being told."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import msgspec
+
+from core.errors import NotFound, PenstockError, Unavailable
+from core.events import START, position
+from core.logging import get_logger
+from core.models.events import ENDS, Cancelled, Delta, Event, Failed, Finished
+from core.models.generations import GenerationSpec
+from core.models.users import Principal
+from core.services import Services
+from core.services.chats import message_document
+
+RETRY_S = 0.5
+MAX_NEWS = 256
+
+log = get_logger(face="socketio")
+
+
+class MessageNews(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
+    """A message was stored."""
+
+    message: dict[str, Any]
+
+
+class GenerationNews(msgspec.Struct, frozen=True, tag_field="type", tag="generation"):
+    """An answer begins."""
+
+    id: str
+
+
+class DeletedNews(msgspec.Struct, frozen=True, tag_field="type", tag="deleted"):
+    """The chat is gone."""
+
+
+class Joined:
+    """The member has just come: answers that are being made are told from their start."""
+
+
+class Gap:
+    """Something may have been missed."""
+
+
+News = MessageNews | GenerationNews | DeletedNews
+
+
+class Member:
+    """Tells one connection of each message once, and of each answer as it grows; a slow connection slows only itself, and the rest waits in the log."""
+
+    def __init__(
+        self,
+        *,
+        services: Services,
+        chat_id: str,
+        user_id: str,
+        after: Mapping[str, str],
+        principal: Callable[[], Awaitable[Principal]],
+        emit: Callable[[str, Any], Awaitable[None]],
+        dismiss: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``after``: the last event id already seen of each answer; ``principal``: who they are now, asked again with every news; ``dismiss`` lets them out."""
+        self.user_id = user_id
+        self._services = services
+        self._chat_id = chat_id
+        self._after = after
+        self._principal = principal
+        self._emit = emit
+        self._dismiss = dismiss
+        self._since = time.time_ns() // 1000
+        self._told: set[str] = set()
+        self._news: asyncio.Queue[News | Joined | Gap] = asyncio.Queue()
+        self._feeds: dict[str, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to tell."""
+        self.tell(Joined())
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Tell nothing more."""
+        tasks = [task for task in (self._task, *self._feeds.values()) if task and task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def tell(self, news: News | Joined | Gap) -> None:
+        """Something to tell. One who takes nothing for long gets what is stored, later."""
+        if self._news.qsize() >= MAX_NEWS:
+            while not self._news.empty():
+                self._news.get_nowait()
+            news = Gap()
+        self._news.put_nowait(news)
+
+    async def _run(self) -> None:
+        while True:
+            news = await self._news.get()
+            try:
+                await self._handle(news)
+            except Unavailable:
+                await asyncio.sleep(RETRY_S)
+                self.tell(Gap())
+            except PenstockError as error:
+                await self._send_away(error)
+                return
+            except Exception:
+                log.exception("bug", chat_id=self._chat_id)
+
+    async def _handle(self, news: News | Joined | Gap) -> None:
+        """Only for those who may still read the chat: PenstockError otherwise."""
+        if isinstance(news, DeletedNews):
+            message = "The chat was deleted."
+            raise NotFound(message)
+        principal = await self._principal()
+        await self._services.chats.readable(principal, self._chat_id)
+        if isinstance(news, MessageNews):
+            await self._tell_message(news.message)
+        elif isinstance(news, GenerationNews):
+            self._follow(principal, news.id)
+        else:
+            await self._catch_up(principal, missed=isinstance(news, Gap))
+
+    async def _catch_up(self, principal: Principal, *, missed: bool) -> None:
+        if missed:
+            detail = await self._services.chats.get(principal, self._chat_id)
+            for message in detail.messages:
+                if message.position <= self._since:
+                    continue
+                if message.role != "assistant":
+                    await self._tell_message(message_document(message))
+                elif isinstance(message.extra.get("generation_id"), str):
+                    self._follow(principal, message.extra["generation_id"])
+        for generation_id in dict.fromkeys((*self._after, *await self._services.generations.running(self._chat_id))):
+            self._follow(principal, generation_id)
+
+    async def _tell_message(self, message: dict[str, Any]) -> None:
+        message_id = str(message.get("id"))
+        if message_id not in self._told:
+            self._told.add(message_id)
+            await self._emit("message", {"chat_id": self._chat_id, "message": message, "delta": False})
+
+    def _follow(self, principal: Principal, generation_id: str) -> None:
+        if generation_id not in self._feeds:
+            self._feeds[generation_id] = asyncio.create_task(self._feed(principal, generation_id))
+
+    async def _feed(self, principal: Principal, generation_id: str) -> None:
+        """Tell of an answer: its pieces, each once, and then the whole."""
+        generations, seen, pieces = self._services.generations, position(self._after.get(generation_id, START)), list[str]()
+        try:
+            spec = await generations.spec(principal, generation_id)
+            if spec.chat_id != self._chat_id:
+                return
+            async with aclosing(generations.listen(principal, generation_id)) as entries:
+                async for entry_id, event in entries:
+                    pieces.append(event.text if isinstance(event, Delta) and event.choice == 0 else "")
+                    message = _told_of(spec, event, "".join(pieces) if isinstance(event, ENDS) else pieces[-1])
+                    if message and position(entry_id) > seen:
+                        about = {"delta": not message["done"], "generation_id": spec.id, "event_id": entry_id}
+                        await self._emit("message", {"chat_id": self._chat_id, "message": message, **about})
+        except PenstockError as error:
+            log.info("not followed", generation=generation_id, code=error.code)
+        except Exception:
+            log.exception("bug", generation=generation_id)
+
+    async def _send_away(self, error: PenstockError) -> None:
+        await self._emit("error", {"detail": error.detail, "code": error.code, "chat_id": self._chat_id})
+        await self._dismiss()
+
+
+def _told_of(spec: GenerationSpec, event: Event, text: str) -> dict[str, Any] | None:
+    """The assistant's message as one event changes it: a piece of it, or the whole at the end; None where there is nothing to tell."""
+    message = {"id": spec.message_id, "role": "assistant", "content": text, "done": False}
+    if isinstance(event, Delta):
+        return message | (event.extra or {}) if text or event.extra else None
+    if not isinstance(event, ENDS):
+        return None
+    message |= {"done": True, "model": spec.model, "generation_id": spec.id, "timestamp": spec.created_at}
+    if isinstance(event, Finished):
+        message["usage"] = event.usage
+    elif isinstance(event, Failed):
+        message["error"] = {"content": event.detail, "code": event.code}
+    elif isinstance(event, Cancelled):
+        message["stopped"] = True
+    return message

@@ -1,0 +1,87 @@
+"""Server-sent events. Source of the format: the HTML standard, section 9.2."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from aiohttp import web
+
+from api.connections import ClientGone
+from api.errors import bug
+from api.keys import CONNECTIONS
+from core.errors import PenstockError
+
+KEEP_ALIVE_S = 15.0
+COMMENT = b": still here\n\n"
+HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+@asynccontextmanager
+async def streaming(request: web.Request, tell: Callable[[PenstockError], bytes], headers: Mapping[str, str] | None = None) -> AsyncGenerator["EventStream", None]:
+    """A stream for as long as the block runs and the client is there (ClientGone otherwise).
+
+    Headers wait for the first event, so that a failure before it is an HTTP error, but no longer than a tick; a failure after them is told inside the stream,
+    in the words of ``tell``, and ends it.
+    """
+    stream = EventStream(request, headers or {})
+    try:
+        try:
+            async with request.app[CONNECTIONS].waiting(request) as connection:
+                connection.on_tick = stream.tick
+                yield stream
+        finally:
+            await stream.quieten()
+    except ClientGone:
+        raise
+    except Exception as error:
+        if not stream.opened:
+            raise
+        told = tell(error if isinstance(error, PenstockError) else bug())
+        if told:
+            await stream.write(told)
+
+
+class EventStream:
+    """What is written to one client; ``response`` is the handler's answer."""
+
+    def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
+        """``headers``: beside those of every stream."""
+        self.response = web.StreamResponse(headers={**HEADERS, **headers})
+        self._request = request
+        self._loop = asyncio.get_running_loop()
+        self._written_at = 0.0
+        self._opening = asyncio.Lock()
+        self._beat: asyncio.Task[None] | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the headers are sent: from then on a failure must be told inside the stream."""
+        return self.response.prepared
+
+    async def write(self, data: bytes) -> None:
+        """Send whole events. Raises ClientGone."""
+        try:
+            if not self.response.prepared:
+                async with self._opening:
+                    if not self.response.prepared:
+                        await self.response.prepare(self._request)
+            self._written_at = self._loop.time()
+            await self.response.write(data)
+        except ConnectionError:
+            raise ClientGone from None
+
+    def tick(self) -> None:
+        """Show that we live, where nothing else has for a while."""
+        if self._loop.time() - self._written_at >= KEEP_ALIVE_S and (self._beat is None or self._beat.done()):
+            self._beat = self._loop.create_task(self._comment())
+
+    async def quieten(self) -> None:
+        """No more signs of life."""
+        if self._beat:
+            self._beat.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._beat
+
+    async def _comment(self) -> None:
+        with suppress(ClientGone):
+            await self.write(COMMENT)
