@@ -1,0 +1,60 @@
+"""Processes started one by one, for operators: a web node, a worker."""
+
+import asyncio
+import os
+import sys
+from functools import partial
+
+import msgspec
+
+from core.errors import SettingsError
+from core.models.pools import Pool
+from core.settings import Settings
+from penstock import folder, programs
+from penstock.console import Console
+from penstock.environment import of_child
+from penstock.family import Family
+from penstock.supervisor import CANNOT_USE, CannotStart, Program
+
+
+def api(settings: Settings, console: Console) -> None:
+    """Web processes, as many as are set. A single one takes this process's place."""
+    settings = with_redis(settings)
+    given = {"redis_url": settings.redis_url, "host": settings.host, "port": settings.port}
+    many = settings.api_processes
+    if many == 1:
+        command = (sys.executable, "-m", "api")
+        os.execve(command[0], command, of_child(given))  # noqa: S606 - our own command, no shell
+    asyncio.run(_keep([programs.api(given, number=number + 1, of=many) for number in range(many)], console))
+
+
+def worker(pool: Pool, settings: Settings, console: Console) -> None:
+    """A pool's worker, started again when it dies."""
+    settings = with_redis(settings)
+    asyncio.run(_keep([programs.worker(pool, {"redis_url": settings.redis_url})], console))
+
+
+def with_redis(settings: Settings) -> Settings:
+    """The same settings with a Redis: the given one, else that of the ``up`` that runs on the data folder.
+
+    Raises SettingsError where there is neither.
+    """
+    if settings.redis_url:
+        return settings
+    running = folder.running_in(settings.data_dir)
+    if running is None or not running.redis_url:
+        message = f"PENSTOCK_REDIS_URL is not set, and no `penstock up` runs on the data folder {settings.data_dir.absolute()}."
+        raise SettingsError(message)
+    return msgspec.structs.replace(settings, redis_url=running.redis_url)
+
+
+async def _keep(kept: list[Program], console: Console) -> None:
+    family = Family()
+    for program in kept:
+        family.start(program, partial(console.say, program.name))
+    try:
+        await family.stopped()
+    except CannotStart:
+        sys.exit(CANNOT_USE)  # it has said why
+    finally:
+        await family.stop()

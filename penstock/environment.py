@@ -1,0 +1,20 @@
+"""What the processes that we start find in their environment."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from core.models.pools import Pool
+from core.settings import PREFIX
+from gpu.environment import CHILD_ENVIRONMENT
+
+ROOT = str(Path(__file__).parent.parent)
+
+
+def of_child(settings: Mapping[str, object], pool: Pool | None = None) -> Mapping[str, str]:
+    """Our own environment, the given settings over it, and what a pool's libraries must find before they are imported."""
+    inherited = dict(os.environ)  # noqa: TID251 - handing it on
+    # A checkout that is not installed works from any folder.
+    path = os.pathsep.join(part for part in (inherited.get("PYTHONPATH", ""), ROOT) if part)
+    given = {PREFIX + name.upper(): str(value) for name, value in settings.items()}
+    return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(CHILD_ENVIRONMENT if pool is Pool.GPU else {}), **given}

@@ -1,0 +1,76 @@
+"""What supervised processes print: all of it into files, and on the console what its reader may have to act on."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+MAX_FILE_BYTES = 20_000_000
+MAX_LINE_BYTES = 100_000
+LOUD = frozenset({"warning", "error", "critical"})
+LIFECYCLE = frozenset({"api ready", "loading", "worker ready"})
+MAX_LAST = 300
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Log:
+    """One process's log file; the one before it is kept. ``show`` is given the lines for the console. ``last``: the last line that came."""
+
+    def __init__(self, path: Path, show: Callable[[str], None], *, verbose: bool = False) -> None:
+        self.last = ""
+        self._path = path
+        self._show = show
+        self._verbose = verbose
+        self._rest = b""
+        path.parent.mkdir(exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+
+    def hear(self, chunk: bytes) -> None:
+        """More of what the process prints."""
+        self._write(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        if len(self._rest) > MAX_LINE_BYTES:
+            lines, self._rest = [*lines, self._rest], b""
+        for line in lines:
+            text = line.decode(errors="replace").strip()
+            if text:
+                self.last = (for_console(text) or text)[:MAX_LAST]
+                shown = text if self._verbose else for_console(text)
+                if shown:
+                    self._show(shown)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _write(self, chunk: bytes) -> None:
+        try:
+            if self._file.tell() > MAX_FILE_BYTES:
+                self._file.close()
+                self._path.replace(self._path.with_suffix(".log.1"))
+                self._file = self._path.open("ab", buffering=0)
+            self._file.write(chunk)
+        except OSError as error:  # a full disk must not end what still works
+            self._show(f"its log cannot be written ({error.strerror})")
+
+
+def for_console(line: str) -> str:
+    """A JSON log line as a short one; empty for what the console does not show."""
+    try:
+        record = _decode(line.encode())
+    except msgspec.DecodeError:
+        return ""
+    event, level = str(record.pop("event", "")), str(record.pop("level", "info"))
+    if level not in LOUD and event not in LIFECYCLE:
+        return ""
+    if event == "worker ready":
+        models = ", ".join(map(str, record.get("models") or ()))
+        return f"ready on {record.get('device')}" + (f": {models}" if models else "")
+    if event == "api ready":
+        return "ready"
+    if event == "loading":
+        return str(record.get("step", ""))
+    details = " ".join(f"{name}={value}" for name, value in record.items() if name not in {"timestamp", "exception"})
+    return f"{level}: {event} {details}".rstrip()

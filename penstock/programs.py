@@ -1,0 +1,33 @@
+"""The product's own processes, as programs to be kept running."""
+
+import sys
+from collections.abc import Mapping
+
+from core.models.pools import Pool
+from penstock.environment import of_child
+from penstock.supervisor import Program
+
+API_STOP_S = 4.0
+WORKER_STOP_S = 2.5
+
+
+def api(settings: Mapping[str, object], *, number: int = 1, of: int = 1, keep_fds: tuple[int, ...] = ()) -> Program:
+    """A web process, one ``of`` several that share the port."""
+    return Program(
+        name="api" if of == 1 else f"api {number}",
+        command=(sys.executable, "-m", "api"),
+        environment=of_child(settings),
+        stop_s=API_STOP_S,
+        keep_fds=keep_fds,
+    )
+
+
+def worker(pool: Pool, settings: Mapping[str, object], *, keep_fds: tuple[int, ...] = ()) -> Program:
+    """A pool's worker process."""
+    return Program(
+        name=pool.value,
+        command=(sys.executable, "-m", "workers", pool.value),
+        environment=of_child(settings, pool),
+        stop_s=WORKER_STOP_S,
+        keep_fds=keep_fds,
+    )

@@ -1,0 +1,30 @@
+"""Asks a web process whether all that it needs is there."""
+
+import asyncio
+from contextlib import suppress
+
+OK = b"200"
+ANSWER_S = 5.0
+FIRST_PAUSE_S = 0.1
+LONGEST_PAUSE_S = 1.0
+MAX_BYTES = 65_536
+
+
+async def ready(host: str, port: int) -> None:
+    """Return when ``GET /ready`` answers 200."""
+    pause = FIRST_PAUSE_S
+    while True:
+        with suppress(OSError, TimeoutError, IndexError):
+            if (await asyncio.wait_for(_get(host, port, "/ready"), ANSWER_S)).split()[1] == OK:
+                return
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE_S)
+
+
+async def _get(host: str, port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
+        return await reader.read(MAX_BYTES)
+    finally:
+        writer.close()

@@ -1,0 +1,57 @@
+"""Who works, and what waits."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from core.jobs import KINDS
+from core.jobs.queue import JobQueue
+from core.models.pools import Worker
+from core.services.pools import Pools
+from core.settings import Settings
+from core.storage.redis import Scripts, connect
+from penstock.alone import with_redis
+
+MB = 1_000_000
+MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
+HEADINGS = ("POOL", "HOST", "PID", "DEVICE", "MEMORY", "RUNNING", "UP", "MODELS")
+
+
+def status(settings: Settings) -> str:
+    """Two tables. Raises SettingsError where no Redis is known, Unavailable where it cannot be reached."""
+    workers, waiting = asyncio.run(_ask(with_redis(settings).redis_url))
+    rows = [_row(worker) for worker in workers]
+    live = table(HEADINGS, rows) if rows else "No worker is alive.\n"
+    return f"{live}\n{table(('QUEUE', 'WAITING'), [(queue, str(length)) for queue, length in waiting])}"
+
+
+async def _ask(redis_url: str) -> tuple[list[Worker], list[tuple[str, int]]]:
+    redis, broker = connect(redis_url), connect(redis_url, broker=True)
+    try:
+        main, queue = Scripts(redis, patience_s=0), JobQueue(Scripts(redis, patience_s=0), Scripts(broker, patience_s=0))
+        return await Pools(main).list(), [(kind.queue, await queue.length(kind.queue)) for kind in KINDS]
+    finally:
+        await redis.aclose()
+        await broker.aclose()
+
+
+def _row(worker: Worker) -> tuple[str, ...]:
+    models = ", ".join(worker.models) or "-"
+    memory = f"{worker.memory_bytes // MB} MB"
+    return (worker.pool, worker.host, str(worker.pid), worker.device, memory, str(worker.running), _since(worker.started_at), models)
+
+
+def _since(started_at: int) -> str:
+    seconds = max(0, int(time.time()) - started_at)
+    for unit, name in ((DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "min")):
+        if seconds >= unit:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as they need to be."""
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    return "".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n" for row in (headings, *rows)
+    )

@@ -1,0 +1,113 @@
+"""One start for everything: Redis where none is given, the web process, one worker of each pool."""
+
+import asyncio
+import importlib.util
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from core.models.pools import Pool
+from core.settings import Settings, with_secret_key
+from penstock import __version__, folder, ports, programs
+from penstock.console import Console
+from penstock.family import Family
+from penstock.folder import Folder, Running
+from penstock.logs import Log
+from penstock.ready import ready
+from penstock.redis import EmbeddedRedis
+from penstock.supervisor import Program, Supervisor
+
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what an address stands for; nothing is bound here
+LATE_S = 60.0
+
+
+def up(settings: Settings, console: Console, *, verbose: bool = False) -> None:
+    """Run until a signal. Raises SettingsError where something must be set right first."""
+    settings = msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())
+    with folder.held(settings.data_dir, url_of(settings)) as held:
+        ports.claim(settings.host, settings.port)
+        settings = with_secret_key(settings)
+        embedded = None if settings.redis_url else EmbeddedRedis(held.path, held.lock_fd)
+        asyncio.run(_Up(settings, held, embedded, console, verbose=verbose).run())
+
+
+def url_of(settings: Settings) -> str:
+    """Where a browser on this machine finds it."""
+    host = ANY_HOST.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+class _Up:
+    def __init__(self, settings: Settings, held: Folder, embedded: EmbeddedRedis | None, console: Console, *, verbose: bool) -> None:
+        self._settings = settings
+        self._folder = held
+        self._embedded = embedded
+        self._console = console
+        self._verbose = verbose
+        self._began = time.monotonic()
+        self._logs: dict[str, Log] = {}
+        self._redis: list[Supervisor] = []
+        self._web: list[Supervisor] = []
+        self._workers: list[Supervisor] = []
+
+    async def run(self) -> None:
+        family = Family()
+        try:
+            if await self._start(family):
+                await family.stopped()
+        finally:
+            self._console.say("", "Stopping …")
+            for members in (self._web, self._workers, self._redis):
+                await family.stop(members)
+            for log in self._logs.values():
+                log.close()
+            if self._embedded:
+                self._embedded.leave()
+            self._console.say("", "Stopped.")
+
+    async def _start(self, family: Family) -> bool:
+        """Start everything; False where a signal came before it was ready."""
+        settings, embedded = self._settings, self._embedded
+        self._console.say("", f"Penstock {__version__}, data in {self._folder.path}")
+        redis_url = settings.redis_url
+        if embedded:
+            redis_url = embedded.url
+            self._redis.append(self._keep(family, embedded.program))
+            if not await family.until_stopped(asyncio.create_task(embedded.answers())):
+                return False
+            self._console.say("redis", f"ready (redis-server {embedded.version}, with an append-only file)")
+        self._folder.tell(Running(pid=os.getpid(), url=url_of(settings), redis_url=redis_url))
+        given = {"redis_url": redis_url, "data_dir": settings.data_dir, "host": settings.host, "port": settings.port, "log_format": "json"}
+        keep = (self._folder.lock_fd,)
+        many = settings.api_processes
+        self._web += [self._keep(family, programs.api(given, number=number + 1, of=many, keep_fds=keep)) for number in range(many)]
+        self._workers += [self._keep(family, programs.worker(pool, given, keep_fds=keep)) for pool in self._pools()]
+        late = asyncio.get_running_loop().call_later(LATE_S, self._console.say, "", f"Still starting; see the logs in {self._logs_dir}")
+        try:
+            host = ANY_HOST.get(settings.host, settings.host)
+            if not await family.until_stopped(asyncio.create_task(ready(host, settings.port))):
+                return False
+        finally:
+            late.cancel()
+        self._console.say("", f"Ready after {time.monotonic() - self._began:.1f} s. Logs are in {self._logs_dir}, Ctrl-C stops.")
+        self._console.say("", f"Penstock answers at {url_of(settings)}")
+        return True
+
+    def _pools(self) -> list[Pool]:
+        if importlib.util.find_spec("torch"):
+            return list(Pool)
+        self._console.say("gpu", "not started: torch is not installed, so there are no local models (see penstock doctor)")
+        return [pool for pool in Pool if pool is not Pool.GPU]
+
+    def _keep(self, family: Family, program: Program) -> Supervisor:
+        def say(text: str) -> None:
+            self._console.say(program.name, text)
+
+        log = self._logs[program.name] = Log(self._logs_dir / f"{program.name.replace(' ', '-')}.log", say, verbose=self._verbose)
+        return family.start(program, say, log)
+
+    @property
+    def _logs_dir(self) -> Path:
+        return self._folder.path / "logs"
