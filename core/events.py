@@ -81,6 +81,8 @@ class EventLog:
                         yield entry_id, event
                         if isinstance(event, events.ENDS):
                             return
+                    if await self._ended_before(key, cursor):
+                        return
                 entry = await inbox.next(SILENCE_S)
                 if entry is None:
                     inbox.gap = True
@@ -130,6 +132,16 @@ class EventLog:
     async def _page(self, key: str, after: Position, count: int | None) -> list[tuple[str, Event]]:
         entries: Any = await self._redis.xrange(key, f"({after[0]}-{after[1]}", count=count)
         return [(entry_id.decode(), events.decode(fields[b"e"])) for entry_id, fields in entries]
+
+    async def _ended_before(self, key: str, cursor: Position) -> bool:
+        """Whether nothing can come after an id that a reader brought: the log has ended there, or before it."""
+        if cursor == (0, 0):
+            return False
+        try:
+            newest: Any = await self._redis.xrevrange(key, count=1)
+        except (RedisError, OSError):
+            return False
+        return bool(newest) and position(newest[0][0]) <= cursor and isinstance(events.decode(newest[0][1][b"e"]), events.ENDS)
 
     @contextmanager
     def _inbox(self, channel: str, decode: Callable[[bytes], Any]) -> Iterator["_Inbox"]:

@@ -84,7 +84,10 @@ class Generations:
         if found is None or (found.user_id != principal.id and found.chat_id is None):
             raise NotFound(_NO_GENERATION)
         if found.user_id != principal.id and found.chat_id is not None:
-            await self._chats.readable(principal, found.chat_id)
+            try:
+                await self._chats.readable(principal, found.chat_id)
+            except NotFound:
+                raise NotFound(_NO_GENERATION) from None
         return found
 
     async def listen(
@@ -136,8 +139,8 @@ def parse_request(body: bytes) -> CompletionRequest:
         fault, _, where = str(error).partition(" - at `$")
         field = where.rstrip("`").lstrip(".")
         raise BadRequest(f"{field}: {fault}." if field else f"{fault}.", param=field or None) from None
-    except msgspec.DecodeError as error:
-        message = f"The body is not JSON: {error}."
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        message = f"The body is not JSON that can be read: {error}."
         raise BadRequest(message) from None
     for index, message_ in enumerate(request.messages):
         if not isinstance(message_.get("role"), str):
