@@ -25,7 +25,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any] = {}
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: a long chat's rows would set the collector off at each reading
     """One message.
 
     ``position`` orders a chat's messages (microseconds since 1970 for appended ones); ``extra`` holds whatever else

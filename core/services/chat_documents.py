@@ -1,15 +1,17 @@
 """The chat document that a client posts, taken apart into a chat and its messages, and put together again. Pure.
 
-A document holds its messages in a ``messages`` list, in an Open WebUI ``history`` (``{"messages": {id: {...}}, "currentId": id}``), or in both, which then mostly
-say the same. What is posted comes back as it was, whatever JSON it holds; missing message ids, timestamps and the title are filled in.
+A document holds its messages in a ``messages`` list, in an Open WebUI ``history`` (``{"messages": {id: {...}}, "currentId": id}``), or in
+both, which then mostly say the same. What is posted comes back as it was, whatever JSON it holds; missing message ids, timestamps and the
+title are filled in.
 
-A row's ``posted`` remembers where it stood: ``{"messages": true, "history": true}``, with the list's own version in place of ``true`` where it differs from the
-history's, and ``"no_content": true`` where there was no ``content``. A row without it was appended, so it belongs to both places, at their ends.
+A row's ``posted`` remembers where it stood: ``{"messages": true, "history": true}``, with the list's own version in place of ``true`` where
+it differs from the history's, and ``"no_content": true`` where there was no ``content``. A row without it was appended, so it belongs to
+both places, at their ends.
 """
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgspec
 
@@ -60,7 +62,7 @@ def parts(posted: Any) -> Parts:
 
 
 def rows(pieces: Parts, *, chat_id: str, now: int, known: Sequence[Message] = ()) -> list[Message]:
-    """The messages of a document, in order, as rows. What is missing comes from the rows ``known`` before, else ids are made and timestamps are ``now``."""
+    """The messages of a document, in order, as rows. What is missing comes from the rows ``known`` before, else from ``now`` and chance."""
     before = {message.id: message for message in known}
     nodes = {key: _row(message, key, chat_id, before.get(key), now) for key, message in (pieces.tree or {}).items()}
     items: dict[str, Message] = {}
@@ -128,14 +130,13 @@ def _as_listed(message: Message) -> dict[str, Any]:
 
 def _merged(node: Message | None, item: Message | None) -> Message:
     """One row of what stands in the tree, in the list, or in both."""
-    row = node or item
-    assert row is not None
-    posted = dict(row.posted)
+    posted: dict[str, Any] = {}
     if item is not None:
         posted[LIST] = True if node is None or node == item else message_document(item)
     if node is not None:
         posted[TREE] = True
-    return msgspec.structs.replace(row, posted=posted)
+    row = cast("Message", node or item)
+    return msgspec.structs.replace(row, posted={**row.posted, **posted})
 
 
 def _row(message: dict[str, Any], message_id: str, chat_id: str, known: Message | None, now: int) -> Message:

@@ -25,7 +25,7 @@ def arranged(listed: Sequence[str], tree: Sequence[str]) -> list[str]:
 
 
 def positioned(messages: Sequence[Message], before: Mapping[str, Message]) -> list[Message]:
-    """The messages with positions that rise. One that was there before keeps its own where that is possible, so that its row need not be written."""
+    """The messages with positions that rise. One that was there keeps its own where that can be: its row need not be written."""
     last = -1
     found = []
     for message in messages:

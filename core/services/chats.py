@@ -45,8 +45,8 @@ class Chats:
 
     async def get(self, principal: Principal, chat_id: str) -> ChatDetail:
         """A chat with its messages. Raises NotFound."""
-        chat, messages = await asyncio.gather(self._chats.get(chat_id), self._messages.of_chat(chat_id))
-        return ChatDetail(chat=_owned(principal, chat), messages=tuple(messages))
+        chat = await self.readable(principal, chat_id)
+        return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
 
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""

@@ -30,7 +30,10 @@ class Users:
         self._noting: dict[str, asyncio.Task[None]] = {}
 
     async def sign_up(self, command: SignUp) -> Session:
-        """A new user, the first one as administrator. Raises BadRequest that says what is wrong with the name, address or password, or that the address is taken."""
+        """A new user, the first one as administrator.
+
+        Raises BadRequest that says what is wrong with the name, address or password, or that the address is taken.
+        """
         email, name = _email(command.email), command.name.strip()
         if not name or len(name) > MAX_NAME:
             message = f"name must have 1 to {MAX_NAME} characters."

@@ -1,4 +1,7 @@
-"""Stores: two small ports with an embedded default and a server each, one class per noun on top, and Redis. The only room that knows a database's library."""
+"""Stores: small ports with an embedded default and a server each, one class per noun on top, and Redis.
+
+The only room that knows a database's library.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator

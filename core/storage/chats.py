@@ -12,7 +12,7 @@ COLLECTION = Collection("chats", indexes=(Index(("user_id", "touched")),), opaqu
 
 
 class Chats:
-    """Rows of chats. ``touched`` (microseconds since 1970) orders changes within one second; ``version`` counts changes of anything but times."""
+    """Rows of chats. ``touched`` (microseconds since 1970) orders changes within a second, ``version`` counts all but those of times."""
 
     def __init__(self, documents: Documents) -> None:
         self._documents = documents
@@ -20,28 +20,28 @@ class Chats:
 
     async def get(self, chat_id: str) -> Chat | None:
         """A chat, whoever's."""
-        found = await self.versioned(chat_id)
-        return found[0] if found else None
+        return await self._documents.get(COLLECTION, chat_id, Chat)
 
     async def versioned(self, chat_id: str) -> tuple[Chat, int] | None:
         """A chat with its version, to be changed by ``change``."""
-        record = await self._documents.get(COLLECTION, chat_id)
-        return (_chat(record), record["version"]) if record else None
+        record = await self._documents.get(COLLECTION, chat_id, Record)
+        return (msgspec.convert(record, Chat), record["version"]) if record else None
 
     async def of_user(self, user_id: str, *, limit: int | None = None, after: str | None = None) -> list[Chat] | None:
         """A user's chats, newest change first; None where there is no such chat as ``after``."""
         place = None
         if after is not None:
-            last = await self._documents.get(COLLECTION, after)
+            last = await self._documents.get(COLLECTION, after, Record)
             if last is None or last["user_id"] != user_id:
                 return None
             place = (last["touched"], after)
         order = Order("touched", descending=True, after=place)
-        return [_chat(record) for record in await self._documents.find(COLLECTION, {"user_id": user_id}, order=order, limit=limit)]
+        return await self._documents.find(COLLECTION, {"user_id": user_id}, Chat, order=order, limit=limit)
 
     async def insert(self, chat: Chat) -> None:
         """Add a chat."""
-        await self._documents.insert(COLLECTION, [{KEY: chat.id, **msgspec.to_builtins(chat), "touched": self._moments.next(), "version": 1}])
+        record: Record = {KEY: chat.id, **msgspec.to_builtins(chat), "touched": self._moments.next(), "version": 1}
+        await self._documents.insert(COLLECTION, [record])
 
     async def change(self, chat: Chat, version: int) -> bool:
         """Write a changed chat if nobody has changed it since ``version``; whether it was written."""
@@ -67,7 +67,3 @@ class Moments:
         """Now."""
         self._last = max(time.time_ns() // 1000, self._last + 1)
         return self._last
-
-
-def _chat(record: Record) -> Chat:
-    return msgspec.convert(record, Chat)

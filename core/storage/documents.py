@@ -1,16 +1,17 @@
 """The documents port: a handful of verbs over named collections, not a query language.
 
-A record is a JSON object whose ``_id`` is its key. The verbs are each atomic on their own; what must hold together is guarded by a condition in an update
-(compare-and-set: the version in its filter) and by unique indexes, which have the last word.
+A record is a JSON object whose ``_id`` is its key. Each verb is atomic on its own; what must hold together is guarded by a condition in an
+update (compare-and-set: the version in its filter) and by unique indexes, which have the last word.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-
 from core.errors import BadRequest
+
+T = TypeVar("T")
 
 KEY = "_id"
 
@@ -26,7 +27,7 @@ class Index(msgspec.Struct, frozen=True):
 
 
 class Collection(msgspec.Struct, frozen=True):
-    """A noun's place in the store. Fields in ``opaque`` hold a client's JSON, which comes back exactly as it was given and is never searched."""
+    """A noun's place in the store. ``opaque`` fields hold a client's JSON: it comes back exactly as it was given and is never searched."""
 
     name: str
     indexes: tuple[Index, ...] = ()
@@ -68,10 +69,12 @@ class Documents(Protocol):
     async def ping(self) -> None:
         """Answer, or raise Unavailable."""
 
-    async def get(self, collection: Collection, key: str) -> Record | None:
-        """One record."""
+    async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
+        """One record, as a model or as a plain ``Record``."""
 
-    async def find(self, collection: Collection, where: Filter, *, order: Order | None = None, limit: int | None = None) -> list[Record]:
+    async def find(
+        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None
+    ) -> list[T]:
         """Records that meet every condition; without an order, in any."""
 
     async def insert(self, collection: Collection, records: Sequence[Record]) -> None:
@@ -81,7 +84,7 @@ class Documents(Protocol):
         """Write whole records, new or not. Raises Conflict where a unique index is taken."""
 
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
-        """Set some fields of one record if it is there and meets ``where``, and say whether it did: with a version in ``where``, compare-and-set."""
+        """Set some fields of one record if it is there and meets ``where`` (a version in it: compare-and-set), and say whether it did."""
 
     async def delete(self, collection: Collection, where: Filter) -> int:
         """Remove what meets every condition (at least one), and say how many there were."""

@@ -22,8 +22,7 @@ class Generations:
 
     async def get(self, generation_id: str) -> Generation | None:
         """One, whoever's."""
-        record = await self._documents.get(COLLECTION, generation_id)
-        return None if record is None else msgspec.convert(record, Generation)
+        return await self._documents.get(COLLECTION, generation_id, Generation)
 
     async def insert(self, generation: Generation) -> None:
         """Add one."""
@@ -31,8 +30,7 @@ class Generations:
 
     async def running(self, chat_id: str) -> list[Generation]:
         """A chat's that have not ended, oldest first."""
-        found = await self._documents.find(COLLECTION, {"chat_id": chat_id, "status": In(_UNFINISHED)}, order=_BY_AGE)
-        return msgspec.convert(found, list[Generation])
+        return await self._documents.find(COLLECTION, {"chat_id": chat_id, "status": In(_UNFINISHED)}, Generation, order=_BY_AGE)
 
     async def start(self, generation_id: str) -> None:
         """A worker has begun; one that has ended stays ended."""

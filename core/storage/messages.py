@@ -24,8 +24,7 @@ class Messages:
 
     async def of_chat(self, chat_id: str) -> list[Message]:
         """All, in order."""
-        found = await self._documents.find(COLLECTION, {"chat_id": chat_id}, order=_BY_POSITION)
-        return msgspec.convert(found, list[Message])
+        return await self._documents.find(COLLECTION, {"chat_id": chat_id}, Message, order=_BY_POSITION)
 
     async def count(self, chat_id: str) -> int:
         """How many a chat has."""
@@ -44,7 +43,7 @@ class Messages:
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> bool:
         """Set a message's content and some of what it holds besides; whether it is still there. Of several at once none is lost."""
         key = _key(chat_id, message_id)
-        while (record := await self._documents.get(COLLECTION, key)) is not None:
+        while (record := await self._documents.get(COLLECTION, key, Record)) is not None:
             changes = {"content": content, "extra": {**record["extra"], **extra}, "version": self._moments.next()}
             if await self._documents.update(COLLECTION, key, changes, where={"version": record["version"]}):
                 return True

@@ -1,12 +1,13 @@
 """Documents in MongoDB, through motor.
 
-Compare-and-set is an ``update_one`` with the version in its filter, and unique indexes have the last word: nothing here needs a transaction or findAndModify.
+Compare-and-set is an ``update_one`` with the version in its filter, and unique indexes have the last word: nothing here needs a transaction
+or findAndModify.
 """
 
 import asyncio
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from bson.errors import BSONError
@@ -28,6 +29,8 @@ from pymongo.errors import (
 from core.errors import BadRequest, Conflict, PenstockError, SettingsError, Unavailable
 from core.storage.documents import KEY, Collection, Filter, In, Order, Range, Record, encode
 
+T = TypeVar("T")
+
 DATABASE = "penstock"
 SCHEMES = ("mongodb://", "mongodb+srv://")
 SERVER_SELECTION_MS = 3_000
@@ -41,7 +44,7 @@ _decode = msgspec.json.decode
 
 
 class MongoDocuments:
-    """The port on MongoDB. A collection's opaque fields are kept as JSON text: BSON cannot hold every JSON (big integers, keys with dots or dollars)."""
+    """The port on MongoDB. Opaque fields are kept as JSON text: BSON cannot hold every JSON (big integers, keys with dots or dollars)."""
 
     def __init__(self, client: Any, database: Any) -> None:
         self._client = client
@@ -49,11 +52,12 @@ class MongoDocuments:
 
     @classmethod
     def connect(cls, url: str) -> "MongoDocuments":
-        """A client of a ``mongodb://`` URL, whose path names the database (default: penstock); nothing is sent yet. Raises SettingsError."""
+        """A client of a ``mongodb://`` URL, whose path names the database (else: penstock). Nothing is sent yet. Raises SettingsError."""
         try:
             if not url.startswith(SCHEMES):
                 raise InvalidURI("it does not begin with mongodb://")  # noqa: EM101, TRY003, TRY301 - the text of this one case
-            client: Any = AsyncIOMotorClient(url, serverSelectionTimeoutMS=SERVER_SELECTION_MS, connectTimeoutMS=CONNECT_MS, appname="penstock")
+            timeouts: dict[str, Any] = {"serverSelectionTimeoutMS": SERVER_SELECTION_MS, "connectTimeoutMS": CONNECT_MS}
+            client: Any = AsyncIOMotorClient(url, appname="penstock", **timeouts)
             return cls(client, client.get_default_database(DATABASE))
         except (InvalidURI, ConfigurationError, ValueError) as error:
             message = f"PENSTOCK_MONGO_URL cannot be used: {error}. Write mongodb://user:password@host:27017/penstock."
@@ -76,12 +80,15 @@ class MongoDocuments:
         with _explained():
             await self._database.command("ping")
 
-    async def get(self, collection: Collection, key: str) -> Record | None:
+    async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
         """One document, by key."""
         with _explained():
-            return _opened(collection, await self._of(collection).find_one({KEY: key}))
+            found = await self._of(collection).find_one({KEY: key})
+        return None if found is None else msgspec.convert(_opened(collection, found), kind)
 
-    async def find(self, collection: Collection, where: Filter, *, order: Order | None = None, limit: int | None = None) -> list[Record]:
+    async def find(
+        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None
+    ) -> list[T]:
         """All that is asked for, in as few batches as the server allows."""
         if limit == 0:
             return []
@@ -90,7 +97,8 @@ class MongoDocuments:
             if order:
                 way = DESCENDING if order.descending else ASCENDING
                 cursor = cursor.sort([(order.field, way), (KEY, way)])
-            return [_opened(collection, found) for found in await cursor.to_list(None)]
+            found = await cursor.to_list(None)
+        return [msgspec.convert(_opened(collection, record), kind) for record in found]
 
     async def count(self, collection: Collection, where: Filter) -> int:
         """Counted by the server."""
@@ -155,11 +163,10 @@ def _closed(collection: Collection, record: Record) -> Record:
     return {name: encode(value) if name in collection.opaque else value for name, value in record.items()}
 
 
-def _opened(collection: Collection, found: Any) -> Any:
-    if found is not None:
-        for name in collection.opaque:
-            if name in found:
-                found[name] = _decode(found[name])
+def _opened(collection: Collection, found: Record) -> Record:
+    for name in collection.opaque:
+        if name in found:
+            found[name] = _decode(found[name])
     return found
 
 

@@ -1,44 +1,55 @@
 """Documents in one SQLite file: WAL, several processes at once, one thread that reads and one that writes.
 
-A record is a row of its key and its JSON text; declared indexes are indexes on expressions over that text, so that declaring one more is no migration.
+A record is a row of its key and its JSON text; declared indexes are indexes on expressions over that text, so that declaring one more is no
+migration.
 """
 
 import asyncio
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import apsw
 import msgspec
 
 from core.errors import SettingsError
 from core.storage.documents import KEY, Collection, Filter, Order, Record, encode
+from core.storage.sqlite_errors import explained
 from core.storage.sqlite_sql import conditions, index, ordering, table
-from core.storage.sqlite_threads import Reader, Writer, explained
+from core.storage.sqlite_threads import SqliteThread, read, write
 
 FILE = "penstock.db"
 BUSY_TIMEOUT_MS = 10_000
 CACHE_KIB = 16_384
 OWNER_ONLY = 0o600
 
-_decode = msgspec.json.decode
+T = TypeVar("T")
+
+
+@functools.cache
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
 
 
 class SqliteDocuments:
     """The port on SQLite. Made by ``open``."""
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
+    def __init__(self, reader: SqliteThread, writer: SqliteThread) -> None:
         self._reader = reader
         self._writer = writer
 
     @classmethod
     async def open(cls, folder: Path) -> "SqliteDocuments":
-        """The store in a data folder, made where it is missing. Raises SettingsError for a folder that cannot be used, Unavailable for a damaged file."""
+        """The store in a data folder, made where it is missing.
+
+        Raises SettingsError for a folder that cannot be used, Unavailable for a damaged file.
+        """
         path = folder / FILE
-        writer = await Writer.start(lambda: _connect(path))
+        writer = await SqliteThread.start(lambda: _connect(path), write)
         try:
-            return cls(await Reader.start(lambda: _connect(path)), writer)
+            return cls(await SqliteThread.start(lambda: _connect(path), read), writer)
         except BaseException:
             await writer.close()
             raise
@@ -57,20 +68,22 @@ class SqliteDocuments:
         """Read something."""
         await self._reader.call(lambda connection: connection.execute("SELECT count(*) FROM sqlite_schema").get)
 
-    async def get(self, collection: Collection, key: str) -> Record | None:
+    async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
         """One record, by key."""
         sql = f'SELECT body FROM "{collection.name}" WHERE key = ?'  # noqa: S608 - names come from declarations
         body = await self._reader.call(lambda connection: connection.execute(sql, (key,)).get)
-        return None if body is None else _decode(body)
+        return None if body is None else _decoder(cast("Any", kind)).decode(body)
 
-    async def find(self, collection: Collection, where: Filter, *, order: Order | None = None, limit: int | None = None) -> list[Record]:
+    async def find(
+        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None
+    ) -> list[T]:
         """All rows come as one JSON text: one step of SQLite, so one hand-over of the interpreter's lock, however many they are."""
         test, bindings = conditions(where, order)
         inner = f'SELECT body FROM "{collection.name}" WHERE {test}{ordering(order)} LIMIT ?'  # noqa: S608
         sql = f"SELECT group_concat(body, ',') FROM ({inner})"  # noqa: S608
         bindings.append(-1 if limit is None else limit)
         found = await self._reader.call(lambda connection: connection.execute(sql, bindings).get)
-        return [] if found is None else _decode(f"[{found}]")
+        return [] if found is None else _decoder(list[kind]).decode(f"[{found}]")  # type: ignore[valid-type]
 
     async def count(self, collection: Collection, where: Filter) -> int:
         """By the index where there is one."""
@@ -121,7 +134,8 @@ def _connect(path: Path) -> apsw.Connection:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")  # a power cut may take the last moments, never the file; a crash of ours takes nothing
+        # A power cut may take the last moments, never the file; a crash of ours takes nothing.
+        connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     except apsw.Error as error:
         raise explained(error) from None

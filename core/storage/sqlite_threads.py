@@ -1,7 +1,7 @@
 """The threads that SQLite works on, so that the event loop never waits for a disk.
 
-Handing work over costs more than most of the work, so a thread takes all that is queued in one go: reads share one snapshot and writes one transaction,
-and one wake-up of the loop delivers all their results.
+Handing work over costs more than most of the work, so a thread takes all that is queued in one go: reads share one snapshot and writes one
+transaction, and one wake-up of the loop delivers all their results.
 """
 
 import asyncio
@@ -9,45 +9,42 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
-from core.errors import BadRequest, Conflict, PenstockError, Unavailable
+from core.errors import Unavailable
+from core.storage.sqlite_errors import explained
 
 T = TypeVar("T")
 
-Work = Callable[[apsw.Connection], Any]
-_Result = tuple[Any, BaseException | None]
-
 MAX_BATCH = 256
 
+Work = Callable[[apsw.Connection], Any]
+Result = tuple[Any, BaseException | None]
+Batch = Callable[[apsw.Connection, Sequence[Work]], list[Result]]
 
-class _Call:
-    __slots__ = ("answer", "work")
-
-    def __init__(self, work: Work, answer: "asyncio.Future[Any]") -> None:
-        self.work = work
-        self.answer = answer
+_Answer = asyncio.Future[Any]
 
 
-class Worker:
-    """One connection on one thread."""
+class SqliteThread:
+    """One connection on one thread. Made by ``start``."""
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Work, _Answer] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     @classmethod
-    async def start(cls, connect: Callable[[], apsw.Connection]) -> Self:
-        """Connect, and begin. Raises what ``connect`` raises."""
-        worker = cls()
-        opened: asyncio.Future[Any] = worker._loop.create_future()
-        worker._thread = threading.Thread(target=worker._run, args=(connect, opened), name=f"sqlite {cls.__name__.lower()}", daemon=True)
-        worker._thread.start()
+    async def start(cls, connect: Callable[[], apsw.Connection], batch: Batch) -> "SqliteThread":
+        """Connect, and begin to serve batches by ``read`` or ``write``. Raises what ``connect`` raises."""
+        started = cls(batch)
+        opened: _Answer = started._loop.create_future()
+        started._thread = threading.Thread(target=started._run, args=(connect, opened), name=f"sqlite {batch.__name__}", daemon=True)
+        started._thread.start()
         await opened
-        return worker
+        return started
 
     async def call(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run ``work`` on the connection. Raises core.errors; a caller that is cancelled does not undo it."""
@@ -55,7 +52,7 @@ class Worker:
             message = "The store is closed."
             raise Unavailable(message)
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Call(work, answer))
+        self._queue.put((work, answer))
         return await answer
 
     async def close(self) -> None:
@@ -65,117 +62,85 @@ class Worker:
             self._queue.put(None)
             await asyncio.to_thread(thread.join)
 
-    def batch(self, connection: apsw.Connection, work: Sequence[Work]) -> list[_Result]:
-        """Run all, each with its own result or error."""
-        raise NotImplementedError
-
-    def _run(self, connect: Callable[[], apsw.Connection], opened: "asyncio.Future[Any]") -> None:
+    def _run(self, connect: Callable[[], apsw.Connection], opened: _Answer) -> None:
         try:
             connection = connect()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the caller waits
+        except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
             self._deliver([(opened, (None, error))])
             return
         self._deliver([(opened, (None, None))])
         with contextlib.closing(connection):
-            while calls := self._take():
-                results = self.batch(connection, [call.work for call in calls])
-                self._deliver([(call.answer, result) for call, result in zip(calls, results, strict=True)])
+            while taken := self._take():
+                results = self._batch(connection, [work for work, _ in taken])
+                self._deliver([(answer, result) for (_, answer), result in zip(taken, results, strict=True)])
 
-    def _take(self) -> list[_Call]:
+    def _take(self) -> list[tuple[Work, _Answer]]:
         """Wait for one, then take all that is there; nothing at the end."""
         first = self._queue.get()
-        calls = [first] if first else []
-        while calls and len(calls) < MAX_BATCH and not self._queue.empty():
+        taken = [first] if first else []
+        while taken and len(taken) < MAX_BATCH and not self._queue.empty():
             more = self._queue.get()
             if more is None:
                 self._queue.put(None)
                 break
-            calls.append(more)
-        return calls
+            taken.append(more)
+        return taken
 
-    def _deliver(self, results: list[tuple["asyncio.Future[Any]", _Result]]) -> None:
+    def _deliver(self, results: list[tuple[_Answer, Result]]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has gone: nobody waits any more
             self._loop.call_soon_threadsafe(_settle, results)
 
 
-class Reader(Worker):
-    """Reads; never waits for a writer."""
-
-    def batch(self, connection: apsw.Connection, work: Sequence[Work]) -> list[_Result]:
-        """One snapshot for all: it begins after the last of them was asked for."""
-        if len(work) == 1:
-            return [_attempt(connection, work[0])]
-        connection.execute("BEGIN")
-        try:
-            return [_attempt(connection, one) for one in work]
-        finally:
-            connection.execute("COMMIT")
+def read(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
+    """All on one snapshot: it begins after the last of them was asked for, so each sees what was written before."""
+    if len(works) == 1:
+        return [_attempt(connection, works[0])]
+    with _transaction(connection, "BEGIN"):
+        return [_attempt(connection, work) for work in works]
 
 
-class Writer(Worker):
-    """Writes; waits for other processes' writers."""
-
-    def batch(self, connection: apsw.Connection, work: Sequence[Work]) -> list[_Result]:
-        """One transaction for all. What fails by a constraint fails alone; on any other error each is tried by itself, so that it too harms only its own."""
-        results: list[_Result] = []
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            for one in work:
-                result = _attempt(connection, one, guarded=True)
-                if len(work) > 1 and isinstance(result[1], Unavailable):
-                    _roll_back(connection)
-                    return [self.batch(connection, [each])[0] for each in work]
-                results.append(result)
-            if connection.in_transaction:
-                connection.execute("COMMIT")
-        except apsw.Error as error:
-            _roll_back(connection)
-            if len(work) == 1 or isinstance(error, apsw.BusyError):
-                return [(None, explained(error))] * len(work)
-            return [self.batch(connection, [each])[0] for each in work]
-        return results
-
-
-def explained(error: apsw.Error) -> PenstockError:
-    """What went wrong, for somebody who has not read SQLite's manual."""
-    if isinstance(error, apsw.ConstraintError):
-        return Conflict("Something with the same id or the same unique value is already there.")
-    for kind, detail in _FAULTS:
-        if isinstance(error, kind):
-            return Unavailable(detail)
-    if "malformed JSON" in str(error):
-        return BadRequest("The JSON is nested too deeply to be stored.")
-    return Unavailable(f"The database failed: {error}.")
-
-
-_FAULTS: tuple[tuple[type[apsw.Error] | tuple[type[apsw.Error], ...], str], ...] = (
-    (apsw.FullError, "The disk of the data folder is full. Free some space; what was stored before is safe."),
-    ((apsw.ReadOnlyError, apsw.PermissionsError), "The database in the data folder may not be written. Check the owner of the folder and its files."),
-    ((apsw.CantOpenError, apsw.IOError), "The database in the data folder cannot be read or written. Check that the folder is there and its disk is sound."),
-    ((apsw.BusyError, apsw.LockedError), "The database is busy with another process's writing. Try again in a moment."),
-    ((apsw.CorruptError, apsw.NotADBError), "The file penstock.db in the data folder is damaged or not a database. Put a backup in its place, or move it away."),
-    (apsw.TooBigError, "That is too large to be stored in one piece."),
-)
-
-
-def _attempt(connection: apsw.Connection, work: Work, *, guarded: bool = False) -> _Result:
+def write(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
+    """All in one transaction. What breaks a constraint fails alone; after any other error each is tried by itself, so that it does too."""
     try:
-        if not guarded:
-            return work(connection), None
-        with connection:  # a savepoint inside the transaction
-            return work(connection), None
+        with _transaction(connection, "BEGIN IMMEDIATE"):
+            results = [_attempt(connection, work, guarded=True) for work in works]
+            broken = next((error for _, error in results if isinstance(error, Unavailable)), None)
+            if broken:
+                raise broken
+            return results
+    except apsw.BusyError as error:  # another process writes, for longer than all of them would wait
+        return [(None, explained(error))] * len(works)
+    except (apsw.Error, Unavailable) as error:
+        if len(works) == 1:
+            return [(None, error if isinstance(error, Unavailable) else explained(error))]
+        return [write(connection, [work])[0] for work in works]
+
+
+@contextlib.contextmanager
+def _transaction(connection: apsw.Connection, begin: str) -> Any:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk has rolled it back already
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _attempt(connection: apsw.Connection, work: Work, *, guarded: bool = False) -> Result:
+    """``guarded``: under a savepoint inside the transaction."""
+    try:
+        with connection if guarded else contextlib.nullcontext():
+            value = work(connection)
     except apsw.Error as error:
         return None, explained(error)
     except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
         return None, error
+    return value, None
 
 
-def _roll_back(connection: apsw.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
-
-
-def _settle(results: list[tuple["asyncio.Future[Any]", _Result]]) -> None:
+def _settle(results: list[tuple[_Answer, Result]]) -> None:
     for answer, (value, error) in results:
         if answer.done():
             continue

@@ -21,16 +21,18 @@ class Users:
 
     async def get(self, user_id: str) -> User | None:
         """A user as they are now."""
-        record = await self._documents.get(COLLECTION, user_id)
-        return None if record is None else _user(record)
+        return await self._documents.get(COLLECTION, user_id, User)
 
     async def credentials(self, email: str) -> tuple[User, Credentials] | None:
         """Who has this (case-folded) address, with what proves it."""
-        found = await self._documents.find(COLLECTION, {"email": email}, limit=1)
-        return (_user(found[0]), msgspec.convert(found[0], Credentials)) if found else None
+        found = await self._documents.find(COLLECTION, {"email": email}, Record, limit=1)
+        return (msgspec.convert(found[0], User), msgspec.convert(found[0], Credentials)) if found else None
 
     async def add(self, user: User, credentials: Credentials) -> User:
-        """Store a newcomer. Where there is nobody yet, they become the administrator, and of several at once exactly one does. Raises Conflict: address taken."""
+        """Store a newcomer. Raises Conflict: the address is taken.
+
+        Where there is nobody yet, they become the administrator; of several at once exactly one does, because there is one first seat.
+        """
         record = {KEY: user.id, **msgspec.to_builtins(user), **msgspec.to_builtins(credentials)}
         if not await self._documents.count(COLLECTION, {}):
             admin: dict[str, Any] = {**record, "role": Role.ADMIN.value, "seat": FIRST_SEAT}
@@ -39,7 +41,7 @@ class Users:
             except Conflict:
                 pass  # somebody else took the first seat meanwhile
             else:
-                return _user(admin)
+                return msgspec.convert(admin, User)
         await self._documents.insert(COLLECTION, [{**record, "seat": user.id}])
         return user
 
@@ -54,7 +56,3 @@ class Users:
     async def remove(self, user_id: str) -> bool:
         """Take a user away; whether there was one."""
         return bool(await self._documents.delete(COLLECTION, {KEY: user_id}))
-
-
-def _user(record: Record) -> User:
-    return msgspec.convert(record, User)

@@ -10,7 +10,7 @@ from core.settings import Settings
 from core.storage import open_documents
 from core.storage.documents import Documents
 
-SECRET_KEY = "a secret key that only these tests know"  # noqa: S105 - it guards nothing
+SECRET_KEY = "a secret key that only these tests know"
 
 
 @pytest.fixture(params=["sqlite", "mongo"])

@@ -25,27 +25,27 @@ def book(key: str, **fields: Any) -> Record:
 
 
 async def keys(books: Documents, where: dict[str, Any], **options: Any) -> list[str]:
-    return [record["_id"] for record in await books.find(BOOKS, where, **options)]
+    return [record["_id"] for record in await books.find(BOOKS, where, Record, **options)]
 
 
 async def test_a_record_comes_back_as_it_was_inserted(books: Documents) -> None:
     record = book("1", title="Ünï\u0000cødé 😀 \"'", price=1.5, sold=True, author=None, tags=["x", {"y": [1]}])
     await books.insert(BOOKS, [record])
-    assert await books.get(BOOKS, "1") == record
-    assert await books.find(BOOKS, {"_id": "1"}) == [record]
+    assert await books.get(BOOKS, "1", Record) == record
+    assert await books.find(BOOKS, {"_id": "1"}, Record) == [record]
 
 
 async def test_an_opaque_field_holds_any_json(books: Documents) -> None:
     notes = {"$set": {"a.b": 2**200, "": [-0.0, 5e-324, 1e308, None, True]}, "nul\u0000key": "\u2028\U0001f600", "deep": [[[[{}]]]]}
     await books.insert(BOOKS, [book("1", notes=notes)])
-    found = await books.get(BOOKS, "1")
+    found = await books.get(BOOKS, "1", Record)
     assert found is not None
     assert repr(found["notes"]) == repr(notes)
 
 
 async def test_what_is_not_there_is_none(books: Documents) -> None:
-    assert await books.get(BOOKS, "nothing") is None
-    assert await books.find(BOOKS, {"shelf": "nowhere"}) == []
+    assert await books.get(BOOKS, "nothing", Record) is None
+    assert await books.find(BOOKS, {"shelf": "nowhere"}, Record) == []
     assert await books.update(BOOKS, "nothing", {"year": 1}) is False
     assert await books.delete(BOOKS, {"_id": "nothing"}) == 0
     assert await books.count(BOOKS, {}) == 0
@@ -70,7 +70,7 @@ async def test_pages_meet_without_gap_or_repetition(books: Documents, descending
     expected = sorted((f"{number:02}" for number in range(20)), reverse=descending)
     seen: list[str] = []
     after = None
-    while page := await books.find(BOOKS, {"shelf": "a"}, order=Order("year", descending=descending, after=after), limit=3):
+    while page := await books.find(BOOKS, {"shelf": "a"}, Record, order=Order("year", descending=descending, after=after), limit=3):
         seen += [record["_id"] for record in page]
         after = (page[-1]["year"], page[-1]["_id"])
     assert seen == expected
@@ -78,7 +78,7 @@ async def test_pages_meet_without_gap_or_repetition(books: Documents, descending
 
 async def test_a_limit_of_nothing_gives_nothing(books: Documents) -> None:
     await books.insert(BOOKS, [book("1")])
-    assert await books.find(BOOKS, {}, limit=0) == []
+    assert await books.find(BOOKS, {}, Record, limit=0) == []
 
 
 async def test_a_taken_key_or_unique_value_is_a_conflict_and_nothing_of_the_insert_stays(books: Documents) -> None:
@@ -92,7 +92,7 @@ async def test_a_taken_key_or_unique_value_is_a_conflict_and_nothing_of_the_inse
 async def test_put_writes_over_what_is_there_and_adds_what_is_not(books: Documents) -> None:
     await books.insert(BOOKS, [book("1", year=1, old=True), book("2")])
     await books.put(BOOKS, [book("1", year=2), book("3")])
-    assert await books.get(BOOKS, "1") == book("1", year=2)
+    assert await books.get(BOOKS, "1", Record) == book("1", year=2)
     assert sorted(await keys(books, {})) == ["1", "2", "3"]
 
 
@@ -107,15 +107,15 @@ async def test_put_may_not_take_a_unique_value_either(atomic_documents: Document
 async def test_an_update_sets_some_fields_and_leaves_the_others(books: Documents) -> None:
     await books.insert(BOOKS, [book("1", notes={"a": 2**70}), book("2")])
     assert await books.update(BOOKS, "1", {"year": 2000, "new": [1], "notes": {"b.c": {"$d": None}}})
-    assert await books.get(BOOKS, "1") == book("1", year=2000, new=[1], notes={"b.c": {"$d": None}})
-    assert await books.get(BOOKS, "2") == book("2")
+    assert await books.get(BOOKS, "1", Record) == book("1", year=2000, new=[1], notes={"b.c": {"$d": None}})
+    assert await books.get(BOOKS, "2", Record) == book("2")
 
 
 async def test_compare_and_set_refuses_an_older_version(books: Documents) -> None:
     await books.insert(BOOKS, [book("1")])
     assert await books.update(BOOKS, "1", {"year": 1, "version": 2}, where={"version": 1})
     assert not await books.update(BOOKS, "1", {"year": 2, "version": 2}, where={"version": 1})
-    assert (await books.find(BOOKS, {}))[0]["year"] == 1
+    assert (await books.find(BOOKS, {}, Record))[0]["year"] == 1
 
 
 async def test_an_update_that_changes_nothing_still_says_that_it_met_the_record(books: Documents) -> None:
@@ -128,10 +128,13 @@ async def test_of_racing_writers_exactly_one_wins_each_version(atomic_documents:
     await atomic_documents.insert(BOOKS, [book("1")])
     for version in range(1, 6):
         won = await asyncio.gather(
-            *(atomic_documents.update(BOOKS, "1", {"year": writer, "version": version + 1}, where={"version": version}) for writer in range(20))
+            *(
+                atomic_documents.update(BOOKS, "1", {"year": writer, "version": version + 1}, where={"version": version})
+                for writer in range(20)
+            )
         )
         assert won.count(True) == 1
-        found = await atomic_documents.get(BOOKS, "1")
+        found = await atomic_documents.get(BOOKS, "1", Record)
         assert found is not None
         assert found["year"] == won.index(True)
 
@@ -165,7 +168,7 @@ async def test_setting_up_again_and_by_several_at_once_changes_nothing(store_set
         await one.insert(BOOKS, [book("1")])
         await other.setup([BOOKS])
         await other.ping()
-        assert await other.get(BOOKS, "1") == book("1")
+        assert await other.get(BOOKS, "1", Record) == book("1")
 
 
 async def test_what_was_stored_is_there_after_reopening(store_settings: Settings) -> None:
@@ -173,7 +176,7 @@ async def test_what_was_stored_is_there_after_reopening(store_settings: Settings
         await first.setup([BOOKS])
         await first.insert(BOOKS, [book("1")])
     async with open_documents(store_settings) as second:
-        assert await second.get(BOOKS, "1") == book("1")
+        assert await second.get(BOOKS, "1", Record) == book("1")
 
 
 async def test_a_mongodb_that_is_not_there_is_named_in_seconds(tmp_path: Path) -> None:
@@ -186,5 +189,3 @@ async def test_a_url_that_is_none_is_a_settings_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="PENSTOCK_MONGO_URL"):
         async with open_documents(Settings(data_dir=tmp_path, mongo_url="localhost:27017")):
             pass
-
-
