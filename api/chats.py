@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from api.bodies import answer, read
-from api.keys import PRINCIPAL, SERVICES
+from api.keys import GENERATION_ID, PRINCIPAL, SERVICES
 from core.errors import BadRequest
 from core.models.chats import Chat, ChatDetail, SendMessage
 from core.services.chats import as_document, message_document
@@ -64,8 +64,8 @@ async def send(request: web.Request) -> web.Response:
     posted = await read(request, PostedMessage)
     command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
-    body = {"generation_id": spec.id, "message": message_document(asked), "answer": message_document(reply)}
-    return answer(body, status=201, headers={"X-Generation-Id": spec.id})
+    request[GENERATION_ID] = spec.id
+    return answer({"generation_id": spec.id, "message": message_document(asked), "answer": message_document(reply)}, status=201)
 
 
 def _limit(request: web.Request) -> int | None:

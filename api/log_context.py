@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from api.keys import BUDGET, PRINCIPAL, REQUEST_ID
+from api.keys import BUDGET, GENERATION_ID, PRINCIPAL, REQUEST_ID
 from core.logging import get_logger
 
 QUIET_PATHS = frozenset({"/health", "/ready"})
@@ -46,6 +46,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     headers.setdefault("Referrer-Policy", "no-referrer")
     headers.setdefault("X-Frame-Options", "SAMEORIGIN")
     headers.setdefault("Cache-Control", "no-store")
+    generation_id = request.get(GENERATION_ID)
+    if generation_id:
+        headers["X-Generation-Id"] = generation_id
     budget = request.get(BUDGET)
     if budget:
         headers["X-RateLimit-Limit"] = str(budget.limit)

@@ -1,5 +1,6 @@
 """The whole web process on a free port, two users, and a model that a test answers for by hand."""
 
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +9,6 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
 
 from api.app import create_app
 from api.keys import SERVICES
@@ -44,7 +44,7 @@ class Client:
 
     async def ask(self, method: str, path: str, body: Any = None, **options: Any) -> Reply:
         """One request, answered with JSON or nothing; ``body`` as JSON, or as it is where it is bytes."""
-        data = body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+        data = None if body is None else io.BytesIO(body if isinstance(body, bytes) else msgspec.json.encode(body))
         headers = {**self.headers, **options.pop("headers", {})}
         async with self.session.request(method, self.url + path, data=data, headers=headers, **options) as response:
             raw = await response.read()
@@ -73,22 +73,28 @@ def app(settings: Settings) -> web.Application:
 
 
 @pytest.fixture
-async def server(app: web.Application) -> AsyncIterator[TestServer]:
-    async with TestServer(app) as running:
-        await running.app[SERVICES].models.publish("tests", (MODEL,))
-        yield running
+async def url(app: web.Application) -> AsyncIterator[str]:
+    """Where it listens. aiohttp's own TestServer cancels the handlers of clients that leave, which a server does not."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await app[SERVICES].models.publish("tests", (MODEL,))
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
 
 
 @pytest.fixture
-def services(server: TestServer) -> Services:
-    return server.app[SERVICES]
+def services(app: web.Application, url: str) -> Services:
+    """The server's own."""
+    assert url
+    return app[SERVICES]
 
 
 @pytest.fixture
-async def visitor(server: TestServer) -> AsyncIterator[Client]:
+async def visitor(url: str) -> AsyncIterator[Client]:
     """Nobody in particular."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        yield Client(str(server.make_url("")).rstrip("/"), session)
+        yield Client(url, session)
 
 
 async def sign_up(visitor: Client, name: str) -> Client:

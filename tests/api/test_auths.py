@@ -2,7 +2,6 @@ import time
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
 
 from core.models.users import Role
 from core.services import Services
@@ -80,8 +79,7 @@ async def test_without_a_good_token_there_is_401(visitor: Client, ada: Client, h
     assert list(reply.body) == ["detail"]
 
 
-async def test_the_cookie_signs_a_browser_in_but_not_another_site_that_posts(server: TestServer, bob: Client) -> None:
-    url = str(server.make_url("")).rstrip("/")
+async def test_the_cookie_signs_a_browser_in_but_not_another_site_that_posts(url: str, bob: Client) -> None:
     async with aiohttp.ClientSession(cookies={"token": bob.token}) as session:
         browser = Client(url, session)
         assert (await browser.get("/api/auths/")).body["name"] == "Bob"
