@@ -80,25 +80,25 @@ async def test_with_include_usage_every_chunk_has_one_and_the_last_has_no_choice
 
 
 async def test_the_openai_sdk_reads_streams_choices_and_tool_calls(bob: Client, services: Services) -> None:
-    client = openai.AsyncOpenAI(base_url=f"{bob.url}/v1", api_key=bob.token, max_retries=0)
-    asked = asyncio.create_task(client.chat.completions.create(**ASK, n=2, stream=True))
-    making = await make_next(services)
-    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
-    await making.say("a", choice=0)
-    await making.say("b", choice=1)
-    await making.say("", extra={"tool_calls": [call]})
-    await making.say("", extra={"tool_calls": [{"index": 0, "function": {"arguments": '{"x":1}'}}]})
-    await making.finish(choices=2, finish_reason="tool_calls")
-    seen: dict[int, str] = {0: "", 1: ""}
-    arguments = ""
-    async for chunk in await asked:
-        for choice in chunk.choices:
-            seen[choice.index] += choice.delta.content or ""
-            arguments += "".join(call.function.arguments or "" for call in choice.delta.tool_calls or [] if call.function)
-    assert (seen, arguments) == ({0: "a", 1: "b"}, '{"x":1}')
-    models = [model.id async for model in client.models.list()]
-    assert models == ["echo"]
-    assert (await client.models.retrieve("echo")).owned_by == "penstock"
+    async with openai.AsyncOpenAI(base_url=f"{bob.url}/v1", api_key=bob.token, max_retries=0) as client:
+        asked = asyncio.create_task(client.chat.completions.create(**ASK, n=2, stream=True))
+        making = await make_next(services)
+        call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
+        await making.say("a", choice=0)
+        await making.say("b", choice=1)
+        await making.say("", extra={"tool_calls": [call]})
+        await making.say("", extra={"tool_calls": [{"index": 0, "function": {"arguments": '{"x":1}'}}]})
+        await making.finish(choices=2, finish_reason="tool_calls")
+        seen: dict[int, str] = {0: "", 1: ""}
+        arguments = ""
+        async for chunk in await asked:
+            for choice in chunk.choices:
+                seen[choice.index] += choice.delta.content or ""
+                arguments += "".join(call.function.arguments or "" for call in choice.delta.tool_calls or [] if call.function)
+        assert (seen, arguments) == ({0: "a", 1: "b"}, '{"x":1}')
+        models = [model.id async for model in client.models.list()]
+        assert models == ["echo"]
+        assert (await client.models.retrieve("echo")).owned_by == "penstock"
 
 
 async def test_pieces_of_tool_calls_become_whole_ones(bob: Client, services: Services) -> None:
