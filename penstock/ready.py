@@ -15,7 +15,9 @@ async def ready(host: str, port: int) -> None:
     pause = FIRST_PAUSE_S
     while True:
         with suppress(OSError, TimeoutError, IndexError):
-            if (await asyncio.wait_for(_get(host, port, "/ready"), ANSWER_S)).split()[1] == OK:
+            async with asyncio.timeout(ANSWER_S):  # wait_for may swallow a cancellation
+                answer = await _get(host, port, "/ready")
+            if answer.split()[1] == OK:
                 return
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE_S)
