@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 import apsw
@@ -71,7 +71,7 @@ class SqliteThread:
         self._deliver([(opened, (None, None))])
         with contextlib.closing(connection):
             while taken := self._take():
-                results = self._batch(connection, [work for work, _ in taken])
+                results = _all(self._batch, connection, [work for work, _ in taken])
                 self._deliver([(answer, result) for (_, answer), result in zip(taken, results, strict=True)])
 
     def _take(self) -> list[tuple[Work, _Answer]]:
@@ -91,6 +91,14 @@ class SqliteThread:
             self._loop.call_soon_threadsafe(_settle, results)
 
 
+def _all(batch: Batch, connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
+    """Whatever happens, everybody gets an answer and the thread goes on."""
+    try:
+        return batch(connection, works)
+    except Exception as error:  # noqa: BLE001 - it is raised where the callers wait
+        return [(None, explained(error) if isinstance(error, apsw.Error) else error)] * len(works)
+
+
 def read(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
     """All on one snapshot: it begins after the last of them was asked for, so each sees what was written before."""
     if len(works) == 1:
@@ -101,23 +109,25 @@ def read(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
 
 def write(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
     """All in one transaction. What breaks a constraint fails alone; after any other error each is tried by itself, so that it does too."""
+    results: list[Result] = []
     try:
         with _transaction(connection, "BEGIN IMMEDIATE"):
-            results = [_attempt(connection, work, guarded=True) for work in works]
-            broken = next((error for _, error in results if isinstance(error, Unavailable)), None)
-            if broken:
-                raise broken
-            return results
+            for work in works:
+                result = _attempt(connection, work, savepoint=True)
+                if isinstance(result[1], Unavailable):
+                    raise result[1]
+                results.append(result)
     except apsw.BusyError as error:  # another process writes, for longer than all of them would wait
         return [(None, explained(error))] * len(works)
     except (apsw.Error, Unavailable) as error:
         if len(works) == 1:
             return [(None, error if isinstance(error, Unavailable) else explained(error))]
         return [write(connection, [work])[0] for work in works]
+    return results
 
 
 @contextlib.contextmanager
-def _transaction(connection: apsw.Connection, begin: str) -> Any:
+def _transaction(connection: apsw.Connection, begin: str) -> Generator[None, None, None]:
     connection.execute(begin)
     try:
         yield
@@ -128,15 +138,19 @@ def _transaction(connection: apsw.Connection, begin: str) -> Any:
         raise
 
 
-def _attempt(connection: apsw.Connection, work: Work, *, guarded: bool = False) -> Result:
-    """``guarded``: under a savepoint inside the transaction."""
+def _attempt(connection: apsw.Connection, work: Work, *, savepoint: bool = False) -> Result:
+    """``savepoint``: what a failing work has done so far is undone, and only that."""
     try:
-        with connection if guarded else contextlib.nullcontext():
-            value = work(connection)
-    except apsw.Error as error:
-        return None, explained(error)
+        if savepoint:
+            connection.execute("SAVEPOINT work")
+        value = work(connection)
+        if savepoint:
+            connection.execute("RELEASE work")
     except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
-        return None, error
+        if savepoint and connection.in_transaction:
+            connection.execute("ROLLBACK TO work")
+            connection.execute("RELEASE work")
+        return None, explained(error) if isinstance(error, apsw.Error) else error
     return value, None
 
 

@@ -1,5 +1,22 @@
-"""Document stores by parameter."""
+"""Document stores by parameter, and the services of chats over them."""
 
+import pytest
+
+from core.services.chats import Chats
+from core.storage.chats import Chats as ChatRows
+from core.storage.documents import Documents
+from core.storage.generations import Generations
+from core.storage.messages import Messages
 from tests.core.stores import atomic_documents, atomic_settings, documents, store_settings
 
 __all__ = ["atomic_documents", "atomic_settings", "documents", "store_settings"]
+
+
+@pytest.fixture
+def generations(documents: Documents) -> Generations:
+    return Generations(documents)
+
+
+@pytest.fixture
+def chats(documents: Documents, generations: Generations) -> Chats:
+    return Chats(ChatRows(documents), Messages(documents), generations)

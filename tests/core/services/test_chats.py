@@ -11,23 +11,13 @@ import pytest
 from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, Message
 from core.models.generations import Generation, GenerationStatus
-from core.models.users import Principal, Role, User
 from core.services.chats import Chats, as_document, message_document
 from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents, Record
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import COLLECTION as MESSAGES
 from core.storage.messages import Messages as MessageRows
-
-
-def principal(role: Role = Role.USER) -> Principal:
-    user_id = uuid.uuid4().hex
-    return Principal(
-        user=User(id=user_id, name="N", email=f"{user_id}@example.com", role=role, created_at=1, updated_at=1, last_active_at=1)
-    )
-
-
-ME, STRANGER, ADMIN = principal(), principal(), principal(Role.ADMIN)
+from tests.core.services.people import ADMIN, ME, STRANGER
 
 LISTED: dict[str, Any] = {
     "title": "Rivers",
@@ -50,16 +40,6 @@ TREE: dict[str, Any] = {
         "currentId": "b",
     },
 }
-
-
-@pytest.fixture
-def generations(documents: Documents) -> GenerationRows:
-    return GenerationRows(documents)
-
-
-@pytest.fixture
-def chats(documents: Documents, generations: GenerationRows) -> Chats:
-    return Chats(ChatRows(documents), MessageRows(documents), generations)
 
 
 def message(text: str, role: str = "user", **extra: Any) -> Message:

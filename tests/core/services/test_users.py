@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 import jwt
 import msgspec
@@ -173,11 +172,8 @@ async def test_being_active_is_noted_beside_the_request_once_a_minute(users: Use
     await documents.update(COLLECTION, user_id, {"last_active_at": now - 70})
     assert (await users.authenticate(session.token)).user.last_active_at == now - 70
 
-    async def up_to_date() -> bool:
-        return (await noted()).last_active_at >= now
-
-    condition: Callable[[], Awaitable[bool]] = up_to_date
-    await until(condition, "the store knows of it")
+    await until(lambda: not users._noting, "it is noted")
+    assert (await noted()).last_active_at >= now
 
 
 async def test_a_users_record_as_a_model_holds_no_password(users: Users, rows: UserRows) -> None:
