@@ -1,6 +1,7 @@
 """The product as real processes: Redis, web processes, workers. Each can be killed and started again."""
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -51,6 +52,7 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {"redis_url": self.redis_url, "data_dir": folder / "data", "port": self.port, "log_format": "json", **settings}
         self.running: list[Running] = []
+        self._numbers = itertools.count()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -60,7 +62,7 @@ class Stack:
 
     async def start(self, *command: str, **settings: Any) -> Running:
         """Any command."""
-        log = self.folder / f"{len(self.running):02}-{Path(command[0]).name}-{command[-1].rpartition('/')[2]}.log"
+        log = self.folder / f"{next(self._numbers):02}-{Path(command[0]).name}-{command[-1].rpartition('/')[2]}.log"
         environment = self.environment | {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:

@@ -28,7 +28,7 @@ class WakeBroker(RedisBroker):
     def __init__(self, url: str, *, middleware: list[Middleware]) -> None:
         """``url``: the main database's; the broker uses the next one. Maintenance on every fetch: redelivery must not be left to chance."""
         pool = redis.ConnectionPool(retry=Retry(NoBackoff(), 1), **_blocking(options(url, broker=True)))
-        super().__init__(
+        super().__init__(  # type: ignore[no-untyped-call]
             middleware=middleware,
             client=redis.Redis(connection_pool=pool),
             namespace=NAMESPACE,
@@ -81,7 +81,7 @@ class WakeConsumer(_RedisConsumer):
     """Fetches when woken, when a place became free, and after the idle time-out at the latest."""
 
     def __init__(self, broker: WakeBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)
+        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
         self._delayed = q_name(queue_name) != queue_name
         self._wake = broker.wake_event(queue_name)
 
@@ -106,12 +106,12 @@ class WakeConsumer(_RedisConsumer):
 
     def ack(self, message: MessageProxy) -> None:
         """A place is free: look at the queue again."""
-        super().ack(message)
+        super().ack(message)  # type: ignore[no-untyped-call]
         self._wake.set()
 
     def nack(self, message: MessageProxy) -> None:
         """A place is free: look at the queue again."""
-        super().nack(message)
+        super().nack(message)  # type: ignore[no-untyped-call]
         self._wake.set()
 
 

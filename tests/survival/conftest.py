@@ -1,6 +1,5 @@
 """A stack of real processes with the starter model, whose packed weights are made once."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,20 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-async def stack(tmp_path: Path, model_cache: Path) -> AsyncIterator[Stack]:
-    """Redis and a web process; workers are for the test to start."""
+def folder(tmp_path: Path, model_cache: Path) -> Path:
+    """A stack's folder."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "models").symlink_to(model_cache)
-    async with stack_in(tmp_path, rate_limit_per_minute=100_000) as running:
+    return tmp_path
+
+
+@pytest.fixture
+async def stack(folder: Path) -> AsyncIterator[Stack]:
+    """Redis and a web process; workers are for the test to start."""
+    async with stack_in(folder, rate_limit_per_minute=100_000) as running:
         await running.start_redis()
         await running.start_api()
         yield running
-    if not any(model_cache.iterdir()):
-        shutil.rmtree(model_cache)
 
 
 class User:

@@ -10,14 +10,19 @@ from typing import Any
 import aiohttp
 import socketio
 from gql import Client, gql
+from gql.transport.exceptions import TransportError
 from gql.transport.websockets import WebsocketsTransport
+from websockets.exceptions import WebSocketException
 
 AGAIN_S = 0.1
 ENDS = {"finished", "failed", "cancelled"}
 TYPENAMES = {"GenerationFinished": "finished", "GenerationFailed": "failed", "GenerationCancelled": "cancelled"}
-GENERATION = gql(
-    "subscription ($id: ID!, $after: String) { generation(id: $id, after: $after) { __typename id ... on GenerationDelta { text } } }"
-)
+GENERATION = """
+subscription ($id: ID!, $after: String) {
+  generation(id: $id, after: $after) { __typename id ... on GenerationDelta { text } }
+}
+"""
+BROKEN = (TransportError, WebSocketException, OSError, TimeoutError)
 
 
 class Reading:
@@ -73,10 +78,12 @@ async def read_graphql(url: str, token: str, generation_id: str) -> Reading:
     """The ``generation`` subscription, with ``after`` after a break."""
     reading = Reading()
     while reading.end is None:
-        with suppress(Exception):  # whatever the client makes of a broken connection
+        asked = gql(GENERATION)
+        asked.variable_values = {"id": generation_id, "after": reading.last_id}
+        with suppress(*BROKEN):
             transport = WebsocketsTransport(url=f"{url.replace('http', 'ws')}/graphql", init_payload={"Authorization": f"Bearer {token}"})
             async with Client(transport=transport) as session:
-                async for result in session.subscribe(GENERATION, variable_values={"id": generation_id, "after": reading.last_id}):
+                async for result in session.subscribe(asked):
                     event = result["generation"]
                     reading.last_id = event["id"]
                     if event["__typename"] == "GenerationDelta":

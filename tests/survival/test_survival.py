@@ -1,6 +1,7 @@
 """An answer goes on whatever dies: every reader sees each character once, and the text is that of an undisturbed run, byte for byte."""
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -8,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from core.storage.redis import connect
 from tests.polling import until
 from tests.stack import Running, Stack
 from tests.survival.conftest import User
@@ -92,8 +94,6 @@ async def test_kill_9_of_the_only_worker_under_its_supervisor(stack: Stack, user
     expected = await undisturbed(user)
 
     async def disturb() -> None:
-        import os
-
         os.kill(worker.pid, signal.SIGKILL)
 
     assert await disturbed(user, disturb) == expected
@@ -130,8 +130,6 @@ async def test_every_redis_connection_cut(stack: Stack, user: User) -> None:
     expected = await undisturbed(user)
 
     async def disturb() -> None:
-        from core.storage.redis import connect
-
         client = connect(stack.redis_url)
         for kind in ("pubsub", "normal"):
             await client.execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
