@@ -77,12 +77,11 @@ class Chats:
             version = found[1] if found else 0
             before = await self._messages.of_chat(chat_id)
             if pieces.listed is None and pieces.tree is None:
-                merged, after = None, before
-                chat = _changed(old, pieces, {**old.document, **pieces.document}, old.layout, now)
+                chat, after = _changed(old, pieces, _merged(old, pieces), old.layout, now), before
             else:
-                merged = parts(_merge(ChatDetail(chat=old, messages=tuple(before)), document, pieces))
-                after = rows(merged, chat_id=chat_id, now=now, known=before)
-                chat = _changed(old, pieces, merged.document, merged.layout, now)
+                whole = parts(_whole(ChatDetail(chat=old, messages=tuple(before)), document, pieces))
+                after = rows(whole, chat_id=chat_id, now=now, known=before)
+                chat = _changed(old, pieces, whole.document, whole.layout, now)
             if await self._chats.change(chat, version):
                 await self._replace(chat_id, before, after)
                 return ChatDetail(chat=chat, messages=tuple(after))
@@ -145,10 +144,16 @@ def _changed(old: Chat, pieces: Parts, document: dict[str, Any], layout: tuple[s
     return msgspec.structs.replace(old, title=title, document=document, layout=layout, updated_at=now)
 
 
-def _merge(old: ChatDetail, document: dict[str, Any], pieces: Parts) -> dict[str, Any]:
-    """The shallow merge of what is there and what was posted; a posted history without messages keeps those that are there."""
+def _merged(old: Chat, pieces: Parts) -> dict[str, Any]:
+    """The shallow merge of all but messages. A null in place of a history says nothing about one that is there."""
+    silent = TREE in old.layout and pieces.document.get(TREE) is None
+    return {**old.document, **{name: value for name, value in pieces.document.items() if not (silent and name == TREE)}}
+
+
+def _whole(old: ChatDetail, document: dict[str, Any], pieces: Parts) -> dict[str, Any]:
+    """The shallow merge with messages; a posted history without messages keeps those that are there."""
     there = as_document(old)
     merged = {**there, **document}
     if pieces.tree is None and TREE in old.chat.layout:
-        merged[TREE] = {**pieces.document.get(TREE, {}), LIST: there[TREE][LIST]} if pieces.document.get(TREE) else there[TREE]
+        merged[TREE] = {**_merged(old.chat, pieces)[TREE], LIST: there[TREE][LIST]}
     return merged

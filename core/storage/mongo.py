@@ -35,6 +35,7 @@ DATABASE = "penstock"
 SCHEMES = ("mongodb://", "mongodb+srv://")
 SERVER_SELECTION_MS = 3_000
 CONNECT_MS = 3_000
+SOCKET_MS = 30_000
 
 _DUPLICATE_KEY = 11000
 _AUTHENTICATION = frozenset({13, 18})
@@ -56,7 +57,11 @@ class MongoDocuments:
         try:
             if not url.startswith(SCHEMES):
                 raise InvalidURI("it does not begin with mongodb://")  # noqa: EM101, TRY003, TRY301 - the text of this one case
-            timeouts: dict[str, Any] = {"serverSelectionTimeoutMS": SERVER_SELECTION_MS, "connectTimeoutMS": CONNECT_MS}
+            timeouts: dict[str, Any] = {
+                "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
+                "connectTimeoutMS": CONNECT_MS,
+                "socketTimeoutMS": SOCKET_MS,
+            }
             client: Any = AsyncIOMotorClient(url, appname="penstock", **timeouts)
             return cls(client, client.get_default_database(DATABASE))
         except (InvalidURI, ConfigurationError, ValueError) as error:

@@ -88,7 +88,7 @@ async def test_any_document_comes_back_and_any_change_merges(chats: Chats, poste
     merged = {**before, **{name: value for name, value in change.items() if name != "title" or value is not None}}
     kept = (before.get("history") or {}).get("messages")
     if kept is not None and "messages" not in (merged.get("history") or {}):
-        merged["history"] = {**(merged["history"] or {}), "messages": kept} if merged["history"] else before["history"]
+        merged["history"] = before["history"] if merged["history"] is None else {**merged["history"], "messages": kept}
     assert exact(after) == exact(filled_in(merged, after))
     assert exact(as_document(await chats.get(ME, created.chat.id))) == exact(after)
 
