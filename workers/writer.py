@@ -27,6 +27,7 @@ class LogWriter:
         self._seq = 1
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
         self._append: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
 
@@ -73,10 +74,10 @@ class LogWriter:
         begun = any(isinstance(entry, Delta) for entry in self._pending)
         due = self._due if begun else loop.time() + PATIENCE_S
         if self._timer:
-            if self._timer.when() <= due:
+            if self._timer_due <= due:
                 return
             self._timer.cancel()
-        self._timer = loop.call_at(due, self._begin)
+        self._timer, self._timer_due = loop.call_at(due, self._begin), due
 
     def _begin(self) -> None:
         self._timer = None

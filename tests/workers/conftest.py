@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 
 import pytest
+import uvloop
 
 from core.models.chats import ChatDetail
 from core.models.completions import Usage
@@ -87,6 +88,12 @@ class Bench:
         """As by kill -9, as far as Redis can see: nothing is renewed any more."""
         for duty in self.duties:
             duty.cancel()
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The worker process's own kind of loop."""
+    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture
