@@ -32,11 +32,6 @@ class Generations:
         """A chat's that have not ended, oldest first."""
         return await self._documents.find(COLLECTION, {"chat_id": chat_id, "status": In(_UNFINISHED)}, Generation, order=_BY_AGE)
 
-    async def start(self, generation_id: str) -> None:
-        """A worker has begun; one that has ended stays ended."""
-        changes = {"status": GenerationStatus.RUNNING.value}
-        await self._documents.update(COLLECTION, generation_id, changes, where={"status": In(_UNFINISHED)})
-
     async def finish(self, generation_id: str, status: GenerationStatus, *, usage: Usage | None = None, error: str | None = None) -> None:
         """It has ended, now. Who says so first is right: saying it again changes nothing."""
         changes = {"status": status.value, "ended_at": int(time.time()), "usage": msgspec.to_builtins(usage), "error": error}

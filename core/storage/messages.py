@@ -26,10 +26,6 @@ class Messages:
         """All, in order."""
         return await self._documents.find(COLLECTION, {"chat_id": chat_id}, Message, order=_BY_POSITION)
 
-    async def count(self, chat_id: str) -> int:
-        """How many a chat has."""
-        return await self._documents.count(COLLECTION, {"chat_id": chat_id})
-
     async def insert(self, messages: Sequence[Message]) -> None:
         """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
         if messages:
