@@ -3,13 +3,21 @@
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 PAUSE_S = 0.02
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], what: str, *, timeout_s: float = 20) -> T:
+@overload
+async def until(condition: Callable[[], Awaitable[T | None]], what: str, *, timeout_s: float = 20) -> T: ...
+
+
+@overload
+async def until(condition: Callable[[], T | None], what: str, *, timeout_s: float = 20) -> T: ...
+
+
+async def until(condition: Callable[[], Any], what: str, *, timeout_s: float = 20) -> Any:
     """Call ``condition`` until it gives something true, and return that. Fails naming ``what`` was waited for."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s

@@ -1,0 +1,34 @@
+"""Writes the module list of docs/architecture.md: one line per module, from the first sentence of its docstring."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "architecture.md"
+ROOMS = ("penstock", "api", "workers", "schema", "pipelines", "gpu", "core")
+BEGIN, END = "<!-- modules: written by `make docs` -->\n", "<!-- end of modules -->\n"
+
+
+def written() -> str:
+    """The page with its module list as it should be."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    return before + BEGIN + "".join(map(_room, ROOMS)) + END + rest.split(END)[1]
+
+
+def _room(name: str) -> str:
+    lines = [f"| `{path.relative_to(ROOT)}` | {_sentence(path)} |\n" for path in sorted((ROOT / name).rglob("*.py"))]
+    return f"\n### {name}\n\n| module | what it is |\n|---|---|\n{''.join(lines)}\n"
+
+
+def _sentence(path: Path) -> str:
+    """The first sentence of a module's docstring, on one line; nothing where the name is enough."""
+    paragraph = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
+    first = re.split(r"(?<=[.:])\s", " ".join(paragraph.split()), maxsplit=1)[0]
+    return first.rstrip(".:").replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE.relative_to(ROOT)} is written.\n")
