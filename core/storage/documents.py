@@ -96,6 +96,14 @@ class Documents(Protocol):
         """Let go of everything."""
 
 
+def scalar(value: Any) -> Any:
+    """A value to look for. Raises BadRequest for an object or a list: a client's JSON in its place would be read as an operator."""
+    if value is not None and not isinstance(value, str | int | float):
+        message = "An id or a value to look for must be a text or a number."
+        raise BadRequest(message)
+    return value
+
+
 def encode(value: Any) -> str:
     """JSON text, exact: integers of any size and every float come back as they were. Raises BadRequest for what JSON cannot hold."""
     try:

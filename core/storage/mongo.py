@@ -27,7 +27,7 @@ from pymongo.errors import (
 )
 
 from core.errors import BadRequest, Conflict, PenstockError, SettingsError, Unavailable
-from core.storage.documents import KEY, Collection, Filter, In, Order, Range, Record, encode
+from core.storage.documents import KEY, Collection, Filter, In, Order, Range, Record, encode, scalar
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ class MongoDocuments:
     async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
         """One document, by key."""
         with _explained():
-            found = await self._of(collection).find_one({KEY: key})
+            found = await self._of(collection).find_one({KEY: scalar(key)})
         return None if found is None else msgspec.convert(_opened(collection, found), kind)
 
     async def find(
@@ -133,7 +133,9 @@ class MongoDocuments:
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
         """One ``update_one``, condition included."""
         with _explained():
-            result = await self._of(collection).update_one({**_filter(where or {}), KEY: key}, {"$set": _closed(collection, changes)})
+            result = await self._of(collection).update_one(
+                {**_filter(where or {}), KEY: scalar(key)}, {"$set": _closed(collection, changes)}
+            )
             return bool(result.matched_count)
 
     async def delete(self, collection: Collection, where: Filter) -> int:
@@ -152,11 +154,11 @@ def _filter(where: Filter, order: Order | None = None) -> dict[str, Any]:
     query: dict[str, Any] = {}
     for field, wanted in where.items():
         if isinstance(wanted, In):
-            query[field] = {"$in": list(wanted.values)}
+            query[field] = {"$in": [scalar(value) for value in wanted.values]}
         elif isinstance(wanted, Range):
-            query[field] = {f"${bound}": getattr(wanted, bound) for bound in _BOUNDS if getattr(wanted, bound) is not None}
+            query[field] = {f"${bound}": scalar(getattr(wanted, bound)) for bound in _BOUNDS if getattr(wanted, bound) is not None}
         else:
-            query[field] = wanted
+            query[field] = scalar(wanted)
     if order and order.after:
         value, key = order.after
         operator = "$lt" if order.descending else "$gt"

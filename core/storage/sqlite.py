@@ -15,7 +15,7 @@ import apsw
 import msgspec
 
 from core.errors import SettingsError
-from core.storage.documents import KEY, Collection, Filter, Order, Record, encode
+from core.storage.documents import KEY, Collection, Filter, Order, Record, encode, scalar
 from core.storage.sqlite_errors import explained
 from core.storage.sqlite_sql import conditions, index, ordering, table
 from core.storage.sqlite_threads import SqliteThread, read, write
@@ -71,7 +71,8 @@ class SqliteDocuments:
     async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
         """One record, by key."""
         sql = f'SELECT body FROM "{collection.name}" WHERE key = ?'  # noqa: S608 - names come from declarations
-        body = await self._reader.call(lambda connection: connection.execute(sql, (key,)).get)
+        wanted = scalar(key)
+        body = await self._reader.call(lambda connection: connection.execute(sql, (wanted,)).get)
         return None if body is None else _decoder(cast("Any", kind)).decode(body)
 
     async def find(
@@ -105,7 +106,7 @@ class SqliteDocuments:
         test, bindings = conditions(where or {})
         sets = ", ".join(f"'$.\"{field}\"', json(?)" for field in changes)
         sql = f'UPDATE "{collection.name}" SET body = json_set(body, {sets}) WHERE key = ? AND {test}'  # noqa: S608
-        values = [*map(encode, changes.values()), key, *bindings]
+        values = [*map(encode, changes.values()), scalar(key), *bindings]
         return bool(await self._writer.call(lambda connection: _changed(connection, sql, values)))
 
     async def delete(self, collection: Collection, where: Filter) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.storage.documents import KEY, Collection, Filter, In, Index, Order, Range, Value
+from core.storage.documents import KEY, Collection, Filter, In, Index, Order, Range, Value, scalar
 
 _BOUNDS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 
@@ -34,18 +34,18 @@ def conditions(where: Filter, order: Order | None = None) -> tuple[str, list[Any
         name = column(field)
         if isinstance(wanted, In):
             tests.append(f"{name} IN ({', '.join('?' * len(wanted.values))})")
-            bindings.extend(wanted.values)
+            bindings.extend(map(scalar, wanted.values))
         elif isinstance(wanted, Range):
             for bound, operator in _BOUNDS.items():
                 value = getattr(wanted, bound)
                 if value is not None:
                     tests.append(f"{name} {operator} ?")
-                    bindings.append(value)
+                    bindings.append(scalar(value))
         elif wanted is None:
             tests.append(f"{name} IS NULL")
         else:
             tests.append(f"{name} = ?")
-            bindings.append(wanted)
+            bindings.append(scalar(wanted))
     if order and order.after:
         _behind(order, order.after, tests, bindings)
     return " AND ".join(tests) or "1", bindings

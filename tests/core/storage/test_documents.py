@@ -51,6 +51,20 @@ async def test_what_is_not_there_is_none(books: Documents) -> None:
     assert await books.count(BOOKS, {}) == 0
 
 
+@pytest.mark.parametrize("operator", [{"$ne": None}, ["1"], {"$gt": ""}])
+async def test_a_clients_json_in_the_place_of_a_value_is_no_operator(books: Documents, operator: Any) -> None:
+    await books.insert(BOOKS, [book("1")])
+    for asking in (
+        books.get(BOOKS, operator, Record),
+        books.update(BOOKS, operator, {"year": 1}),
+        books.find(BOOKS, {"shelf": operator}, Record),
+        books.delete(BOOKS, {"shelf": "a", "code": In((operator,))}),
+    ):
+        with pytest.raises(BadRequest):
+            await asking
+    assert await books.get(BOOKS, "1", Record) == book("1")
+
+
 async def test_filters_by_equality_membership_range_and_null(books: Documents) -> None:
     await books.insert(BOOKS, [book(str(year), year=year, author=None if year < 1902 else "me") for year in range(1900, 1910)])
     assert sorted(await keys(books, {"year": 1903})) == ["1903"]
