@@ -7,6 +7,8 @@ older one (core.jobs.claims appends).
 """
 
 import asyncio
+import secrets
+import uuid
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +26,8 @@ RECONNECT_S = 0.1
 INBOX_ENTRIES = 256
 BACKLOG_ENTRIES = 500
 KEEP_ALIVE_CHANNEL = "events:keep-alive"
+EXPECTED_S = 60.0
+PREFIX_BYTES = 4
 START = "0-0"
 
 Position = tuple[int, int]
@@ -46,7 +50,9 @@ class EventLog:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._prefix = secrets.token_hex(PREFIX_BYTES)
         self._inboxes: dict[str, set[_Inbox]] = {}
+        self._expected: dict[str, _Inbox] = {}
         self._pubsub: Any = None
         self._task: asyncio.Task[None] | None = None
 
@@ -61,6 +67,16 @@ class EventLog:
             with suppress(asyncio.CancelledError):
                 await self._task
 
+    def new_id(self) -> str:
+        """An id for a job of this process: one pattern covers the logs of all of them, so that ``expect`` costs no command."""
+        return self._prefix + uuid.uuid4().hex[2 * PREFIX_BYTES :]
+
+    def expect(self, job_id: str) -> None:
+        """Hear a log that does not exist yet, from its first entry; ``subscribe(…, fresh=True)`` is to follow soon."""
+        inbox = self._expected[events_key(job_id)] = _Inbox(_entry)
+        inbox.gap = self._pubsub is None
+        asyncio.get_running_loop().call_later(EXPECTED_S, self._forget, events_key(job_id), inbox)
+
     async def read(self, job_id: str, after: str = START) -> list[tuple[str, Event]]:
         """What the log holds after an id, now."""
         return await self._page(events_key(job_id), position(after), None)
@@ -68,11 +84,11 @@ class EventLog:
     async def subscribe(self, job_id: str, after: str = START, *, fresh: bool = False) -> AsyncGenerator[tuple[str, Event], None]:
         """Entries after an id as (id, event): first what is there, then what comes; ends after the terminal event.
 
-        ``fresh``: the job is yet to be enqueued, so there is no backlog to read. An id that is not one of the log's form raises ValueError.
+        ``fresh``: ``expect`` was called before the job was enqueued. An id that is not one of the log's form raises ValueError.
         """
         key, cursor = events_key(job_id), position(after)
-        with self._inbox(key, _entry) as inbox:
-            if not fresh:
+        with self._expectation(key) if fresh and key in self._expected else self._inbox(key, _entry) as inbox:
+            if not inbox.taken:
                 await self._confirm(key, inbox)
             while True:
                 if inbox.gap:
@@ -144,6 +160,20 @@ class EventLog:
         return bool(newest) and position(newest[0][0]) <= cursor and isinstance(events.decode(newest[0][1][b"e"]), events.ENDS)
 
     @contextmanager
+    def _expectation(self, key: str) -> Iterator["_Inbox"]:
+        inbox = self._expected[key]
+        inbox.taken = True
+        try:
+            yield inbox
+        finally:
+            del self._expected[key]
+
+    def _forget(self, key: str, inbox: "_Inbox") -> None:
+        """Nobody came for it."""
+        if not inbox.taken and self._expected.get(key) is inbox:
+            del self._expected[key]
+
+    @contextmanager
     def _inbox(self, channel: str, decode: Callable[[bytes], Any]) -> Iterator["_Inbox"]:
         inbox = _Inbox(decode)
         readers = self._inboxes.setdefault(channel, set())
@@ -179,6 +209,7 @@ class EventLog:
                     await pubsub.connect()
                     pubsub.connection.retry = Retry(NoBackoff(), 0)  # a silent reconnection would hide the gap
                     self._pubsub = pubsub
+                    await pubsub.psubscribe(events_key(f"{self._prefix}*"))
                     await pubsub.subscribe(KEEP_ALIVE_CHANNEL, *self._inboxes)
                     while True:
                         message = await pubsub.get_message(timeout=None)
@@ -189,6 +220,15 @@ class EventLog:
                 await asyncio.sleep(RECONNECT_S)
 
     def _dispatch(self, message: dict[str, Any]) -> None:
+        if message["type"] == "pmessage":
+            expected = self._expected.get(message["channel"].decode())
+            if expected:
+                expected.put(expected.decode(message["data"]))
+            return
+        if message["type"] == "psubscribe":
+            for inbox in self._expected.values():
+                inbox.mark()
+            return
         readers = self._inboxes.get(message["channel"].decode())
         if not readers:
             return
@@ -204,26 +244,31 @@ class EventLog:
 class _Inbox:
     """What one reader has not yet taken: bounded; on overflow it is emptied and the reader goes back to the stream."""
 
-    __slots__ = ("confirmed", "decode", "gap", "items", "waiter")
+    __slots__ = ("confirmed", "decode", "gap", "items", "taken", "waiter")
 
     def __init__(self, decode: Callable[[bytes], Any]) -> None:
         self.decode = decode
         self.items: deque[Any] = deque()
         self.gap = False
+        self.taken = False
         self.confirmed = asyncio.Event()
         self.waiter: asyncio.Future[None] | None = None
 
     def confirm(self) -> None:
         """Subscribed, or subscribed again after a break: then something may have been missed."""
         if self.confirmed.is_set():
-            self.gap = True
-            self._wake()
+            self.mark()
         self.confirmed.set()
+
+    def mark(self) -> None:
+        """Something may have been missed: the stream is to be read again."""
+        self.gap = True
+        self._wake()
 
     def put(self, item: Any) -> None:
         if len(self.items) >= INBOX_ENTRIES:
             self.items.clear()
-            self.gap = True
+            self.gap = True  # as after a break: the stream has it all
         else:
             self.items.append(item)
         self._wake()

@@ -5,6 +5,7 @@ import secrets
 import time
 import uuid
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -52,7 +53,8 @@ class Generations:
         """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
         request = parse_request(body)
         model = await self._models.get(principal, request.model)
-        spec = _spec(principal, model, seed=request.seed, body=body)
+        spec = self._spec(principal, model, seed=request.seed, body=body)
+        self._events.expect(spec.id)
         await self._submit(spec)
         return spec
 
@@ -68,7 +70,7 @@ class Generations:
         wanted = command.model or next(iter(chat.document.get("models") or ()), None)
         model = await self._models.get(principal, wanted) if wanted else await self._models.default(principal)
         body = _encode({**_parameters(chat), "model": model.id, "messages": [{"role": "user"}], "stream": True})
-        spec = _spec(principal, model, seed=parse_request(body).seed, body=body)
+        spec = self._spec(principal, model, seed=parse_request(body).seed, body=body)
         asked, answer = _messages(command, spec, principal)
         spec = msgspec.structs.replace(spec, chat_id=chat.id, message_id=answer.id)
         await self._chats.append(principal, chat.id, (asked, answer))
@@ -103,8 +105,9 @@ class Generations:
         if not fresh:
             await self.spec(principal, generation_id)
         epoch, seq = position(after)
-        async for entry in self._events.subscribe(generation_id, f"{epoch}-{seq}"):
-            yield entry
+        async with aclosing(self._events.subscribe(generation_id, f"{epoch}-{seq}", fresh=fresh)) as entries:
+            async for entry in entries:
+                yield entry
 
     async def stop(self, principal: Principal, generation_id: str) -> None:
         """Stop an answer: between two tokens where it is being made, at once where it still waits.
@@ -119,6 +122,18 @@ class Generations:
     async def running(self, chat_id: str) -> list[str]:
         """Ids of the answers now being made in a chat, oldest first."""
         return [row.id for row in await self._rows.running(chat_id)]
+
+    def _spec(self, principal: Principal, model: Model, *, seed: int | None, body: bytes) -> GenerationSpec:
+        return GenerationSpec(
+            id=self._events.new_id(),
+            user_id=principal.id,
+            model=model.id,
+            queue=GENERATE[Pool(model.pool)].queue,
+            seed=secrets.randbits(SEED_BITS) if seed is None else seed,
+            created_at=int(time.time()),
+            body=msgspec.Raw(body),
+            request_id=str(get_contextvars().get("request_id", "")),
+        )
 
     async def _submit(self, spec: GenerationSpec) -> None:
         await self._claims.submit(spec)
@@ -148,19 +163,6 @@ def parse_request(body: bytes) -> CompletionRequest:
             text = f"{field}: must be a string such as 'user', 'assistant' or 'system'."
             raise BadRequest(text, param=field)
     return request
-
-
-def _spec(principal: Principal, model: Model, *, seed: int | None, body: bytes) -> GenerationSpec:
-    return GenerationSpec(
-        id=uuid.uuid4().hex,
-        user_id=principal.id,
-        model=model.id,
-        queue=GENERATE[Pool(model.pool)].queue,
-        seed=secrets.randbits(SEED_BITS) if seed is None else seed,
-        created_at=int(time.time()),
-        body=msgspec.Raw(body),
-        request_id=str(get_contextvars().get("request_id", "")),
-    )
 
 
 def _messages(command: SendMessage, spec: GenerationSpec, principal: Principal) -> tuple[Message, Message]:

@@ -2,6 +2,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
 import pytest
 
 from core.events import INBOX_ENTRIES
@@ -118,3 +119,32 @@ async def test_who_hears_a_topic_is_told_of_a_gap_after_a_break(desk: Desk) -> N
     await desk.log.notify("topic", b"two")
     assert await anext(heard) == b"two"
     await heard.aclose()
+
+
+async def test_an_expected_log_is_heard_from_its_first_entry_without_a_subscription(desk: Desk, new_spec: Specs) -> None:
+    spec = msgspec.structs.replace(new_spec(), id=desk.log.new_id())
+    desk.log.expect(spec.id)
+    await desk.claims.submit(spec)
+    own = await desk.claims.claim(spec.id, "one")
+    assert own
+    await write(desk, own, 20)
+    assert not desk.log._inboxes
+    heard = [event.text async for _, event in desk.log.subscribe(spec.id, fresh=True) if isinstance(event, Delta)]
+    assert heard == [f"{number} " for number in range(20)]
+    assert not desk.log._expected
+
+
+async def test_an_expected_log_survives_a_cut_connection(desk: Desk, new_spec: Specs) -> None:
+    spec = msgspec.structs.replace(new_spec(), id=desk.log.new_id())
+    desk.log.expect(spec.id)
+    await desk.claims.submit(spec)
+    own = await desk.claims.claim(spec.id, "one")
+    assert own
+    listener = asyncio.create_task(_texts(desk, spec.id))
+    await desk.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await write(desk, own, 20)
+    assert await listener == [f"{number} " for number in range(20)]
+
+
+async def _texts(desk: Desk, job_id: str) -> list[str]:
+    return [event.text async for _, event in desk.log.subscribe(job_id, fresh=True) if isinstance(event, Delta)]
