@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.rows import Row, machine, table
 
-ALL = ("queue", "storage", "api", "relay", "engine", "idle")
+ALL = ("queue", "storage", "api", "relay", "engine", "survival", "idle")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 MARK = "<!-- what follows is written by python -m benchmarks -->"
 
