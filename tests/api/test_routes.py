@@ -1,0 +1,47 @@
+import re
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from api.principal import Access
+from api.routes import ROUTES
+from tests.api.conftest import Client
+
+OWN_DOORS = {"/graphql", "/socket.io/", "/ws/socket.io/"}
+OPEN = {"/health", "/ready", "/api/auths/signup", "/api/auths/signin"}
+
+
+def test_only_these_addresses_are_open_to_anyone() -> None:
+    assert {route.path for route in ROUTES if route.access is Access.ANYONE} == OPEN | OWN_DOORS
+
+
+def test_a_handler_has_one_kind_of_access() -> None:
+    assert len({route.handler for route in ROUTES}) == len({(route.handler, route.access) for route in ROUTES})
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route.access is not Access.ANYONE], ids=lambda route: f"{route.method} {route.path}")
+async def test_a_visitor_is_refused(visitor: Client, route: web.RouteDef) -> None:
+    reply = await visitor.ask(route.method, re.sub(r"\{[^}]*\}", "x", route.path))
+    assert reply.status == 401
+
+
+async def test_both_lists_of_models_are_there(bob: Client) -> None:
+    for path in ("/api/models/", "/api/models", "/v1/models", "/api/openai/v1/models"):
+        body = (await bob.get(path)).body
+        (row,) = body["models"]
+        assert body["data"] == [row]
+        assert {name: row[name] for name in ("id", "name", "object", "owned_by", "created")} == {
+            "id": "echo",
+            "name": "Echo",
+            "object": "model",
+            "owned_by": "penstock",
+            "created": 1_700_000_000,
+        }
+    assert (await bob.get("/v1/models/echo")).body == row
+    assert (await bob.get("/v1/models/a/b")).body["error"]["code"] == "model_not_found"
+
+
+def test_every_handler_is_named_by_its_verb_in_a_module_named_by_its_noun() -> None:
+    for route in ROUTES:
+        assert Path(route.handler.__code__.co_filename).parent.name == "api"
