@@ -46,8 +46,8 @@ async def _two_workers(models: Path, number: signal.Signals, what: str, most_ms:
             await stack.start_worker("gpu")
 
             async def disturb() -> None:
-                busiest = max(await stack.workers(), key=lambda worker: worker.running)
-                await next(running for running in stack.running if running.pid == busiest.pid).kill(number)
+                pid = await until(lambda: _answering(stack), "a worker says that it answers")
+                await next(running for running in stack.running if running.pid == pid).kill(number)
 
             pauses.append(await _pause(user, disturb))
         return _row(what, pauses, most_ms)
@@ -60,8 +60,7 @@ async def _only_worker(models: Path) -> Row:
         for _ in range(ROUNDS):
 
             async def disturb() -> None:
-                (worker,) = [worker for worker in await user.stack.workers() if worker.running]
-                os.kill(worker.pid, signal.SIGKILL)
+                os.kill(await until(lambda: _answering(user.stack), "the worker says that it answers"), signal.SIGKILL)
 
             await until(user.stack.workers, "the worker has registered", timeout_s=120)
             pauses.append(await _pause(user, disturb))
@@ -79,6 +78,12 @@ async def _pause(user: User, disturb: Disturbance) -> float:
     await disturb()
     await asyncio.gather(*reading)
     return max(one.pause_s for one in readings) * 1000
+
+
+async def _answering(stack: Stack) -> int:
+    """The process that answers most, once one has reported that it does."""
+    busiest = max(await stack.workers(), key=lambda worker: worker.running)
+    return busiest.pid if busiest.running else 0
 
 
 def _row(what: str, pauses: list[float], most_ms: float) -> Row:
