@@ -14,19 +14,19 @@ BEGIN, END = "<!-- modules: written by `make docs` -->\n", "<!-- end of modules 
 def written() -> str:
     """The page with its module list as it should be."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    return before + BEGIN + "".join(map(_room, ROOMS)) + END + rest.split(END)[1]
+    return before + BEGIN + "".join(map(_room, ROOMS)) + "\n" + END + rest.split(END)[1]
 
 
 def _room(name: str) -> str:
     lines = [f"| `{path.relative_to(ROOT)}` | {_sentence(path)} |\n" for path in sorted((ROOT / name).rglob("*.py"))]
-    return f"\n### {name}\n\n| module | what it is |\n|---|---|\n{''.join(lines)}\n"
+    return f"\n### {name}\n\n| module | what it is |\n|---|---|\n{''.join(lines)}"
 
 
 def _sentence(path: Path) -> str:
     """The first sentence of a module's docstring, on one line; nothing where the name is enough."""
     paragraph = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0]
-    first = re.split(r"(?<=[.:])\s", " ".join(paragraph.split()), maxsplit=1)[0]
-    return first.rstrip(".:").replace("|", "\\|")
+    first = re.split(r"(?<=\.)\s", " ".join(paragraph.split()), maxsplit=1)[0]
+    return first.rstrip(".").replace("``", "`").replace("|", "\\|")
 
 
 if __name__ == "__main__":
