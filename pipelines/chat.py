@@ -1,5 +1,6 @@
 """From a question to the entries of its event log, by way of whatever can generate."""
 
+import itertools
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from core.models.chats import ChatDetail
 from core.models.completions import CompletionRequest, FinishReason, Usage
 from core.models.events import ChoiceFinished, Continued, Delta, Event
 from core.models.generations import GenerationSpec
+from core.services.chat_documents import as_document, message_document
 
 _decode_request = msgspec.json.Decoder(CompletionRequest).decode
 
@@ -48,18 +50,27 @@ def prompt_of(spec: GenerationSpec, chat: ChatDetail | None, log: Iterable[tuple
 
 
 def history(detail: ChatDetail, answer_id: str) -> list[dict[str, Any]]:
-    """The messages that lead to an answer: the chat's system prompt, then what was said before it.
+    """The messages that lead to an answer: the chat's system prompt, then what was said before it; empty ones are left out.
 
-    Empty and failed answers are left out.
+    In an Open WebUI tree that is the branch from the answer up; otherwise the list as far as the answer.
     """
     system = detail.chat.document.get("system")
     said: list[dict[str, Any]] = [{"role": "system", "content": system}] if isinstance(system, str) and system else []
-    for message in detail.messages:
-        if message.id == answer_id:
-            break
-        if message.content:
-            said.append({"role": message.role, "content": message.content})
+    tree = (as_document(detail).get("history") or {}).get("messages") or {}
+    listed = [message_document(message) for message in detail.messages]
+    before = _branch(tree, answer_id) if answer_id in tree else itertools.takewhile(lambda message: message.get("id") != answer_id, listed)
+    said.extend({"role": message["role"], "content": message["content"]} for message in before if message.get("content"))
     return said
+
+
+def _branch(tree: Mapping[str, Mapping[str, Any]], answer_id: str) -> list[Mapping[str, Any]]:
+    """From the root to the answer's parent. A tree whose parents go round in a circle ends where it would begin again."""
+    branch: dict[str, Mapping[str, Any]] = {}
+    parent = tree[answer_id].get("parentId")
+    while isinstance(parent, str) and parent in tree and parent not in branch:
+        branch[parent] = tree[parent]
+        parent = tree[parent].get("parentId")
+    return list(reversed(branch.values()))
 
 
 def replay(log: Iterable[tuple[str, Event]]) -> dict[int, Transcript]:

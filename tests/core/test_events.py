@@ -1,6 +1,6 @@
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -18,12 +18,12 @@ END = Finished(usage=Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 
 
 @pytest.fixture
-async def claim(desk: Desk, new_spec: Specs) -> AsyncIterator[Claim]:
+async def claim(desk: Desk, new_spec: Specs) -> Claim:
     spec = new_spec()
     await desk.claims.submit(spec)
     claim = await desk.claims.claim(spec.id, "one")
     assert claim
-    yield claim
+    return claim
 
 
 async def text(desk: Desk, job_id: str, after: str = "0-0", most: int | None = None) -> tuple[list[str], str]:
