@@ -55,7 +55,7 @@ async def test_a_stale_writer_is_fenced_and_nothing_of_it_is_kept(desk: Desk, ne
     await desk.claims.submit(spec)
     stale = await claimed(desk, spec)
     await desk.claims.append(stale, 1, [Delta(text="a")])
-    await until(lambda: desk.queue.reap(), "the lease runs out")
+    await until(desk.queue.reap, "the lease runs out")
     fresh = await claimed(desk, spec, "two")
     with pytest.raises(Fenced):
         await desk.claims.append(stale, 2, [Delta(text="stale")])
@@ -95,10 +95,10 @@ async def test_attempts_without_progress_are_counted_and_progress_forgives_them(
     for attempt in range(1, MAX_ATTEMPTS + 2):
         claim = await claimed(desk, spec, f"worker {attempt}")
         assert claim.attempt == attempt
-        await until(lambda: desk.queue.reap(), "the lease runs out")
+        await until(desk.queue.reap, "the lease runs out")
     claim = await claimed(desk, spec)
     await desk.claims.append(claim, 1, [Delta(text="a")])
-    await until(lambda: desk.queue.reap(), "the lease runs out")
+    await until(desk.queue.reap, "the lease runs out")
     assert (await claimed(desk, spec)).attempt == 1
 
 
