@@ -10,7 +10,7 @@ import msgspec
 from core.errors import SettingsError
 from core.models.pools import Pool
 from core.settings import Settings
-from penstock import folder, programs
+from penstock import folder, gpus, programs
 from penstock.console import Console
 from penstock.environment import of_child
 from penstock.family import Family
@@ -20,7 +20,7 @@ from penstock.supervisor import CANNOT_USE, CannotStart, Program
 def api(settings: Settings, console: Console) -> None:
     """Web processes, as many as are set. A single one takes this process's place."""
     settings = with_redis(settings)
-    given = {"redis_url": settings.redis_url, "host": settings.host, "port": settings.port}
+    given = {**_given(settings), "host": settings.host, "port": settings.port}
     many = settings.api_processes
     if many == 1:
         command = (sys.executable, "-m", "api")
@@ -29,9 +29,10 @@ def api(settings: Settings, console: Console) -> None:
 
 
 def worker(pool: Pool, settings: Settings, console: Console) -> None:
-    """A pool's worker, started again when it dies."""
+    """A pool's worker, started again when it dies. One of the GPU pool takes a GPU that no other on this machine has."""
     settings = with_redis(settings)
-    asyncio.run(_keep([programs.worker(pool, {"redis_url": settings.redis_url})], console))
+    gpu = gpus.for_worker(settings) if pool is Pool.GPU else None
+    asyncio.run(_keep([programs.worker(pool, _given(settings), gpu=gpu)], console))
 
 
 def with_redis(settings: Settings) -> Settings:
@@ -46,6 +47,10 @@ def with_redis(settings: Settings) -> Settings:
         message = f"PENSTOCK_REDIS_URL is not set, and no `penstock up` runs on the data folder {settings.data_dir.absolute()}."
         raise SettingsError(message)
     return msgspec.structs.replace(settings, redis_url=running.redis_url)
+
+
+def _given(settings: Settings) -> dict[str, object]:
+    return {"redis_url": settings.redis_url, "data_dir": settings.data_dir}
 
 
 async def _keep(kept: list[Program], console: Console) -> None:

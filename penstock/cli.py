@@ -76,9 +76,15 @@ def worker(pool: Annotated[Pool, typer.Argument(help="Which work it takes.")], d
 
 
 @app.command()
-def status(data_dir: DataDir = None) -> None:
+def status(
+    data_dir: DataDir = None,
+    *,
+    here: Annotated[bool, typer.Option(help="Only this host's workers; exit code 1 where none lives.")] = False,
+) -> None:
     """Show the live workers, and what waits for them."""
-    sys.stdout.write(status_room.status(settings_room.load({"data_dir": data_dir})))
+    text, alive = status_room.status(settings_room.load({"data_dir": data_dir}), here=here)
+    sys.stdout.write(text)
+    raise typer.Exit(0 if alive or not here else 1)
 
 
 @app.command()

@@ -11,10 +11,14 @@ from gpu.environment import CHILD_ENVIRONMENT
 ROOT = str(Path(__file__).parent.parent)
 
 
-def of_child(settings: Mapping[str, object], pool: Pool | None = None) -> Mapping[str, str]:
-    """Our own environment, the given settings over it, and what a pool's libraries must find before they are imported."""
+def of_child(settings: Mapping[str, object], pool: Pool | None = None, gpu: str = "") -> Mapping[str, str]:
+    """Our own environment, the given settings over it, and what a pool's libraries must find before they are imported.
+
+    ``gpu``: the only one that the process shall see, where the operator has not said so already.
+    """
     inherited = dict(os.environ)  # noqa: TID251 - handing it on
     # A checkout that is not installed works from any folder.
     path = os.pathsep.join(part for part in (inherited.get("PYTHONPATH", ""), ROOT) if part)
     given = {PREFIX + name.upper(): str(value) for name, value in settings.items()}
-    return {**inherited, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(CHILD_ENVIRONMENT if pool is Pool.GPU else {}), **given}
+    visible = {"CUDA_VISIBLE_DEVICES": gpu} if gpu and "CUDA_VISIBLE_DEVICES" not in inherited else {}
+    return {**inherited, **visible, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(CHILD_ENVIRONMENT if pool is Pool.GPU else {}), **given}

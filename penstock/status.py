@@ -1,6 +1,7 @@
 """Who works, and what waits."""
 
 import asyncio
+import socket
 import time
 from collections.abc import Sequence
 
@@ -17,12 +18,15 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 HEADINGS = ("POOL", "HOST", "PID", "DEVICE", "MEMORY", "RUNNING", "UP", "MODELS")
 
 
-def status(settings: Settings) -> str:
-    """Two tables. Raises SettingsError where no Redis is known, Unavailable where it cannot be reached."""
+def status(settings: Settings, *, here: bool = False) -> tuple[str, bool]:
+    """Two tables, and whether a worker lives; ``here``: on this host.
+
+    Raises SettingsError where no Redis is known, Unavailable where it cannot be reached.
+    """
     workers, waiting = asyncio.run(_ask(with_redis(settings).redis_url))
-    rows = [_row(worker) for worker in workers]
+    rows = [_row(worker) for worker in workers if not here or worker.host == socket.gethostname()]
     live = table(HEADINGS, rows) if rows else "No worker is alive.\n"
-    return f"{live}\n{table(('QUEUE', 'WAITING'), [(queue, str(length)) for queue, length in waiting])}"
+    return f"{live}\n{table(('QUEUE', 'WAITING'), [(queue, str(length)) for queue, length in waiting])}", bool(rows)
 
 
 async def _ask(redis_url: str) -> tuple[list[Worker], list[tuple[str, int]]]:

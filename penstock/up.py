@@ -4,13 +4,14 @@ import asyncio
 import importlib.util
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from core.models.pools import Pool
 from core.settings import Settings, with_secret_key
-from penstock import __version__, folder, ports, programs
+from penstock import __version__, folder, gpus, ports, programs
 from penstock.console import Console
 from penstock.family import Family
 from penstock.folder import Folder, Running
@@ -83,7 +84,7 @@ class _Up:
         keep = (self._folder.lock_fd,)
         many = settings.api_processes
         self._web += [self._keep(family, programs.api(given, number=number + 1, of=many, keep_fds=keep)) for number in range(many)]
-        self._workers += [self._keep(family, programs.worker(pool, given, keep_fds=keep)) for pool in self._pools()]
+        self._workers += [self._keep(family, program) for program in self._worker_programs(given)]
         late = asyncio.get_running_loop().call_later(LATE_S, self._console.say, "", f"Still starting; see the logs in {self._logs_dir}")
         try:
             host = ANY_HOST.get(settings.host, settings.host)
@@ -95,11 +96,18 @@ class _Up:
         self._console.say("", f"Penstock answers at {url_of(settings)}")
         return True
 
-    def _pools(self) -> list[Pool]:
-        if importlib.util.find_spec("torch"):
-            return list(Pool)
-        self._console.say("gpu", "not started: torch is not installed, so there are no local models (see penstock doctor)")
-        return [pool for pool in Pool if pool is not Pool.GPU]
+    def _worker_programs(self, given: Mapping[str, object]) -> list[Program]:
+        """One worker of each pool; of the GPU pool one for each GPU."""
+        keep = (self._folder.lock_fd,)
+        found = [programs.worker(pool, given, keep_fds=keep) for pool in (Pool.RELAY, Pool.CPU)]
+        if not importlib.util.find_spec("torch"):
+            self._console.say("gpu", "not started: torch is not installed, so there are no local models (see penstock doctor)")
+            return found
+        taken = gpus.for_workers(self._settings) or [None]
+        return found + [
+            programs.worker(Pool.GPU, given, gpu=gpu, number=number, of=len(taken), keep_fds=keep)
+            for number, gpu in enumerate(taken, start=1)
+        ]
 
     def _keep(self, family: Family, program: Program) -> Supervisor:
         def say(text: str) -> None:
