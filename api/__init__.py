@@ -1,1 +1,1 @@
-"""The web process: REST, the OpenAI-compatible API, server-sent events, Socket.IO and the GraphQL mount. Parse, call a service, serialise."""
+"""The web process: REST, the OpenAI-compatible API, event streams, Socket.IO, the GraphQL mount. Parse, call a service, serialise."""

@@ -33,7 +33,10 @@ def main() -> None:
 
 
 async def serve(settings: Settings) -> None:
-    """Until SIGTERM or SIGINT. Open streams are ended; their clients resume elsewhere, or here after a restart. Raises SettingsError, Unavailable."""
+    """Until SIGTERM or SIGINT. Open streams are ended; their clients resume elsewhere, or here after a restart.
+
+    Raises SettingsError, Unavailable.
+    """
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -54,7 +57,9 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
         await site.start()
     except OSError as error:
         reason = "is in use by another program" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error.strerror})"
-        message = f"{settings.host}:{settings.port} {reason}. Set PENSTOCK_PORT (and PENSTOCK_HOST) to another address, or stop what holds it."
+        message = (
+            f"{settings.host}:{settings.port} {reason}. Set PENSTOCK_PORT (and PENSTOCK_HOST) to another address, or stop what holds it."
+        )
         raise SettingsError(message) from None
 
 

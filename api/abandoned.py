@@ -14,7 +14,10 @@ log = get_logger(face="rest")
 
 
 class Abandoned:
-    """The answers that this process watches. Whether anybody listens, on any process, Redis knows: a log has a channel, and a listener subscribes to it."""
+    """The answers that this process watches.
+
+    Whether anybody listens, on any process, Redis knows: a log has a channel, and its listeners subscribe to it.
+    """
 
     def __init__(self, services: Services, *, grace_s: float = GRACE_S) -> None:
         self._services = services
@@ -36,7 +39,7 @@ class Abandoned:
     async def _watch(self, principal: Principal, generation_id: str) -> None:
         try:
             await asyncio.sleep(self._grace_s)
-            while await self._heard(generation_id):
+            while await self._heard(generation_id):  # noqa: ASYNC110 - Redis tells nobody when a subscriber leaves
                 await asyncio.sleep(self._grace_s)
             await self._services.generations.stop(principal, generation_id)
         except PenstockError as error:

@@ -1,11 +1,16 @@
-"""An answer's events gathered into OpenAI's whole chat completion. Source: the ``CreateChatCompletionResponse`` schema of OpenAI's API reference."""
+"""An answer's events gathered into OpenAI's whole chat completion.
 
-from typing import Any
+Source: the ``CreateChatCompletionResponse`` schema of OpenAI's API reference.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from api.chunks import completion_id
-from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
 from core.models.generations import GenerationSpec
+
+if TYPE_CHECKING:
+    from core.models.completions import FinishReason, Usage
 
 
 class Answer:
@@ -46,7 +51,7 @@ class Answer:
 
 class _Choice:
     def __init__(self) -> None:
-        self.finish_reason = "stop"
+        self.finish_reason: FinishReason = "stop"
         self._text: list[str] = []
         self._extra: dict[str, Any] = {}
 
@@ -54,7 +59,9 @@ class _Choice:
         if event.text:
             self._text.append(event.text)
         for name, value in (event.extra or {}).items():
-            self._extra[name] = _tool_calls(self._extra.get(name, []), value) if name == "tool_calls" else _joined(self._extra.get(name), value)
+            self._extra[name] = (
+                _tool_calls(self._extra.get(name, []), value) if name == "tool_calls" else _joined(self._extra.get(name), value)
+            )
 
     def document(self, index: int) -> dict[str, Any]:
         text = "".join(self._text)
@@ -67,7 +74,10 @@ def _joined(known: Any, more: Any) -> Any:
 
 
 def _tool_calls(known: list[Any], more: Any) -> list[Any]:
-    """Pieces of calls, told apart by ``index``: the first has id and name, later ones more of the arguments. Whole calls have no index, and follow each other."""
+    """Pieces of calls, told apart by ``index``: the first has id and name, later ones more of the arguments.
+
+    Whole calls have no index, and follow each other.
+    """
     calls = list(known)
     for piece in more if isinstance(more, list) else []:
         if not isinstance(piece, dict):
@@ -80,5 +90,9 @@ def _tool_calls(known: list[Any], more: Any) -> list[Any]:
         call = calls[index]
         function, added = call.get("function") or {}, rest.pop("function", None) or {}
         arguments = (function.get("arguments") or "") + (added.get("arguments") or "")
-        calls[index] = {**call, **{name: value for name, value in rest.items() if value}, "function": {**function, **{n: v for n, v in added.items() if v}, "arguments": arguments}}
+        calls[index] = {
+            **call,
+            **{name: value for name, value in rest.items() if value},
+            "function": {**function, **{n: v for n, v in added.items() if v}, "arguments": arguments},
+        }
     return calls

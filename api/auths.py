@@ -29,7 +29,7 @@ async def current(request: web.Request) -> web.Response:
 
 
 def _welcome(request: web.Request, session: Session, *, status: int) -> web.Response:
-    """Flat fields and a nested ``user``: clients of both kinds are out there. Browsers get the token as a cookie too, which scripts cannot read."""
+    """Flat fields and a nested ``user``: there are clients of both kinds. Browsers get the token as a cookie too."""
     user = _profile(session.user)
     body = {"token": session.token, "token_type": "Bearer", "expires_at": session.expires_at, **user, "user": user}
     response = answer(body, status=status)

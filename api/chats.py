@@ -60,7 +60,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def send(request: web.Request) -> web.Response:
-    """``POST /api/chats/{chat_id}/messages``: ask; the answer is listened to at ``/api/generations/{generation_id}/events``, or on any other face."""
+    """``POST /api/chats/{chat_id}/messages``: ask. The answer is heard at ``/api/generations/{id}/events``, or on any other face."""
     posted = await read(request, PostedMessage)
     command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)

@@ -1,6 +1,6 @@
 """An answer's events as the chunks of OpenAI's streamed chat completions.
 
-Source: the ``CreateChatCompletionStreamResponse`` schema of OpenAI's API reference. The members that all chunks of an answer share are written once.
+Source: the ``CreateChatCompletionStreamResponse`` schema of OpenAI's API reference. What all chunks of an answer share is encoded once.
 """
 
 from typing import Any
@@ -16,10 +16,19 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Chunks:
-    """The writer of one answer's stream; each chunk carries its event's id, so that a broken stream goes on at ``/api/generations/{id}/events``."""
+    """The writer of one answer's stream.
+
+    Each chunk carries its event's id, so that a broken stream goes on at ``/api/generations/{id}/events``.
+    """
 
     def __init__(self, spec: GenerationSpec, *, choices: int, include_usage: bool) -> None:
-        head = {"id": completion_id(spec), "object": "chat.completion.chunk", "created": spec.created_at, "model": spec.model, "choices": []}
+        head = {
+            "id": completion_id(spec),
+            "object": "chat.completion.chunk",
+            "created": spec.created_at,
+            "model": spec.model,
+            "choices": [],
+        }
         self._head = b"data: " + _encode(head)[:-2]
         self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage

@@ -19,7 +19,9 @@ class GoingAway(Unavailable):
     """The process stops; what is being made goes on without it."""
 
     def __init__(self) -> None:
-        super().__init__("The server is restarting. The answer goes on: listen to it again with the id that you have, or ask again.", retry_after=1)
+        super().__init__(
+            "The server is restarting. The answer goes on: listen to it again with the id that you have, or ask again.", retry_after=1
+        )
 
 
 class Connection:
@@ -61,7 +63,10 @@ class Connections:
 
     @asynccontextmanager
     async def waiting(self, request: web.BaseRequest) -> AsyncGenerator[Connection, None]:
-        """Wait on behalf of a client. The block ends with ClientGone within TICK_S of the client's leaving, with GoingAway when the process stops."""
+        """Wait on behalf of a client.
+
+        The block ends with ClientGone within TICK_S of the client's leaving, with GoingAway when the process stops.
+        """
         connection = None
         try:
             async with asyncio.timeout(None) as scope:

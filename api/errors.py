@@ -14,7 +14,13 @@ from core.logging import get_logger
 
 CLIENT_GONE = 499
 OPENAI_PREFIXES = ("/v1/", "/api/openai/", "/api/chat/completions")
-OPENAI_TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+OPENAI_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
 
 log = get_logger(face="rest")
 
@@ -30,14 +36,14 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _framework_failure(request, error)
     except ClientGone:
         return web.Response(status=CLIENT_GONE)
-    except Exception:
-        return failure(request, bug())
+    except Exception as error:  # noqa: BLE001 - logged
+        return failure(request, bug(error))
 
 
-def bug() -> PenstockError:
-    """The error for what nobody expected, to be called where it is being handled: a reference that the log line has too, and nothing else."""
+def bug(error: Exception) -> PenstockError:
+    """What clients see of something that nobody expected: a reference that the log line has too, and nothing else."""
     reference = secrets.token_hex(4)
-    log.exception("bug", reference=reference)
+    log.error("bug", reference=reference, exc_info=error)
     return PenstockError(f"Something went wrong on our side. Tell its operator this reference: {reference}.")
 
 

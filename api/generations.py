@@ -17,10 +17,10 @@ RETRY = b"retry: 500\n"
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
-    """``GET /api/generations/{generation_id}/events``: events after ``Last-Event-ID`` or ``?after=``, then what comes. 204 where nothing will come any more.
+    """``GET /api/generations/{generation_id}/events``: events after ``Last-Event-ID`` or ``?after=``, then what comes.
 
-    Each event is one of the log: ``event:`` its type, ``id:`` what to resume with, ``data:`` itself. A stream that ends without ``finished``, ``failed`` or
-    ``cancelled`` was broken off: resume it.
+    Each event is one of the log: ``event:`` its type, ``id:`` what to resume with, ``data:`` itself. A stream that ends without
+    ``finished``, ``failed`` or ``cancelled`` was broken off: resume it. 204 where nothing will come any more.
     """
     after = request.headers.get("Last-Event-ID") or request.query.get("after") or START
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], request.match_info["generation_id"], after)

@@ -36,7 +36,7 @@ async def ready(request: web.Request) -> web.Response:
 
 
 def needed_pools(settings: Settings) -> list[Pool]:
-    """Pools without which something that is configured cannot be answered. Local models, the starter model among them, are the GPU pool's."""
+    """Pools without which something configured cannot be answered. Local models, the starter model among them, are the GPU pool's."""
     upstreams = bool(settings.openai_base_urls or settings.ollama_base_urls)
     wanted = {Pool.RELAY: upstreams, Pool.GPU: bool(settings.local_models) or not upstreams, Pool.CPU: bool(queues(Pool.CPU))}
     return [pool for pool, needed in wanted.items() if needed]

@@ -21,7 +21,7 @@ _GIVEN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 @web.middleware
 async def log_context(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Bind the request's id (the client's, where it sends a sane one), and log how the request went. Never its query: there may be a token in it."""
+    """Bind the request's id (the client's, where it sends a sane one), and log how it went. Never its query: there may be a token in it."""
     given = request.headers.get(ID_HEADER)
     request_id = request[REQUEST_ID] = given if given and _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
     clear_contextvars()
@@ -34,7 +34,14 @@ async def log_context(request: web.Request, handler: Handler) -> web.StreamRespo
         if request.path not in QUIET_PATHS or status >= 400:  # noqa: PLR2004 - the first error
             user = request.get(PRINCIPAL)
             milliseconds = round((time.perf_counter() - began) * 1000, 1)
-            log.info("request", method=request.method, path=request.rel_url.raw_path, status=status, ms=milliseconds, user=user.id if user else None)
+            log.info(
+                "request",
+                method=request.method,
+                path=request.rel_url.raw_path,
+                status=status,
+                ms=milliseconds,
+                user=user.id if user else None,
+            )
     return response
 
 

@@ -51,9 +51,12 @@ News = MessageNews | GenerationNews | DeletedNews
 
 
 class Member:
-    """Tells one connection of each message once, and of each answer as it grows; a slow connection slows only itself, and the rest waits in the log."""
+    """Tells one connection of each message once, and of each answer as it grows.
 
-    def __init__(
+    A slow connection slows only itself: the rest waits in the log.
+    """
+
+    def __init__(  # noqa: PLR0913 - three are what it may do with its connection
         self,
         *,
         services: Services,
@@ -64,7 +67,10 @@ class Member:
         emit: Callable[[str, Any], Awaitable[None]],
         dismiss: Callable[[], Awaitable[None]],
     ) -> None:
-        """``after``: the last event id already seen of each answer; ``principal``: who they are now, asked again with every news; ``dismiss`` lets them out."""
+        """``after``: the last event id already seen of each answer.
+
+        ``principal``: who they are now, asked again with every news; ``emit`` tells them; ``dismiss`` lets them out.
+        """
         self.user_id = user_id
         self._services = services
         self._chat_id = chat_id
@@ -175,7 +181,7 @@ class Member:
 
 def _told_of(spec: GenerationSpec, event: Event, text: str) -> dict[str, Any] | None:
     """The assistant's message as one event changes it: a piece of it, or the whole at the end; None where there is nothing to tell."""
-    message = {"id": spec.message_id, "role": "assistant", "content": text, "done": False}
+    message: dict[str, Any] = {"id": spec.message_id, "role": "assistant", "content": text, "done": False}
     if isinstance(event, Delta):
         return message | (event.extra or {}) if text or event.extra else None
     if not isinstance(event, ENDS):

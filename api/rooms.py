@@ -1,4 +1,7 @@
-"""The chats that this process's sockets are in. Each process feeds its own sockets from the same logs and topics, so the death of another one changes nothing."""
+"""The chats that this process's sockets are in.
+
+Each process feeds its own sockets from the same logs and topics, so the death of another one changes nothing.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable

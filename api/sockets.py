@@ -1,11 +1,12 @@
 """The Socket.IO face: rooms of chats, messages in and out.
 
-From a client: ``join_chat {chat_id, after?}``, ``leave_chat {chat_id}``, ``message {chat_id, message: {role, content, id?}, model?}``, ``stop {chat_id}``; each is
-acknowledged with ``{ok: true, …}`` or ``{error: {detail, code}}``, and a failure is also told as an ``error`` event.
+From a client: ``join_chat {chat_id, after?}``, ``leave_chat {chat_id}``, ``message {chat_id, message: {role, content, id?}, model?}``,
+``stop {chat_id}``. Each is acknowledged with ``{ok: true, …}`` or ``{error: {detail, code}}``; a failure is an ``error`` event too.
 
-To everybody in the room, the sender too: ``message {chat_id, message, delta}``. A user's message comes once, whole. An answer comes in pieces (``delta: true``, with
-``generation_id`` and ``event_id``) that joined are what is stored, and once more whole at its end (``delta: false``, ``message.done: true``). One who joins in the
-middle hears it from its start, or after the event ids given in ``after: {generation_id: event_id}``. To the others: ``user_join`` and ``user_leave {chat_id, user_id}``.
+To everybody in the room, the sender too: ``message {chat_id, message, delta}``. A user's message comes once, whole. An answer comes in
+pieces (``delta: true``, with ``generation_id`` and ``event_id``) that joined are what is stored, and once more whole at its end
+(``delta: false``, ``message.done: true``). One who joins in the middle hears it from its start, or after the event ids given in
+``after: {generation_id: event_id}``. To the others: ``user_join`` and ``user_leave {chat_id, user_id}``.
 """
 
 import asyncio
@@ -126,9 +127,9 @@ class Sockets:
             await self._authenticate(token)
         except PenstockError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.detail, _told(error)) from None
-        except Exception:
-            error = bug()
-            raise socketio.exceptions.ConnectionRefusedError(error.detail, _told(error)) from None
+        except Exception as error:  # noqa: BLE001 - logged
+            told = bug(error)
+            raise socketio.exceptions.ConnectionRefusedError(told.detail, _told(told)) from None
         await self._server.save_session(sid, {"token": token})
 
     async def _disconnect(self, sid: str, _reason: str) -> None:
@@ -150,7 +151,9 @@ class Sockets:
         if budget and not budget.allowed:
             raise budget.refusal()
         await self._enter(sid, principal, Place(chat_id=sent.chat_id))
-        command = SendMessage(chat_id=sent.chat_id, content=sent.message.content, role=sent.message.role, id=sent.message.id, model=sent.model)
+        command = SendMessage(
+            chat_id=sent.chat_id, content=sent.message.content, role=sent.message.role, id=sent.message.id, model=sent.model
+        )
         spec, asked, answer = await self._services.generations.reply(principal, command)
         return {"chat_id": sent.chat_id, "generation_id": spec.id, "message_id": asked.id, "answer_id": answer.id}
 
@@ -210,7 +213,7 @@ class Sockets:
             try:
                 answer = {"ok": True, **await handler(sid, data)}
             except Exception as error:  # noqa: BLE001 - told, and logged where it is a bug
-                failure = _told(error if isinstance(error, PenstockError) else bug())
+                failure = _told(error if isinstance(error, PenstockError) else bug(error))
                 code, answer = failure["code"], {"error": failure}
                 await self._emit(sid, "error", {**failure, "event": name})
             log.info("event", event_name=name, outcome=code, ms=round((time.perf_counter() - began) * 1000, 1))
@@ -220,7 +223,7 @@ class Sockets:
 
     async def _emit(self, sid: str, event: str, data: Any) -> None:
         """To one socket of this process. One who does not read is waited for: what is not sent yet stays in the log, not in memory."""
-        while self._waiting(sid) > MAX_QUEUED:
+        while self._waiting(sid) > MAX_QUEUED:  # noqa: ASYNC110 - the library does not say when a socket has taken a packet
             await asyncio.sleep(PAUSE_S)
         await self._server.emit(event, data, to=sid, namespace=NAMESPACE, ignore_queue=True)
 

@@ -17,11 +17,13 @@ HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": 
 
 
 @asynccontextmanager
-async def streaming(request: web.Request, tell: Callable[[PenstockError], bytes], headers: Mapping[str, str] | None = None) -> AsyncGenerator["EventStream", None]:
+async def streaming(
+    request: web.Request, tell: Callable[[PenstockError], bytes], headers: Mapping[str, str] | None = None
+) -> AsyncGenerator["EventStream", None]:
     """A stream for as long as the block runs and the client is there (ClientGone otherwise).
 
-    Headers wait for the first event, so that a failure before it is an HTTP error, but no longer than a tick; a failure after them is told inside the stream,
-    in the words of ``tell``, and ends it.
+    Headers wait for the first event, so that a failure before it is an HTTP error, but no longer than a tick; a failure after
+    them is told inside the stream, in the words of ``tell``, and ends it.
     """
     stream = EventStream(request, headers or {})
     try:
@@ -36,7 +38,7 @@ async def streaming(request: web.Request, tell: Callable[[PenstockError], bytes]
     except Exception as error:
         if not stream.opened:
             raise
-        told = tell(error if isinstance(error, PenstockError) else bug())
+        told = tell(error if isinstance(error, PenstockError) else bug(error))
         if told:
             await stream.write(told)
 

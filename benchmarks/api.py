@@ -28,7 +28,10 @@ CHAT = {
 
 
 async def measure() -> list[Row]:
-    """Interleaved rounds against real processes; the median of the rounds' ratios. Once as an administrator, once with a rate limit to be kept."""
+    """Interleaved rounds against real processes; the median of the rounds' ratios.
+
+    Once as an administrator, once as a user whose rate limit is counted.
+    """
     with tempfile.TemporaryDirectory() as folder:
         async with stack_in(Path(folder), rate_limit_per_minute=10_000_000) as stack, aiohttp.ClientSession() as session:
             await stack.start_redis()

@@ -1,4 +1,7 @@
-"""A load of one GET repeated, by a client so cheap that it is the server that is measured: ``python -m benchmarks.gets URL CLIENTS SECONDS``, headers on stdin."""
+"""A load of one GET repeated, by a client so cheap that it is the server that is measured.
+
+``python -m benchmarks.gets URL CLIENTS SECONDS``, with the headers as JSON on standard input, prints answers a second.
+"""
 
 import asyncio
 import json
@@ -24,10 +27,12 @@ class Client(asyncio.Protocol):
         self._transport: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
         self._transport = transport
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
+        """Some of an answer."""
         if self._left == 0:
             length = _LENGTH.search(data)
             if not data.startswith(b"HTTP/1.1 200") or length is None:
@@ -45,7 +50,7 @@ async def load(url: str, headers: dict[str, str], clients: int, seconds: float) 
     parts = urlsplit(url)
     lines = [f"GET {parts.path} HTTP/1.1", f"Host: {parts.netloc}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
     loop, request = asyncio.get_running_loop(), "\r\n".join(lines).encode()
-    made = [(await loop.create_connection(lambda: Client(request), parts.hostname, parts.port))[1] for _ in range(clients)]
+    made = [(await loop.create_connection(lambda: Client(request), parts.hostname or "", parts.port or 80))[1] for _ in range(clients)]
     await asyncio.sleep(seconds / 4)
     before, began = sum(client.answered for client in made), time.perf_counter()
     await asyncio.sleep(seconds)

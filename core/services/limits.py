@@ -13,7 +13,7 @@ from core.storage.redis import Scripts
 
 WINDOW_MS = 60_000
 
-# Every request is a member of a sorted set, scored by its time. Its name makes a repeated call harmless, and scripts run one after the other.
+# Every request is a member of a sorted set, scored by its time. Its name makes a repeated call harmless.
 _TAKE = """
 local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local limit, window, count = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[4])

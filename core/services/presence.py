@@ -1,4 +1,7 @@
-"""Who is in which chat's room, over all web processes. A connection is there for as long as its process says so; one whose process died runs out."""
+"""Who is in which chat's room, over all web processes.
+
+A connection is there for as long as its process says so; one whose process died runs out.
+"""
 
 from collections.abc import Iterable
 
@@ -6,7 +9,8 @@ from core.storage.redis import Scripts
 
 KEPT_MS = 45_000
 
-# A room is a sorted set: "<user> <connection>", scored by when it runs out. What ran out is taken away by whoever looks next, who then tells the others.
+# A room is a sorted set: "<user> <connection>", scored by when it runs out. What ran out is taken away by whoever looks next,
+# who then tells the others.
 _SWEEP = """
 local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local gone, left = {}, {}

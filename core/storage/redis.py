@@ -7,7 +7,7 @@ one is Dramatiq's own, because its maintenance looks through all keys of a datab
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import redis.asyncio
 import redis.exceptions
@@ -117,7 +117,7 @@ class Scripts:
 
     async def _attempt(self, batch: list["_Call"]) -> list["_Call"]:
         """One pipeline; what must be sent again is returned."""
-        answers = await self._exchange(b"".join([pack_command(call.words) for call in batch]), len(batch))
+        answers = await self._exchange(b"".join([pack_command(cast("Any", call.words)) for call in batch]), len(batch))
         for index, (call, answer) in enumerate(zip(batch, answers, strict=True)):
             if isinstance(answer, redis.exceptions.NoScriptError) and call.script:
                 await self._redis.script_load(call.script.script)

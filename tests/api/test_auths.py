@@ -5,6 +5,7 @@ import pytest
 
 from core.models.users import Role
 from core.services import Services
+from core.storage import users
 from tests.api.conftest import Client, sign_up
 
 ADA = {"name": "Ada", "email": "Ada@Example.com", "password": "correct horse battery"}
@@ -89,8 +90,6 @@ async def test_the_cookie_signs_a_browser_in_but_not_another_site_that_posts(url
 
 
 async def test_a_deleted_users_token_is_worth_nothing(services: Services, bob: Client) -> None:
-    from core.storage import users
-
     await services.documents.delete(users.COLLECTION, {"_id": bob.user["id"]})
     assert (await bob.get("/api/auths/")).status == 401
 

@@ -7,8 +7,8 @@ import pytest
 from aiohttp import web
 
 from api.keys import ABANDONED
-from core.models.generations import GenerationStatus
 from core.models.events import Cancelled, Started
+from core.models.generations import GenerationStatus
 from core.services import Services
 from tests.api.conftest import Client
 from tests.api.making import Making, make_next
@@ -19,7 +19,8 @@ PATHS = ("/api/openai/v1/chat/completions", "/api/chat/completions", "/v1/chat/c
 
 
 async def lines_of(response: Any) -> list[str]:
-    return (await response.read()).decode().splitlines()
+    text: str = (await response.read()).decode()
+    return text.splitlines()
 
 
 def chunks_in(lines: list[str]) -> list[dict[str, Any]]:
@@ -130,10 +131,14 @@ async def test_pieces_of_tool_calls_become_whole_ones(bob: Client, services: Ser
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("code", "status", "kind"),
-    [("context_length_exceeded", 400, "invalid_request_error"), ("upstream_rate_limited", 429, "rate_limit_error"), ("upstream_timeout", 504, "server_error")],
+    [
+        ("context_length_exceeded", 400, "invalid_request_error"),
+        ("upstream_rate_limited", 429, "rate_limit_error"),
+        ("upstream_timeout", 504, "server_error"),
+    ],
 )
 async def test_a_failure_before_the_first_token_is_an_http_error(
-    bob: Client, services: Services, stream: bool, code: str, status: int, kind: str
+    bob: Client, services: Services, *, stream: bool, code: str, status: int, kind: str
 ) -> None:
     asked = asyncio.create_task(bob.post(PATHS[0], ASK | {"stream": stream}))
     making = await make_next(services)
@@ -245,26 +250,24 @@ async def test_a_plain_answer_whose_client_left_is_stopped_after_a_while(bob: Cl
         await until(cancelled, "the answer is stopped")
 
 
-async def test_a_plain_answer_whose_client_left_goes_on_while_somebody_listens(bob: Client, services: Services, app: web.Application) -> None:
+async def test_a_plain_answer_whose_client_left_goes_on_while_somebody_listens(
+    bob: Client, services: Services, app: web.Application
+) -> None:
     app[ABANDONED]._grace_s = 0.2
     asked = asyncio.create_task(bob.post(PATHS[0], ASK | {"stream": True}))
     making = await make_next(services)
     await making.say("a")
     async with bob.session.get(f"{bob.url}/api/generations/{making.claim.spec.id}/events", headers=bob.headers) as events:
         asked.cancel()
-        await until(lambda: _more(making) if not app[ABANDONED]._watches else _now(True), "the loss is noticed")
+
+        async def noticed() -> bool:
+            await making.say("more")
+            return bool(app[ABANDONED]._watches)
+
+        await until(noticed, "the loss is noticed")
         (watch,) = app[ABANDONED]._watches
         await asyncio.wait([watch], timeout=1)
         assert not watch.done()
         await making.finish()
         assert b"finished" in await events.read()
     await asyncio.wait_for(watch, 5)
-
-
-async def _more(making: Making) -> bool:
-    await making.say("more")
-    return False
-
-
-async def _now(value: bool) -> bool:
-    return value

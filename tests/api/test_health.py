@@ -10,7 +10,9 @@ from core.models.pools import Pool, Worker
 from core.settings import Settings
 from tests.api.conftest import Client
 
-WORKER = Worker(id="w", pool=Pool.GPU, host="h", pid=os.getpid(), device="cpu", memory_bytes=1, models=("echo",), running=0, started_at=int(time.time()))
+WORKER = Worker(
+    id="w", pool=Pool.GPU, host="h", pid=os.getpid(), device="cpu", memory_bytes=1, models=("echo",), running=0, started_at=int(time.time())
+)
 
 
 async def test_health_needs_nothing(visitor: Client) -> None:

@@ -28,7 +28,10 @@ async def test_every_signed_in_answer_says_what_is_left(bob: Client) -> None:
 
 
 async def test_beyond_the_limit_there_is_429_with_a_time_to_wait(bob: Client) -> None:
-    replies = [await bob.get(path) for path in ("/api/auths/", "/api/chats/", "/v1/models", "/api/auths/", "/api/nothing", "/api/auths/", "/api/auths/")]
+    replies = [
+        await bob.get(path)
+        for path in ("/api/auths/", "/api/chats/", "/v1/models", "/api/auths/", "/api/nothing", "/api/auths/", "/api/auths/")
+    ]
     assert [reply.status for reply in replies] == [200, 200, 200, 200, 404, 200, 429]
     refused = replies[-1]
     assert list(refused.body) == ["detail"]
@@ -40,13 +43,19 @@ async def test_on_openais_routes_a_429_has_openais_shape(bob: Client) -> None:
     for _ in range(LIMIT):
         await bob.get("/api/auths/")
     refused = await bob.post("/v1/chat/completions", {})
-    assert (refused.status, refused.body["error"]["type"], refused.body["error"]["code"]) == (429, "rate_limit_error", "rate_limit_exceeded")
+    assert (refused.status, refused.body["error"]["type"], refused.body["error"]["code"]) == (
+        429,
+        "rate_limit_error",
+        "rate_limit_exceeded",
+    )
 
 
 async def test_racing_requests_never_let_one_too_many_through(bob: Client, eve: Client) -> None:
     replies = await asyncio.gather(*(bob.get("/api/auths/") for _ in range(4 * LIMIT)))
     assert [reply.status for reply in replies].count(200) == LIMIT
-    assert sorted(reply.headers["X-RateLimit-Remaining"] for reply in replies if reply.status == 200) == [str(left) for left in range(LIMIT)]
+    assert sorted(reply.headers["X-RateLimit-Remaining"] for reply in replies if reply.status == 200) == [
+        str(left) for left in range(LIMIT)
+    ]
     assert (await eve.get("/api/auths/")).status == 200
 
 

@@ -78,11 +78,15 @@ async def test_an_upstreams_failures_are_the_sdks_own_errors(sdk: openai.AsyncOp
             with pytest.raises(openai.InternalServerError):
                 await sdk.chat.completions.create(model="failing", messages=[{"role": "user", "content": "x"}], stream=stream)
         broken = await sdk.chat.completions.create(model="breaking", messages=[{"role": "user", "content": "x"}], stream=True)
-        seen = ""
+        seen: list[str] = []
         with pytest.raises(openai.APIError, match="broke"):
-            async for chunk in broken:
-                seen += chunk.choices[0].delta.content or ""
-        assert seen == "".join(WORDS[:10])
+            await _collect(broken, seen)
+        assert "".join(seen) == "".join(WORDS[:10])
+
+
+async def _collect(stream: openai.AsyncStream[Any], seen: list[str]) -> None:
+    async for chunk in stream:
+        seen += [chunk.choices[0].delta.content or ""]
 
 
 async def test_rooms_span_web_processes_and_hear_answers_asked_anywhere(stack: Stack, user: Client) -> None:
@@ -94,11 +98,11 @@ async def test_rooms_span_web_processes_and_hear_answers_asked_anywhere(stack: S
         for one in (here, there):
             await one.call("join_chat", {"chat_id": chat_id})
         sent = await here.call("message", {"chat_id": chat_id, "message": {"content": "x"}})
-        await until(lambda: there.pieces(), "the other process tells of the answer")
+        await until(there.pieces, "the other process tells of the answer")
         async with connected(user, url=other) as late:
             await late.call("join_chat", {"chat_id": chat_id})
-            for one in (here, there, late):
-                await until(lambda one=one: any(message.get("done") for message in one.wholes()), "the whole answer is heard")
+            for one, wholes in ((here, 2), (there, 2), (late, 1)):
+                await one.hears(wholes)
                 assert one.pieces() == one.wholes()[-1]["content"] == TEXT
         assert [message["role"] for message in here.wholes()] == [message["role"] for message in there.wholes()] == ["user", "assistant"]
         assert here.wholes()[-1]["id"] == sent["answer_id"]
@@ -169,7 +173,11 @@ async def test_what_cannot_be_used_is_one_line_and_exit_code_2(stack: Stack) -> 
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         taken = holder.getsockname()[1]
-        for settings, words in (({"port": taken}, "in use"), ({"port": "x"}, "PENSTOCK_PORT"), ({"mongo_url": "mongodb://127.0.0.1:1/x"}, "MongoDB")):
+        for settings, words in (
+            ({"port": taken}, "in use"),
+            ({"port": "x"}, "PENSTOCK_PORT"),
+            ({"mongo_url": "mongodb://127.0.0.1:1/x"}, "MongoDB"),
+        ):
             failed = await stack.start(sys.executable, "-m", "api", **settings)
             assert await asyncio.wait_for(failed.process.wait(), 60) == 2
             (line,) = failed.log.read_text().strip().splitlines()

@@ -20,7 +20,9 @@ def test_a_handler_has_one_kind_of_access() -> None:
     assert len({route.handler for route in ROUTES}) == len({(route.handler, route.access) for route in ROUTES})
 
 
-@pytest.mark.parametrize("route", [route for route in ROUTES if route.access is not Access.ANYONE], ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.access is not Access.ANYONE], ids=lambda route: f"{route.method} {route.path}"
+)
 async def test_a_visitor_is_refused(visitor: Client, route: web.RouteDef) -> None:
     reply = await visitor.ask(route.method, re.sub(r"\{[^}]*\}", "x", route.path))
     assert reply.status == 401

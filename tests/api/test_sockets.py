@@ -8,6 +8,7 @@ import socketio
 
 from core.models.users import Role
 from core.services import Services
+from core.storage import users
 from tests.api.conftest import Client
 from tests.api.making import make_next
 from tests.polling import until
@@ -35,12 +36,19 @@ class Socket:
     def wholes(self) -> list[dict[str, Any]]:
         return [data["message"] for data in self.of("message") if not data["delta"]]
 
+    async def hears(self, wholes: int) -> None:
+        """Wait until so many whole messages have come."""
+        await until(lambda: len(self.wholes()) >= wholes, f"{wholes} whole messages are heard")
+        assert len(self.wholes()) == wholes, self.wholes()
+
     async def call(self, event: str, data: Any = None) -> Any:
         return await self.client.call(event, data, timeout=10)
 
 
 @asynccontextmanager
-async def connected(user: Client, *, path: str = "socket.io", url: str | None = None, transports: tuple[str, ...] = ("websocket",)) -> AsyncIterator[Socket]:
+async def connected(
+    user: Client, *, path: str = "socket.io", url: str | None = None, transports: tuple[str, ...] = ("websocket",)
+) -> AsyncIterator[Socket]:
     socket = Socket()
     await socket.client.connect(url or user.url, auth={"token": user.token}, socketio_path=path, transports=list(transports))
     try:
@@ -63,10 +71,15 @@ async def test_a_message_and_its_answer_are_heard_once_by_everybody_in_the_room(
         await making.say("Hi", " ", "there")
         await making.finish()
         for socket in (one, other):
-            await until(lambda socket=socket: len(socket.wholes()) == 2, "the whole answer is heard")
+            await socket.hears(2)
             asked, answered = socket.wholes()
             assert (asked["id"], asked["role"], asked["content"]) == (sent["message_id"], "user", "Hello!")
-            assert (answered["id"], answered["role"], answered["content"], answered["done"]) == (sent["answer_id"], "assistant", "Hi there", True)
+            assert (answered["id"], answered["role"], answered["content"], answered["done"]) == (
+                sent["answer_id"],
+                "assistant",
+                "Hi there",
+                True,
+            )
             assert answered["usage"]["total_tokens"] == 7
             assert socket.pieces() == "Hi there"
             assert [data["event_id"] for data in socket.of("message") if "event_id" in data] == ["1-2", "1-3", "1-4", "1-6"]
@@ -80,7 +93,7 @@ async def test_a_sender_who_has_not_joined_hears_the_answer_too(bob: Client, ser
         await socket.call("message", {"chat_id": chat_id, "message": {"role": "user", "content": "x"}})
         making = await make_next(services)
         await making.finish()
-        await until(lambda: len(socket.wholes()) == 2, "question and answer are heard")
+        await socket.hears(2)
 
 
 async def test_an_answer_asked_over_rest_is_heard_in_the_room(bob: Client, services: Services) -> None:
@@ -91,7 +104,7 @@ async def test_an_answer_asked_over_rest_is_heard_in_the_room(bob: Client, servi
         making = await make_next(services)
         await making.say("heard")
         await making.finish()
-        await until(lambda: len(socket.wholes()) == 2, "question and answer are heard")
+        await socket.hears(2)
         assert [message["content"] for message in socket.wholes()] == ["over REST", "heard"]
 
 
@@ -109,7 +122,7 @@ async def test_one_who_joins_in_the_middle_hears_the_answer_from_its_start(bob: 
             await making.say("four")
             await making.finish()
             for socket in (early, late):
-                await until(lambda socket=socket: socket.wholes(), "the whole is heard")
+                await socket.hears(1)
                 assert socket.pieces() == socket.wholes()[0]["content"] == "one two three four"
 
 
@@ -125,7 +138,7 @@ async def test_one_who_comes_back_goes_on_after_the_last_event_it_saw(bob: Clien
     await making.finish()
     async with connected(bob) as again:
         await again.call("join_chat", {"chat_id": chat_id, "after": {sent["generation_id"]: last}})
-        await until(again.wholes, "the whole is heard")
+        await again.hears(1)
         assert (again.pieces(), again.wholes()[0]["content"]) == ("three", "one two three")
 
 
@@ -136,11 +149,11 @@ async def test_a_failed_and_a_stopped_answer_say_so(bob: Client, services: Servi
         making = await make_next(services)
         await making.say("half")
         await making.fail("upstream_broken", "It broke off.")
-        await until(lambda: len(socket.wholes()) == 2, "the failure is heard")
+        await socket.hears(2)
         assert socket.wholes()[1]["error"] == {"content": "It broke off.", "code": "upstream_broken"}
         sent = await socket.call("message", {"chat_id": chat_id, "message": {"content": "y"}})
         assert (await socket.call("stop", {"chat_id": chat_id}))["stopped"] == [sent["generation_id"]]
-        await until(lambda: len(socket.wholes()) == 4, "the stop is heard")
+        await socket.hears(4)
         assert socket.wholes()[3]["stopped"] is True
 
 
@@ -158,8 +171,6 @@ async def test_a_handshake_without_a_good_token_is_refused_with_a_clear_message(
 
 
 async def test_a_pending_user_is_refused(bob: Client, services: Services) -> None:
-    from core.storage import users
-
     await services.documents.update(users.COLLECTION, bob.user["id"], {"role": Role.PENDING})
     with pytest.raises(socketio.exceptions.ConnectionError):
         async with connected(bob):
@@ -181,7 +192,7 @@ async def test_a_stranger_hears_nothing_and_can_do_nothing(bob: Client, eve: Cli
             async with connected(bob) as own:
                 await own.call("message", {"chat_id": chat_id, "message": {"content": "secret"}})
                 await (await make_next(services)).finish()
-                await until(lambda own=own: len(own.wholes()) == 2, "the owner hears")
+                await own.hears(2)
             assert {name for name, _ in socket.heard} == {"error"}
 
 
@@ -217,7 +228,9 @@ async def test_the_others_hear_who_comes_and_goes_once_per_user_not_per_tab(bob:
         assert one.of("user_leave") == []
 
 
-async def test_users_who_share_a_room_hear_of_each_other(bob: Client, eve: Client, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_users_who_share_a_room_hear_of_each_other(
+    bob: Client, eve: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chat_id = await bob.chat()
 
     async def anybody(_principal: Any, chat_id: str) -> Any:
@@ -238,8 +251,6 @@ async def test_users_who_share_a_room_hear_of_each_other(bob: Client, eve: Clien
 
 
 async def test_a_user_deleted_meanwhile_hears_no_more(bob: Client, services: Services) -> None:
-    from core.storage import users
-
     chat_id = await bob.chat()
     async with connected(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id})
@@ -261,6 +272,6 @@ async def test_after_a_gap_what_was_missed_is_told(bob: Client, services: Servic
         await making.say("answer")
         await making.finish()
         await services.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-        await until(lambda: len(socket.wholes()) == 2, "what was missed is told")
+        await socket.hears(2)
         assert [message["content"] for message in socket.wholes()] == ["unheard", "answer"]
         assert socket.pieces() == "answer"
