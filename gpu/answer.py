@@ -1,9 +1,12 @@
-"""An answer as it grows: ids in, visible text out, and when it ends. Replaying the same ids gives the same texts, so that another worker can go on."""
+"""An answer as it grows: ids in, visible text out, and when it ends.
+
+Replaying the same ids gives the same texts, so that another worker can go on.
+"""
 
 from tokenizers import Tokenizer
 
 from gpu.detokeniser import Detokeniser
-from gpu.requests import FinishReason
+from gpu.requests import FinishReason  # noqa: TC001 - for readers of annotations at run time
 from gpu.stops import StopMatcher
 
 

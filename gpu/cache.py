@@ -1,28 +1,43 @@
-"""Keys and values of the running requests: one row a request, each a contiguous stretch of memory that is only touched as far as it is used."""
+"""Keys and values of the running requests: one row a request, each a stretch of memory that is only touched as far as it is used."""
 
 import mmap
 
+import msgspec
 import torch
 
 NO_RESERVE = 0x4000  # Linux's MAP_NORESERVE: address space for every row's longest answer, memory only for what is written
 
 
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model keeps of every token: in each layer, ``heads`` keys and as many values of ``size`` numbers."""
+
+    layers: int
+    heads: int
+    size: int
+    dtype: torch.dtype
+
+    @property
+    def token_bytes(self) -> int:
+        """Memory that one token takes."""
+        return self.layers * 2 * self.heads * self.size * self.dtype.itemsize
+
+
 class SlotCache:
     """``layers[i]`` is [rows, 2 x heads, length, size]: a layer's key heads, then its value heads."""
 
-    def __init__(self, *, layers: int, heads: int, size: int, rows: int, length: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (rows, layers, 2 * heads, length, size)
-        self._row_bytes = layers * 2 * heads * length * size * dtype.itemsize
+    def __init__(self, shape: Shape, *, rows: int, length: int, device: torch.device) -> None:
+        sizes = (rows, shape.layers, 2 * shape.heads, length, shape.size)
+        self._row_bytes = shape.token_bytes * length
         self._memory: mmap.mmap | None = None
         if device.type == "cpu":
             self._memory = mmap.mmap(-1, rows * self._row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
             self._memory.madvise(mmap.MADV_NOHUGEPAGE)
-            everything = torch.frombuffer(self._memory, dtype=dtype).view(shape)
+            everything = torch.frombuffer(self._memory, dtype=shape.dtype).view(sizes)
         else:
-            everything = torch.zeros(shape, dtype=dtype, device=device)
-        self.layers = [everything[:, layer] for layer in range(layers)]
-        self.keys = [layer[:, :heads] for layer in self.layers]
-        self.values = [layer[:, heads:] for layer in self.layers]
+            everything = torch.zeros(sizes, dtype=shape.dtype, device=device)
+        self.layers = [everything[:, layer] for layer in range(shape.layers)]
+        self.keys = [layer[:, : shape.heads] for layer in self.layers]
+        self.values = [layer[:, shape.heads :] for layer in self.layers]
 
     def release(self, row: int) -> None:
         """Give a row's memory back; it reads as zeros again."""

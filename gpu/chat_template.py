@@ -14,23 +14,25 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from core.errors import BadRequest
 
 # For models that were never taught to chat.
-PLAIN = "{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+PLAIN = """{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}{{ 'assistant:' }}"""
 
 
 class ChatTemplate:
     """Compiled once. ``special`` are the names a template may use, such as ``bos_token``."""
 
     def __init__(self, source: str, special: Mapping[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])  # noqa: S701 - a prompt, not HTML
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         environment.filters["tojson"] = _tojson
         environment.globals |= {"raise_exception": _raise, "strftime_now": _strftime_now}
         self._template = environment.from_string(source or PLAIN)
         self._special = dict(special)
 
     def render(self, messages: list[dict[str, Any]]) -> str:
-        """The prompt, up to where the assistant speaks. Raises BadRequest with the template's own words where it refuses the conversation."""
+        """The prompt, up to where the assistant speaks. Raises BadRequest in the template's own words where it refuses the messages."""
         try:
-            return self._template.render(messages=_readable(messages), tools=None, documents=None, add_generation_prompt=True, **self._special)
+            return self._template.render(
+                messages=_readable(messages), tools=None, documents=None, add_generation_prompt=True, **self._special
+            )
         except (jinja2.TemplateError, TypeError) as error:
             message = f"This model's chat template refuses these messages: {error}"
             raise BadRequest(message, param="messages") from None

@@ -4,13 +4,18 @@ import msgspec
 
 
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """``rows``: requests in one batch. ``prefill_tokens``: how much of waiting prompts one step may serve beside the running rows: more
-    starts newcomers sooner, less keeps the running ones steadier. ``cache_tokens``: tokens that all rows together may hold.
+    """``rows``: requests in one batch. ``cache_tokens``: tokens that all rows together may hold.
+
+    How many tokens of prompts a step may serve beside running answers follows from ``step_seconds``: more starts newcomers sooner, less
+    keeps the running ones steadier. It begins at ``first_prefill`` and stays within ``least_prefill`` and ``most_prefill``.
     """
 
     rows: int = 32
-    prefill_tokens: int = 128
     cache_tokens: int = 1 << 20
+    step_seconds: float = 0.5
+    first_prefill: int = 128
+    least_prefill: int = 64
+    most_prefill: int = 2048
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):

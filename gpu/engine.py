@@ -51,9 +51,10 @@ class Engine:
         return len(self._tokenizer.prompt(messages))
 
     async def generate(self, request: Request) -> AsyncGenerator[Piece, None]:
-        """An answer as it grows, or the rest of one; the last piece says why it ended. Closing the generator takes the request out of the batch.
+        """An answer as it grows, or the rest of one; the last piece says why it ended.
 
-        Raises ContextTooLong and BadRequest before anything is queued, and Unavailable when the engine is closed in the middle.
+        Closing the generator takes the request out of the batch. Raises ContextTooLong and BadRequest before anything is queued, and
+        Unavailable when the engine is closed in the middle.
         """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[Item] = asyncio.Queue()
@@ -84,13 +85,16 @@ class Engine:
         room = self.context_length - len(prompt)
         if room <= 0:
             message = (
-                f"This model's maximum context length is {self.context_length} tokens. However, your messages resulted in {len(prompt)} tokens. "
-                "Please reduce the length of the messages."
+                f"This model's maximum context length is {self.context_length} tokens. However, your messages resulted in {len(prompt)} "
+                "tokens. Please reduce the length of the messages."
             )
             raise ContextTooLong(message, param="messages")
         asked = request.sampling.max_tokens
         answer = Answer(
-            self._tokenizer.tokenizer, ends=self._tokenizer.ends, stops=request.sampling.stop, room=room if asked is None else min(room, asked)
+            self._tokenizer.tokenizer,
+            ends=self._tokenizer.ends,
+            stops=request.sampling.stop,
+            room=room if asked is None else min(room, asked),
         )
         for token in request.emitted:
             answer.push(token)
@@ -104,7 +108,12 @@ class Engine:
 
 
 def load(
-    source: ModelSource, settings: Settings, *, progress: Callable[[str], None] = lambda _: None, threads: int | None = None, max_batch: int | None = None
+    source: ModelSource,
+    settings: Settings,
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+    threads: int | None = None,
+    max_batch: int | None = None,
 ) -> Engine:
     """Load a model on the device of ``settings``; what is made of a GGUF is kept under its data folder. ``progress`` gets lines for people.
 
@@ -121,7 +130,7 @@ def load(
 
 def _limits(forward: Forward, rows: int) -> tuple[EngineConfig, int]:
     """The engine's limits and its context length, from the memory there is. A GPU's cache is taken at once, a CPU's as it is used."""
-    tokens = int(devices.free_bytes(forward.device) * CACHE_SHARE) // forward.token_bytes
+    tokens = int(devices.free_bytes(forward.device) * CACHE_SHARE) // forward.shape.token_bytes
     length = min(forward.context_length, tokens // BLOCK * BLOCK)
     if length < BLOCK:
         message = "There is too little memory for this model's keys and values. Free some, or choose a smaller model."
@@ -141,7 +150,11 @@ async def _pieces(items: asyncio.Queue[Item]) -> AsyncGenerator[Piece, None]:
         pieces = [item for item in ready if isinstance(item, Piece)]
         if pieces:
             finish = pieces[-1].finish_reason
-            yield Piece(text="".join(piece.text for piece in pieces), tokens=tuple(token for piece in pieces for token in piece.tokens), finish_reason=finish)
+            yield Piece(
+                text="".join(piece.text for piece in pieces),
+                tokens=tuple(token for piece in pieces for token in piece.tokens),
+                finish_reason=finish,
+            )
         for item in ready:
             if isinstance(item, Exception):
                 raise item

@@ -5,17 +5,21 @@ from typing import Literal, Protocol
 import msgspec
 import torch
 
+from gpu.cache import Shape
 from gpu.spans import Span
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One step. ``ids``, ``positions`` and ``rows`` [tokens] say which token stands where in which cache row; ``wanted`` lists those whose logits are asked for."""
+    """One step. ``ids``, ``positions`` and ``rows`` [tokens] say which token stands where in which cache row.
+
+    Spans of single tokens come first. ``wanted`` lists, in order, the tokens whose logits are asked for.
+    """
 
     ids: torch.Tensor
     positions: torch.Tensor
     rows: torch.Tensor
     spans: list[Span]
-    wanted: torch.Tensor
+    wanted: list[int]
 
 
 class Forward(Protocol):
@@ -25,7 +29,7 @@ class Forward(Protocol):
     context_length: int
     continued: Literal["exact", "equivalent"]
     device: torch.device
-    token_bytes: int
+    shape: Shape
 
     def allocate(self, rows: int, length: int) -> None:
         """Make the cache: ``rows`` requests of at most ``length`` tokens."""

@@ -32,7 +32,8 @@ class GgufFile:
         self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
         self.path = path
         if self.field("general.architecture") != ARCHITECTURE:
-            message = f"{path} holds a {self.field('general.architecture')!r} model; of GGUF files only {ARCHITECTURE!r} ones are read. Give its safetensors folder."
+            kind = self.field("general.architecture")
+            message = f"{path} holds a {kind!r} model; of GGUF files only {ARCHITECTURE!r} ones are read. Give its safetensors folder."
             raise SettingsError(message)
         self.config = self._config()
 
@@ -77,7 +78,10 @@ class GgufFile:
         kind = value("rope.scaling.type", "none")
         head_size = int(value("attention.key_length", hidden // heads))
         if kind not in {"none", "linear"} or value("expert_count", 0) or value("rope.dimension_count", head_size) != head_size:
-            message = f"{self.path} uses a Llama variant (rope scaling {kind!r}, partial rope or experts) that is not read from GGUF. Give its safetensors folder."
+            message = (
+                f"{self.path} uses a Llama variant (rope scaling {kind!r}, partial rope or experts) that is not read from GGUF. "
+                "Give its safetensors folder."
+            )
             raise SettingsError(message)
         return ModelConfig(
             layers=int(value("block_count")),
@@ -97,5 +101,3 @@ class GgufFile:
 def _half(raw: torch.Tensor) -> torch.Tensor:
     """Two bytes as a float16, widened."""
     return raw.contiguous().view(torch.float16).float().squeeze(-1)
-
-

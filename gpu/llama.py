@@ -1,9 +1,8 @@
-"""A Llama's forward pass on torch's int4 and int8 CPU kernels, in which a row's bits do not depend on what else is in the batch, on how its prompt
-was cut into chunks, or on a take-over.
+"""A Llama's forward pass on torch's int4 and int8 CPU kernels, exact: a row's bits depend on its own tokens only.
 
-What that rests on: int4 and int8 linears with bfloat16 activations give a row the same bits at every batch size (float32 ones do not); so does
-bfloat16 attention over lengths rounded up to whole blocks, the rest masked; a prompt's tokens are rows like any others; and MKL is held to one code
-path by the environment (gpu/environment.py).
+Not on what else is in the batch, not on how its prompt was cut into chunks, not on a take-over. What that rests on: int4 and int8 matrices
+with bfloat16 activations give a row the same bits at every batch size (float32 ones do not); so does bfloat16 attention over lengths
+rounded up to whole blocks, the rest masked; a prompt's tokens are rows like any others; MKL is held to one code path (gpu/environment.py).
 """
 
 from typing import Literal
@@ -11,7 +10,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
-from gpu.cache import SlotCache
+from gpu.cache import Shape, SlotCache
 from gpu.config import ModelConfig
 from gpu.forward import Batch
 from gpu.packing import Weights
@@ -19,8 +18,8 @@ from gpu.spans import Span, padded
 
 GROUP = 32
 
-_int4 = torch.ops.aten._weight_int4pack_mm_for_cpu.default
-_int8 = torch.ops.aten._weight_int8pack_mm.default
+_int4 = torch.ops.aten._weight_int4pack_mm_for_cpu.default  # noqa: SLF001 - torch has no other name for it
+_int8 = torch.ops.aten._weight_int8pack_mm.default  # noqa: SLF001 - the same
 _attend = functional.scaled_dot_product_attention
 _norm = functional.rms_norm
 
@@ -35,7 +34,8 @@ class Linear:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """The product."""
-        return _int4(x, self._values, GROUP, self._scales) if self._is_int4 else _int8(x, self._values, self._scales)
+        product: torch.Tensor = _int4(x, self._values, GROUP, self._scales) if self._is_int4 else _int8(x, self._values, self._scales)
+        return product
 
 
 class Layer:
@@ -59,7 +59,7 @@ class LlamaForward:
         self.vocabulary = config.vocabulary
         self.context_length = config.context_length
         self.device = torch.device("cpu")
-        self.token_bytes = config.layers * 2 * config.kv_heads * config.head_size * torch.bfloat16.itemsize
+        self.shape = Shape(layers=config.layers, heads=config.kv_heads, size=config.head_size, dtype=torch.bfloat16)
         self._config = config
         self._embedding = weights["embedding"]
         self._layers = [Layer(weights, index) for index in range(config.layers)]
@@ -71,10 +71,7 @@ class LlamaForward:
 
     def allocate(self, rows: int, length: int) -> None:
         """Make the cache."""
-        config = self._config
-        self._cache = SlotCache(
-            layers=config.layers, heads=config.kv_heads, size=config.head_size, rows=rows, length=padded(length), dtype=torch.bfloat16, device=self.device
-        )
+        self._cache = SlotCache(self.shape, rows=rows, length=padded(length), device=self.device)
 
     def release(self, row: int) -> None:
         """Give a row's memory back."""
@@ -100,14 +97,18 @@ class LlamaForward:
             x += layer.output((seen[0] if len(seen) == 1 else torch.cat(seen)).reshape(count, heads * size))
             gate, up = layer.gate_up(_norm(x, hidden, layer.feed_forward_norm, epsilon).to(torch.bfloat16)).chunk(2, -1)
             x += layer.down(functional.silu(gate) * up)
-        if not batch.wanted.shape[0]:
+        if not batch.wanted:
             return x.new_empty(0, self.vocabulary)
-        return self._head(_norm(x[batch.wanted], hidden, self._norm, epsilon).to(torch.bfloat16))
+        asked = x if len(batch.wanted) == count else x[batch.wanted]
+        return self._head(_norm(asked, hidden, self._norm, epsilon).to(torch.bfloat16))
 
     def _span(self, layer: int, span: Span, query: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         count = span.stop - span.start
         stop = span.row + (1 if span.shared else count)
-        keys, values = self._cache.keys[layer][span.row : stop, :, : span.length], self._cache.values[layer][span.row : stop, :, : span.length]
+        keys, values = (
+            self._cache.keys[layer][span.row : stop, :, : span.length],
+            self._cache.values[layer][span.row : stop, :, : span.length],
+        )
         if span.shared:
             keys, values = keys.expand(count, -1, -1, -1), values.expand(count, -1, -1, -1)
         return _attend(query[span.start : span.stop], keys, values, attn_mask=mask)

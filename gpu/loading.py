@@ -13,7 +13,9 @@ from gpu.sources import Format, ModelSource
 from gpu.tokenizer import ChatTokenizer
 
 
-def open_model(source: ModelSource, *, device: torch.device, cache_dir: Path, progress: Callable[[str], None]) -> tuple[Forward, ChatTokenizer]:
+def open_model(
+    source: ModelSource, *, device: torch.device, cache_dir: Path, progress: Callable[[str], None]
+) -> tuple[Forward, ChatTokenizer]:
     """A model ready to run. ``cache_dir`` keeps what was made of a GGUF. Raises SettingsError for a model that cannot be run."""
     if source.format is Format.GGUF:
         folder = cache_dir / f"{source.id}-{fingerprint(source.path)}"

@@ -1,6 +1,7 @@
 """The engine's one thread: takes what was submitted, runs step after step, sleeps when there is nothing to do."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -17,7 +18,10 @@ log = get_logger()
 
 
 class EngineLoop:
-    """``after_step`` is called on the thread after every step. A step that fails is repeated one request at a time, so that a bad one fails alone."""
+    """``after_step`` is called on the thread after every step.
+
+    A step that fails is repeated one request at a time, so that a bad one fails alone.
+    """
 
     def __init__(self, runner: Runner, scheduler: Scheduler, *, threads: int, after_step: Callable[[], None], name: str) -> None:
         self._runner = runner
@@ -56,8 +60,10 @@ class EngineLoop:
             self._runner.release(self._scheduler.sweep())
             works = self._scheduler.plan()
             if works:
+                began = time.perf_counter()
                 self._step(works)
                 self._after_step()
+                self._scheduler.observe(works, time.perf_counter() - began)
         for sequence in [*self._scheduler.running, *self._scheduler.waiting]:
             sequence.deliver(_closing())
         self._after_step()

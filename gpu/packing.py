@@ -1,7 +1,7 @@
 """A GGUF's weights as torch's int4 and int8 CPU kernels want them, kept in a file, so that a second start only maps it.
 
-Q4_0 and Q4_1 matrices keep their four bits: groups of 32, ``scale = d``, ``zero = m + 8 d``, in bfloat16. Every other type becomes int8 with one
-scale a row. The int4 layout depends on the processor's vector width and on torch, so the file's name holds both.
+Q4_0 and Q4_1 matrices keep their four bits: groups of 32, ``scale = d``, ``zero = m + 8 d``, in bfloat16. Every other type becomes int8
+with one scale a row. The int4 layout depends on the processor's vector width and on torch, so the file's name holds both.
 """
 
 import contextlib
@@ -71,7 +71,11 @@ def _pack(file: GgufFile) -> Weights:
         for name, sources in FUSED.items():
             parts = [f"blk.{layer}.{source}.weight" for source in sources]
             whole = all(file.is_four_bit(part) for part in parts)
-            weights |= _int4(f"{layer}.{name}", file, parts) if whole else _int8(f"{layer}.{name}", torch.cat([file.floats(part) for part in parts]))
+            weights |= (
+                _int4(f"{layer}.{name}", file, parts)
+                if whole
+                else _int8(f"{layer}.{name}", torch.cat([file.floats(part) for part in parts]))
+            )
     return weights
 
 
@@ -80,7 +84,8 @@ def _int4(name: str, file: GgufFile, parts: list[str]) -> Weights:
     read = [file.four_bits(part) for part in parts]
     values, scale, minimum = (torch.cat([part[index] for part in read]) for index in range(3))
     scales = torch.stack([scale.t(), (minimum + 8 * scale).t()], -1).contiguous().to(torch.bfloat16)
-    return {f"{name}.int4": torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1), f"{name}.scales": scales}
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1)  # noqa: SLF001 - torch has no other name for it
+    return {f"{name}.int4": packed, f"{name}.scales": scales}
 
 
 def _int8(name: str, weight: torch.Tensor) -> Weights:

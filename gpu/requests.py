@@ -10,7 +10,7 @@ FinishReason = Literal["stop", "length"]
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How tokens are chosen. ``temperature`` 0 is greedy; ``top_k`` 0 is no limit; ``max_tokens`` None is what the context has left.
 
-    Penalties and ``logit_bias`` (token id → what is added to its logit) act before the temperature, penalties on the answer's own tokens only.
+    ``logit_bias`` (token id to what its logit gains) and penalties act before the temperature; penalties count the answer's own tokens.
     """
 
     temperature: float = 1.0

@@ -44,4 +44,4 @@ def batch_of(works: list[Work], device: torch.device) -> Batch:
     def tensor(values: list[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
 
-    return Batch(tensor(ids), tensor(positions), tensor(rows), spans, tensor(wanted))
+    return Batch(tensor(ids), tensor(positions), tensor(rows), spans, wanted)

@@ -1,5 +1,8 @@
-"""Logits to ids. What a row gets depends on its own logits, parameters, seed, choice and position, and on nothing else: not on its neighbours, and
-there is no generator whose state would have to move to another worker."""
+"""Logits to ids.
+
+What a row gets depends on its own logits, parameters, seed, choice and position, and on nothing else: not on its neighbours, and there is
+no generator whose state would have to move to another worker.
+"""
 
 import hashlib
 import struct
@@ -30,7 +33,9 @@ def choose(logits: torch.Tensor, sequences: list[Sequence]) -> list[int | None]:
     if drawn:
         every = len(drawn) == len(sequences)
         index = None if every else torch.tensor(drawn, device=scores.device)
-        picked = _draw(scores if index is None else scores[index], best if index is None else best[index], [sequences[row] for row in drawn])
+        picked = _draw(
+            scores if index is None else scores[index], best if index is None else best[index], [sequences[row] for row in drawn]
+        )
         for row, token in zip(drawn, picked, strict=True):
             ids[row] = token
     sound = torch.isfinite(best).tolist()
@@ -68,7 +73,10 @@ def _is_limited(sequence: Sequence, vocabulary: int) -> bool:
 
 
 def _floors(chances: torch.Tensor, rows: list[int], sequences: list[Sequence], floor: torch.Tensor) -> None:
-    """The smallest chance that top_k, then top_p, leave in; tokens of equal chance stay or go together, so the order of equals does not matter."""
+    """The smallest chance that top_k, then top_p, leave in.
+
+    Tokens of equal chance stay or go together, so the order of equals does not matter.
+    """
     candidates = FIRST_CANDIDATES
     while rows:
         candidates = min(candidates, chances.shape[1])

@@ -1,7 +1,8 @@
 """Who is computed in the next step. Policy only: imports no torch.
 
-A running answer has one id to be computed and is always served; waiting prompts (and answers taken over) share what ``prefill_tokens`` allows, the
-short ones first in full, so that a long prompt stalls neither the running answers nor a short newcomer.
+A running answer has one id to be computed and is always served. Prompts, and answers taken over, share a number of tokens that keeps a
+step short: half of it is the oldest's, the rest goes to the shortest first.
+So a long prompt stalls neither running answers nor a short newcomer.
 """
 
 from collections import deque
@@ -10,6 +11,8 @@ import msgspec
 
 from gpu.config import EngineConfig
 from gpu.sequence import Sequence
+
+MOST_PATIENCE = 4
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -43,6 +46,8 @@ class Scheduler:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._free = list(range(config.rows))
+        self._running_seconds = 0.0
+        self.prefill_tokens = config.first_prefill
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
 
@@ -69,16 +74,36 @@ class Scheduler:
         works = [Work(sequence, sequence.computed, len(sequence.ids)) for sequence in self.running if sequence.pending == 1]
         return sorted(works + self._prefill(), key=lambda work: (not work.is_single, work.row))
 
+    def observe(self, works: list[Work], seconds: float) -> None:
+        """How long a step took: prompts may have as many tokens as fit the time that a step may take."""
+        pieces = sum(work.stop - work.start for work in works if not work.is_single)
+        if not pieces:
+            self._running_seconds = seconds
+        elif pieces >= self._config.least_prefill:
+            own = max(seconds - self._running_seconds, seconds / 2) if works[0].is_single else seconds
+            fitting = int(pieces / own * self._config.step_seconds)
+            self.prefill_tokens = min(max((self.prefill_tokens + fitting) // 2, self._config.least_prefill), self._config.most_prefill)
+
     def _prefill(self) -> list[Work]:
-        """The prefill tokens, split evenly; what a short prompt leaves goes to the longer ones."""
-        waiting = sorted((sequence for sequence in self.running if sequence.pending > 1), key=lambda sequence: sequence.pending)
-        left, works = self._config.prefill_tokens, []
-        for served, sequence in enumerate(waiting):
-            share = min(sequence.pending, max(1, left // (len(waiting) - served)))
-            if share > left:
-                break
-            works.append(Work(sequence, sequence.computed, sequence.computed + share))
-            left -= share
+        """Pieces of prompts. One that would fit a step whole is cut only where it is the oldest and nothing else would be served.
+
+        Where more wait than run, a step may take longer: it then holds up few for the good of many.
+        """
+        waiting = [sequence for sequence in self.running if sequence.pending > 1]
+        if not waiting:
+            return []
+        patience = min(max(len(waiting) / max(1, len(self.running) - len(waiting)), 1), MOST_PATIENCE)
+        budget, oldest = int(self.prefill_tokens * patience), waiting[0]
+        kept = min(oldest.pending, budget // 2)
+        left, works = budget - kept, list[Work]()
+        for sequence in sorted(waiting, key=lambda sequence: sequence.pending):
+            own = kept if sequence is oldest else 0
+            share = min(sequence.pending, left + own)
+            if share < sequence.pending <= budget and (works or not own):
+                share = own
+            if share:
+                works.append(Work(sequence, sequence.computed, sequence.computed + share))
+                left -= share - own
         return works
 
     def _admit(self) -> None:

@@ -41,7 +41,9 @@ def sources(settings: Settings) -> list[ModelSource]:
     found = [_source(path) for path in settings.local_models] or starter()
     ids = [source.id for source in found]
     if len(set(ids)) < len(ids):
-        message = f"PENSTOCK_LOCAL_MODELS: two models are called the same ({', '.join(ids)}). Rename a folder or file: its name is the model's."
+        message = (
+            f"PENSTOCK_LOCAL_MODELS: two models are called the same ({', '.join(ids)}). Rename a folder or file: its name is the model's."
+        )
         raise SettingsError(message)
     return found
 

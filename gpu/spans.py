@@ -27,7 +27,10 @@ def padded(length: int) -> int:
 
 
 def running_spans(rows: Sequence[int], lengths: Sequence[int]) -> list[Span]:
-    """Spans of running rows, given in ascending order with the tokens each attends to: neighbours join while padding them to one length wastes little."""
+    """Spans of running rows, given in ascending order with the tokens that each attends to.
+
+    Neighbours join while padding them to one length wastes little.
+    """
     spans: list[Span] = []
     waste = 0
     for index, (row, tokens) in enumerate(zip(rows, lengths, strict=True)):

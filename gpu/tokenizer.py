@@ -52,13 +52,19 @@ def of_folder(folder: Path) -> ChatTokenizer:
     """The tokenizer of a folder as transformers writes it. Raises SettingsError where there is none."""
     file = folder / TOKENIZER_FILE
     if not file.is_file():
-        message = f"{folder} has no tokenizer.json. Write one with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+        message = (
+            f"{folder} has no tokenizer.json. Write one with transformers: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)."
+        )
         raise SettingsError(message)
     tokenizer = Tokenizer.from_file(str(file))
     config = _json(folder / "tokenizer_config.json")
     given = {**_json(folder / "special_tokens_map.json"), **config}
     special = {name: text for name in SPECIAL if (text := _content(given.get(name)))}
-    ends = {*_ids(_json(folder / "generation_config.json")), *_ids(_json(folder / "config.json")), tokenizer.token_to_id(special.get("eos_token", ""))}
+    ends = {
+        *_ids(_json(folder / "generation_config.json")),
+        *_ids(_json(folder / "config.json")),
+        tokenizer.token_to_id(special.get("eos_token", "")),
+    }
     written = folder / "chat_template.jinja"
     template = written.read_text(encoding="utf-8") if written.is_file() else _template(config.get("chat_template"))
     return ChatTokenizer(tokenizer, Chat(template=template, special=special, ends=tuple(sorted(end for end in ends if end is not None))))
@@ -69,7 +75,11 @@ def _convert_gguf(path: Path, folder: Path) -> None:
     from transformers import AutoTokenizer  # noqa: PLC0415 - 5 s of import that later starts are spared
 
     made = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    chat = Chat(template=made.chat_template or "", special=made.special_tokens_map, ends=(made.eos_token_id,) if made.eos_token_id is not None else ())
+    chat = Chat(
+        template=made.chat_template or "",
+        special=made.special_tokens_map,
+        ends=(made.eos_token_id,) if made.eos_token_id is not None else (),
+    )
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / TOKENIZER_FILE, made.backend_tokenizer.to_str().encode())
     _write(folder / CHAT_FILE, msgspec.json.encode(chat))
