@@ -25,8 +25,8 @@ packages() {
 
 python() {
   local candidate
-  for candidate in python3.13 python3.12 python3.11 python3; do
-    if command -v "$candidate" > /dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then echo "$candidate"; return; fi
+  for candidate in python3.11 python3 python3.12 python3.13; do # the lock was made for the first
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then echo "$candidate"; return; fi
   done
   say "Python 3.11 or newer is needed"
   exit 1
