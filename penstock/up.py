@@ -11,17 +11,19 @@ import msgspec
 
 from core.models.pools import Pool
 from core.settings import Settings, with_secret_key
+from gpu.sources import sources
 from penstock import __version__, folder, gpus, ports, programs
 from penstock.console import Console
 from penstock.family import Family
 from penstock.folder import Folder, Running
 from penstock.logs import Log
-from penstock.ready import ready
+from penstock.ready import well
 from penstock.redis import EmbeddedRedis
 from penstock.supervisor import Program, Supervisor
 
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what an address stands for; nothing is bound here
 LATE_S = 60.0
+LOCAL_MODELS = importlib.util.find_spec("torch") is not None
 
 
 def up(settings: Settings, console: Console, *, verbose: bool = False) -> None:
@@ -29,6 +31,7 @@ def up(settings: Settings, console: Console, *, verbose: bool = False) -> None:
     settings = msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())
     with folder.held(settings.data_dir, url_of(settings)) as held:
         ports.claim(settings.host, settings.port)
+        sources(settings)  # a model that is not there is told before anything is started
         settings = with_secret_key(settings)
         embedded = None if settings.redis_url else EmbeddedRedis(held.path, held.lock_fd)
         asyncio.run(_Up(settings, held, embedded, console, verbose=verbose).run())
@@ -70,37 +73,46 @@ class _Up:
 
     async def _start(self, family: Family) -> bool:
         """Start everything; False where a signal came before it was ready."""
-        settings, embedded = self._settings, self._embedded
+        settings = self._settings
         self._console.say("", f"Penstock {__version__}, data in {self._folder.path}")
-        redis_url = settings.redis_url
-        if embedded:
-            redis_url = embedded.url
-            self._redis.append(self._keep(family, embedded.program))
-            if not await family.until_stopped(asyncio.create_task(embedded.answers())):
-                return False
-            self._console.say("redis", f"ready (redis-server {embedded.version}, with an append-only file)")
+        if self._embedded and not await self._start_redis(family, self._embedded):
+            return False
+        redis_url = self._embedded.url if self._embedded else settings.redis_url
         self._folder.tell(Running(pid=os.getpid(), url=url_of(settings), redis_url=redis_url))
         given = {"redis_url": redis_url, "data_dir": settings.data_dir, "host": settings.host, "port": settings.port, "log_format": "json"}
-        keep = (self._folder.lock_fd,)
-        many = settings.api_processes
-        self._web += [self._keep(family, programs.api(given, number=number + 1, of=many, keep_fds=keep)) for number in range(many)]
+        self._web += [self._keep(family, program) for program in self._web_programs(given)]
         self._workers += [self._keep(family, program) for program in self._worker_programs(given)]
-        late = asyncio.get_running_loop().call_later(LATE_S, self._console.say, "", f"Still starting; see the logs in {self._logs_dir}")
-        try:
-            host = ANY_HOST.get(settings.host, settings.host)
-            if not await family.until_stopped(asyncio.create_task(ready(host, settings.port))):
-                return False
-        finally:
-            late.cancel()
+        if not await self._ready(family):
+            return False
         self._console.say("", f"Ready after {time.monotonic() - self._began:.1f} s. Logs are in {self._logs_dir}, Ctrl-C stops.")
         self._console.say("", f"Penstock answers at {url_of(settings)}")
         return True
+
+    async def _start_redis(self, family: Family, embedded: EmbeddedRedis) -> bool:
+        self._redis.append(self._keep(family, embedded.program))
+        if not await family.until_stopped(asyncio.create_task(embedded.answers())):
+            return False
+        self._console.say("redis", f"ready (redis-server {embedded.version}, with an append-only file)")
+        return True
+
+    async def _ready(self, family: Family) -> bool:
+        """Wait until it can be used. Without torch some models may never be there; whatever else is asked for works."""
+        late = asyncio.get_running_loop().call_later(LATE_S, self._console.say, "", f"Still starting; see the logs in {self._logs_dir}")
+        host, path = ANY_HOST.get(self._settings.host, self._settings.host), "/ready" if LOCAL_MODELS else "/health"
+        try:
+            return await family.until_stopped(asyncio.create_task(well(host, self._settings.port, path)))
+        finally:
+            late.cancel()
+
+    def _web_programs(self, given: Mapping[str, object]) -> list[Program]:
+        many = self._settings.api_processes
+        return [programs.api(given, number=number + 1, of=many, keep_fds=(self._folder.lock_fd,)) for number in range(many)]
 
     def _worker_programs(self, given: Mapping[str, object]) -> list[Program]:
         """One worker of each pool; of the GPU pool one for each GPU."""
         keep = (self._folder.lock_fd,)
         found = [programs.worker(pool, given, keep_fds=keep) for pool in (Pool.RELAY, Pool.CPU)]
-        if not importlib.util.find_spec("torch"):
+        if not LOCAL_MODELS:
             self._console.say("gpu", "not started: torch is not installed, so there are no local models (see penstock doctor)")
             return found
         taken = gpus.for_workers(self._settings) or [None]

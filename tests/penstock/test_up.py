@@ -23,9 +23,9 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-async def started(penstock: Run, data: Path, port: int) -> Command:
+async def started(penstock: Run, data: Path, port: int, **settings: object) -> Command:
     """An ``up`` that is ready."""
-    up = penstock("up", "--port", str(port), "--data-dir", str(data), openai_base_urls=NOBODY)
+    up = penstock("up", "--port", str(port), "--data-dir", str(data), openai_base_urls=NOBODY, **settings)
     await up.start()
     await up.says(f"Penstock answers at http://127.0.0.1:{port}")
     return up
@@ -62,8 +62,9 @@ async def test_up_starts_everything_keeps_it_running_and_stops_it_all(penstock: 
 
 async def test_a_killed_up_leaves_no_orphan_and_the_next_one_starts_at_once(penstock: Run, data: Path) -> None:
     port = free_port()
-    up = await started(penstock, data, port)
+    up = await started(penstock, data, port, api_processes=2)
     children = family(up.process.pid)
+    assert len(children) == 6, "the same with two web processes"
     assert await up.end(signal.SIGKILL) == -signal.SIGKILL
     again = await started(penstock, data, port)
     assert not any(map(alive, children))
@@ -105,13 +106,20 @@ async def test_a_broken_value_is_one_clear_line_that_names_its_setting(penstock:
     assert "PENSTOCK_HOST" in await refusal(penstock("up", data_dir=data, host="not.an.address.invalid"))
 
 
-async def test_what_only_a_worker_can_know_to_be_wrong_ends_the_start_with_its_line(penstock: Run, data: Path, tmp_path: Path) -> None:
-    up = penstock("up", "--port", str(free_port()), data_dir=data, local_models=tmp_path / "no-such-model")
+async def test_a_model_that_is_not_there_is_one_clear_line(penstock: Run, data: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "no-such-model"
+    said = await refusal(penstock("up", "--port", str(free_port()), data_dir=data, local_models=missing))
+    assert "PENSTOCK_LOCAL_MODELS" in said
+    assert str(missing) in said
+
+
+async def test_what_only_a_worker_can_find_out_ends_the_start_with_its_line(penstock: Run, data: Path) -> None:
+    up = penstock("up", "--port", str(free_port()), data_dir=data, device="cuda:77")
     await up.start()
-    await up.process.wait()
-    assert up.process.returncode == 2
-    assert up.errors.count("\n") == 1
-    assert "no-such-model" in up.errors
+    assert await up.process.wait() == 2
+    assert up.errors.count("\n") == 1, up.errors
+    assert "PENSTOCK_DEVICE" in up.errors
+    assert up.output.endswith("Stopped.\n")
 
 
 async def test_no_redis_server_is_one_clear_line(penstock: Run, data: Path, tmp_path: Path) -> None:
