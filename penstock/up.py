@@ -4,7 +4,7 @@ import asyncio
 import importlib.util
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ from penstock import __version__, folder, gpus, ports, programs
 from penstock.console import Console
 from penstock.family import Family
 from penstock.folder import Folder, Running
+from penstock.gpus import Taken
 from penstock.logs import Log
 from penstock.ready import well
 from penstock.redis import EmbeddedRedis

@@ -1,4 +1,7 @@
-"""Real servers for the tests, each started once a session on a free port of loopback. ``tests/servers.sh`` builds those that no package brings."""
+"""Real servers for the tests, each started once a session on a free port of loopback.
+
+``tests/servers.sh`` builds those that no package brings.
+"""
 
 import os
 import shutil
@@ -49,9 +52,11 @@ def mongo_server(folder: Path) -> Iterator[str]:
     options = ("--handler=sqlite", f"--sqlite-url=file:{folder}/", f"--state-dir={folder}", f"--listen-addr=127.0.0.1:{port}")
     command = (built("ferretdb"), *options, "--debug-addr=-", "--telemetry=disable", "--log-level=WARN")
     url = f"mongodb://127.0.0.1:{port}"
-    with closing(pymongo.MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=100)) as client:
-        with running(command, folder / "log", lambda: client.admin.command("ping")):
-            yield url
+    with (
+        closing(pymongo.MongoClient[dict[str, object]](url, serverSelectionTimeoutMS=100)) as client,
+        running(command, folder / "log", lambda: client.admin.command("ping")),
+    ):
+        yield url
 
 
 @contextmanager
@@ -94,7 +99,7 @@ def running(
     """A process that answers, and is gone when the block ends."""
     inherited = os.environ  # noqa: TID251 - handing it on
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**inherited, **(environment or {})})  # noqa: S603 - the tests' own
+        process = subprocess.Popen(command, stdout=output, stderr=output, env={**inherited, **(environment or {})})
     try:
         _wait(process, answers, log)
         yield
