@@ -11,8 +11,8 @@ import msgspec
 from api.members import Gap, Member, News
 from core.logging import get_logger
 from core.services import Services
-from core.services.generations import chat_topic
 from core.services.presence import KEPT_MS, Presence
+from core.services.rooms import chat_topic
 
 RENEW_S = KEPT_MS / 1000 / 3
 

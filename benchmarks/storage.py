@@ -11,14 +11,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.rows import Row, table
+from core.events import EventLog
+from core.jobs.claims import Claims
 from core.models.chats import Message
 from core.models.users import Principal, Role, User
 from core.services.chats import Chats
+from core.services.rooms import Rooms
 from core.settings import Settings
 from core.storage import open_documents
 from core.storage.chats import Chats as ChatRows
 from core.storage.generations import Generations
 from core.storage.messages import Messages
+from core.storage.redis import Scripts, connect
 from tests import servers
 
 SHORT, LONG = 10, 10_000
@@ -39,7 +43,10 @@ async def measure() -> list[Row]:
 
 async def _append(store: str, settings: Settings) -> Row:
     async with open_documents(settings) as documents:
-        chats = Chats(ChatRows(documents), Messages(documents), Generations(documents))
+        redis = connect("redis://127.0.0.1")  # appending tells nobody, so nothing is ever sent
+        chats = Chats(
+            ChatRows(documents), Messages(documents), Generations(documents), Rooms(Claims(Scripts(redis), lease_ms=1), EventLog(redis))
+        )
         took: dict[int, list[float]] = {}
         ids = {length: (await chats.create(OWNER, _document(length))).chat.id for length in (LONG, SHORT)}
         for _ in range(APPENDS):

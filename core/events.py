@@ -62,10 +62,9 @@ class EventLog:
 
     async def close(self) -> None:
         """Stop listening. Subscriptions still open end by cancellation of their readers."""
-        if self._task:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        while self._task and not self._task.done():
+            self._task.cancel()  # more than once: redis-py loses one that comes while it connects
+            await asyncio.wait((self._task,), timeout=RECONNECT_S)
 
     def new_id(self) -> str:
         """An id for a job of this process: one pattern covers the logs of all of them, so that ``expect`` costs no command."""

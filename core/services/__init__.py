@@ -14,6 +14,7 @@ from core.services.chats import Chats
 from core.services.generations import Generations
 from core.services.models import Models
 from core.services.pools import Pools
+from core.services.rooms import Rooms
 from core.services.users import Users
 from core.settings import Settings
 from core.storage import open_documents
@@ -60,7 +61,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         scripts = Scripts(redis)
         claims, queue = Claims(scripts, lease_ms=settings.lease_ms), JobQueue(scripts, Scripts(broker))
         rows = GenerationRows(documents)
-        chats = Chats(ChatRows(documents), MessageRows(documents), rows)
+        rooms = Rooms(claims, events)
+        chats = Chats(ChatRows(documents), MessageRows(documents), rows, rooms)
         models = Models(scripts)
         yield Services(
             settings=settings,
@@ -74,6 +76,6 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             chats=chats,
             models=models,
             pools=Pools(scripts),
-            generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events),
+            generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events, rooms=rooms),
             answers=Answers(rows, chats),
         )

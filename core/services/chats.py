@@ -12,6 +12,7 @@ from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, ChatDetail, Message
 from core.models.users import Principal
 from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, as_document, message_document, parts, rows
+from core.services.rooms import Rooms
 from core.storage.chats import Chats as ChatRows
 from core.storage.chats import Moments
 from core.storage.generations import Generations as GenerationRows
@@ -25,10 +26,11 @@ ATTEMPTS = 20
 class Chats:
     """The service of chats."""
 
-    def __init__(self, chats: ChatRows, messages: MessageRows, generations: GenerationRows) -> None:
+    def __init__(self, chats: ChatRows, messages: MessageRows, generations: GenerationRows, rooms: Rooms) -> None:
         self._chats = chats
         self._messages = messages
         self._generations = generations
+        self._rooms = rooms
         self._moments = Moments()
 
     async def list(self, principal: Principal, *, limit: int | None = None, after: str | None = None) -> list[Chat]:
@@ -47,6 +49,14 @@ class Chats:
         """A chat with its messages. Raises NotFound."""
         chat = await self.readable(principal, chat_id)
         return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
+
+    async def histories(self, principal: Principal, chat_ids: Sequence[str]) -> dict[str, tuple[Message, ...]]:
+        """The messages of several chats at once, by chat; those that the principal may not see are left out."""
+        mine = [chat.id for chat in await self._chats.several(chat_ids) if chat.user_id == principal.id]
+        found: dict[str, list[Message]] = {chat_id: [] for chat_id in mine}
+        for message in await self._messages.of_chats(mine) if mine else ():
+            found[message.chat_id].append(message)
+        return {chat_id: tuple(messages) for chat_id, messages in found.items()}
 
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""
@@ -89,11 +99,13 @@ class Chats:
         raise Conflict(message)
 
     async def delete(self, principal: Principal, chat_id: str) -> None:
-        """Take a chat away with its messages and generations. Raises NotFound."""
+        """Take a chat away with its messages and generations; answers that still run are stopped. Raises NotFound."""
         await self.readable(principal, chat_id)
+        running = [generation.id for generation in await self._generations.running(chat_id)]
         await self._clear(chat_id)
         await self._chats.remove(chat_id)
         await self._clear(chat_id)  # what was appended while the rest went
+        await self._rooms.closed(chat_id, running)
 
     async def append(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
         """Add messages at the end, whatever the chat's length. Raises NotFound, Conflict where the chat already has one of the ids."""

@@ -23,8 +23,9 @@ from core.models.events import Event
 from core.models.generations import Generation, GenerationSpec, GenerationStatus
 from core.models.pools import Pool
 from core.models.users import Principal
-from core.services.chats import Chats, message_document
+from core.services.chats import Chats
 from core.services.models import Models
+from core.services.rooms import Rooms
 from core.storage.generations import Generations as GenerationRows
 
 SEED_BITS = 63
@@ -33,21 +34,19 @@ _decode_request = msgspec.json.Decoder(CompletionRequest).decode
 _encode = msgspec.json.Encoder().encode
 
 
-def chat_topic(chat_id: str) -> str:
-    """Where news of a chat are told: new messages, answers that begin."""
-    return f"chat:{chat_id}"
-
-
 class Generations:
     """The service of answers."""
 
-    def __init__(self, *, rows: GenerationRows, chats: Chats, models: Models, claims: Claims, queue: JobQueue, events: EventLog) -> None:
+    def __init__(  # noqa: PLR0913 - each by its name, where services are wired
+        self, *, rows: GenerationRows, chats: Chats, models: Models, claims: Claims, queue: JobQueue, events: EventLog, rooms: Rooms
+    ) -> None:
         self._rows = rows
         self._chats = chats
         self._models = models
         self._claims = claims
         self._queue = queue
         self._events = events
+        self._rooms = rooms
 
     async def complete(self, principal: Principal, body: bytes) -> GenerationSpec:
         """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
@@ -76,8 +75,8 @@ class Generations:
         await self._chats.append(principal, chat.id, (asked, answer))
         await self._rows.insert(_document(spec))
         await self._submit(spec)
-        await self._tell(chat.id, {"type": "message", "message": message_document(asked)})
-        await self._tell(chat.id, {"type": "generation", "id": spec.id, "message_id": answer.id})
+        await self._rooms.said(asked)
+        await self._rooms.answering(chat.id, spec.id, answer.id)
         return spec, asked, answer
 
     async def spec(self, principal: Principal, generation_id: str) -> GenerationSpec:
@@ -138,9 +137,6 @@ class Generations:
     async def _submit(self, spec: GenerationSpec) -> None:
         await self._claims.submit(spec)
         await self._queue.enqueue(GENERATE[Pool(spec.queue.partition(".")[0])](id=spec.id))
-
-    async def _tell(self, chat_id: str, news: dict[str, Any]) -> None:
-        await self._events.notify(chat_topic(chat_id), _encode(news))
 
 
 _NO_GENERATION = "There is no such generation. It may have ended more than an hour ago: its text is then in its chat."

@@ -3,11 +3,13 @@
 import pytest
 
 from core.services.chats import Chats
+from core.services.rooms import Rooms
 from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents
 from core.storage.generations import Generations
 from core.storage.messages import Messages
 from tests.core.stores import atomic_documents, atomic_settings, documents, store_settings
+from tests.desk import Desk
 
 __all__ = ["atomic_documents", "atomic_settings", "documents", "store_settings"]
 
@@ -18,5 +20,10 @@ def generations(documents: Documents) -> Generations:
 
 
 @pytest.fixture
-def chats(documents: Documents, generations: Generations) -> Chats:
-    return Chats(ChatRows(documents), Messages(documents), generations)
+def rooms(desk: Desk) -> Rooms:
+    return Rooms(desk.claims, desk.log)
+
+
+@pytest.fixture
+def chats(documents: Documents, generations: Generations, rooms: Rooms) -> Chats:
+    return Chats(ChatRows(documents), Messages(documents), generations, rooms)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -10,14 +11,17 @@ import pytest
 
 from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, Message
-from core.models.generations import Generation, GenerationStatus
+from core.models.events import Cancelled
+from core.models.generations import Generation, GenerationSpec, GenerationStatus
 from core.services.chats import Chats, as_document, message_document
+from core.services.rooms import Rooms, chat_topic
 from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents, Record
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import COLLECTION as MESSAGES
 from core.storage.messages import Messages as MessageRows
 from tests.core.services.people import ADMIN, ME, STRANGER
+from tests.desk import Desk
 
 LISTED: dict[str, Any] = {
     "title": "Rivers",
@@ -189,8 +193,8 @@ async def test_writers_who_append_at_once_lose_nobodys_message(chats: Chats) -> 
     assert sorted(await texts(chats, chat_id)) == sorted(wanted)
 
 
-async def test_writers_who_change_different_fields_at_once_lose_neither(atomic_documents: Documents) -> None:
-    chats = Chats(ChatRows(atomic_documents), MessageRows(atomic_documents), GenerationRows(atomic_documents))
+async def test_writers_who_change_different_fields_at_once_lose_neither(atomic_documents: Documents, rooms: Rooms) -> None:
+    chats = Chats(ChatRows(atomic_documents), MessageRows(atomic_documents), GenerationRows(atomic_documents), rooms)
     chat_id = (await chats.create(ME, LISTED)).chat.id
     fields = {f"field{number}": number for number in range(8)}
     changes = [chats.update(ME, chat_id, {name: value}) for name, value in fields.items()]
@@ -279,3 +283,19 @@ async def test_the_list_is_ones_own_newest_change_first(chats: Chats) -> None:
     for strange in ("nothing", (await chats.list(STRANGER))[0].id):
         with pytest.raises(BadRequest):
             await chats.list(ME, after=strange)
+
+
+async def test_deleting_a_chat_stops_its_answers_and_tells_its_room(
+    chats: Chats, generations: GenerationRows, desk: Desk, new_spec: Callable[[], GenerationSpec]
+) -> None:
+    chat_id, spec = (await chats.create(ME, {})).chat.id, new_spec()
+    await generations.insert(
+        Generation(id=spec.id, user_id=ME.id, chat_id=chat_id, message_id="m", model="m", status=GenerationStatus.QUEUED, created_at=1)
+    )
+    await desk.claims.submit(spec)
+    news = desk.log.hear(chat_topic(chat_id))
+    await anext(news)
+    await chats.delete(ME, chat_id)
+    assert [event for _, event in await desk.log.read(spec.id)] == [Cancelled()]
+    assert await anext(news) == b'{"type":"deleted"}'
+    await news.aclose()
