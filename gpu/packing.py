@@ -1,4 +1,4 @@
-"""A GGUF's weights as torch's int4 and int8 CPU kernels want them, kept in a file, so that a second start only maps it.
+"""A GGUF's weights as torch's int4 and int8 CPU kernels want them, kept in a file, so that a second start only reads it.
 
 Q4_0 and Q4_1 matrices keep their four bits: groups of 32, ``scale = d``, ``zero = m + 8 d``, in bfloat16. Every other type becomes int8
 with one scale a row. The int4 layout depends on the processor's vector width and on torch, so the file's name holds both.
@@ -45,7 +45,8 @@ def load_packed(path: Path, folder: Path, progress: Callable[[str], None]) -> tu
         _write(kept, _pack(file), file.config)
     with safe_open(kept, framework="pt") as stored:
         config = msgspec.json.decode(stored.metadata()["config"], type=ModelConfig)
-        return config, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+        # Copied, because torch's int8 kernel crashes on weights that do not begin at a multiple of 64 bytes, and a file's place them anywhere.
+        return config, {name: stored.get_tensor(name).clone() for name in stored.keys()}  # noqa: SIM118 - not a mapping
 
 
 def _write(kept: Path, weights: Weights, config: ModelConfig) -> None:
