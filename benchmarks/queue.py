@@ -34,7 +34,7 @@ async def measure() -> list[Row]:
                 del job_id
                 loop.call_soon_threadsafe(started.put_nowait, time.perf_counter())
 
-            dramatiq.actor(generate_reply, broker=broker, actor_name=GenerateReply.actor, queue_name=GenerateReply.queue)
+            dramatiq.actor(broker=broker, actor_name=GenerateReply.actor, queue_name=GenerateReply.queue)(generate_reply)
             worker = Worker(broker, worker_timeout=IDLE_MS, worker_threads=2)
             worker.start()
             main, other = connect(stack.redis_url), connect(stack.redis_url, broker=True)

@@ -11,7 +11,8 @@ import aiohttp
 from benchmarks import load
 from benchmarks.rows import Row, table
 from tests.polling import until
-from tests.stack import free_port, stack_in
+from tests.ports import free_port
+from tests.stack import stack_in
 
 ROUNDS = 3
 SECONDS = 3.0

@@ -99,19 +99,13 @@ class EventLog:
                     if await self._ended_before(key, cursor):
                         return
                 entry = await inbox.next(SILENCE_S)
-                if entry is None:
+                if entry is None or _skips(cursor, entry[0]):
                     inbox.gap = True
-                    continue
-                at, entry_id, event = entry
-                if at <= cursor:
-                    continue
-                if at != (cursor[0], cursor[1] + 1) and at != (1, 1):
-                    inbox.gap = True
-                    continue
-                cursor = at
-                yield entry_id, event
-                if isinstance(event, events.ENDS):
-                    return
+                elif entry[0] > cursor:
+                    cursor, entry_id, event = entry
+                    yield entry_id, event
+                    if isinstance(event, events.ENDS):
+                        return
 
     async def notify(self, topic: str, payload: bytes) -> None:
         """Tell everybody who hears a topic, once; nothing is kept."""
@@ -289,6 +283,11 @@ class _Inbox:
     def _wake(self) -> None:
         if self.waiter and not self.waiter.done():
             self.waiter.set_result(None)
+
+
+def _skips(cursor: Position, at: Position) -> bool:
+    """Whether something may lie between two entries. What a new epoch begins with could hide the end of the last one."""
+    return at > cursor and at not in {(cursor[0], cursor[1] + 1), (1, 1)}
 
 
 def _entry(data: bytes) -> tuple[Position, str, Event]:

@@ -111,6 +111,10 @@ class Room:
         answer = await self.client.call("join_chat", {"chat_id": chat_id})
         assert "error" not in answer, answer
 
+    def complete(self) -> bool:
+        """Whether the end of the answer was told."""
+        return self.answer()[1] is not None
+
     def answer(self) -> tuple[str, str | None]:
         """The pieces of the assistant's message joined, and the whole as it was told at the end."""
         pieces, final = "", None

@@ -61,7 +61,7 @@ async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True) -> 
     assert [reading.end for reading in readings] == ["finished"] * 6
     assert [reading.text for reading in readings] == [*stored, *stored]
     for room, text in zip(heard, stored, strict=False):
-        await until(lambda room=room: room.answer()[1] is not None, "the room hears the whole answer")
+        await until(room.complete, "the room hears the whole answer")
         assert room.answer() == (text, text)
         await room.client.disconnect()
     return stored

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any, cast
 
 import pytest
 import uvloop
@@ -72,7 +73,13 @@ class Bench:
         self.kept = Kept()
         self.leases = Leases(desk.claims, desk.queue, desk.log, lease_ms=500)
         self.replies = Replies(
-            worker_id=name, claims=desk.claims, leases=self.leases, events=desk.log, answers=self.kept, generator=generator, flush_ms=5
+            worker_id=name,
+            claims=desk.claims,
+            leases=self.leases,
+            events=desk.log,
+            answers=cast("Any", self.kept),
+            generator=generator,
+            flush_ms=5,
         )
         self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
 
@@ -90,10 +97,9 @@ class Bench:
             duty.cancel()
 
 
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The worker process's own kind of loop."""
-    return uvloop.EventLoopPolicy()
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ QUEUE = "dramatiq:gpu.generate"
 async def messages(broker: Redis) -> list[str]:
     """Job ids in the queue's order."""
     ids = await broker.lrange(QUEUE, 0, -1)
-    return [json.loads(await broker.hget(f"{QUEUE}.msgs", message_id))["args"][0] for message_id in ids]
+    return [json.loads(await broker.hget(f"{QUEUE}.msgs", message_id) or b"")["args"][0] for message_id in ids]
 
 
 async def test_a_message_carries_the_job_id_and_nothing_else(desk: Desk) -> None:
