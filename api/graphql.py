@@ -1,6 +1,7 @@
 """GraphQL over HTTP and ``graphql-transport-ws``, and the GraphiQL page for browsers. What it answers is decided in ``schema``."""
 
 import asyncio
+from functools import partial
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 from aiohttp import WSCloseCode, web
-from api.keys import SERVICES
 from cross_web import HTTPException
 from strawberry.aiohttp.views import GraphQLView
 from strawberry.exceptions import ConnectionRejectionError
@@ -22,6 +22,7 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 from strawberry.types import ExecutionResult
 from strawberry.types.unset import UNSET, UnsetType
 
+from api.keys import BUDGET, LIMITS, SERVICES
 from core.errors import BadRequest, Unauthenticated
 from schema import schema
 from schema.context import Caller, given_token
@@ -52,11 +53,24 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
     """Strawberry's, for clients that send anything at all."""
 
     async def handle_message(self, message: Message) -> None:
-        """Close with 4400 where a part of a message has a type that the protocol does not know."""
+        """Close with 4400 where a message, or a part of it, is of a type that the protocol does not know."""
         try:
+            if message["type"] == "subscribe":
+                msgspec.convert(message, _Subscribe)
             await super().handle_message(message)
-        except (TypeError, AttributeError):
+        except (TypeError, AttributeError, KeyError, msgspec.ValidationError):
             await self.handle_invalid_message("Failed to parse message")
+
+
+class _Payload(msgspec.Struct):
+    query: str
+    variables: dict[str, Any] | None = None
+    operationName: str | None = None  # noqa: N815 - the protocol's name
+
+
+class _Subscribe(msgspec.Struct):
+    id: str
+    payload: _Payload
 
 
 class View(GraphQLView[Caller, None]):
@@ -84,8 +98,13 @@ class View(GraphQLView[Caller, None]):
 
     async def get_context(self, request: web.Request, response: web.Response | web.WebSocketResponse) -> Caller:
         """Who asks. Nothing is looked up yet: each operation does that for itself."""
-        del response
-        return Caller(services=request.app[SERVICES], token=given_token(dict(request.headers)) or _cookie(request))
+        return Caller(
+            services=request.app[SERVICES],
+            limits=request.app[LIMITS],
+            token=given_token({"authorization": request.headers.get("Authorization")}) or _cookie(request),
+            lasting=isinstance(response, web.WebSocketResponse),
+            note=partial(request.__setitem__, BUDGET),
+        )
 
     async def on_ws_connect(self, context: Caller) -> UnsetType | dict[str, object] | None:
         """A token that is not valid closes the websocket with 4403; without one, one may still sign in."""
@@ -93,7 +112,8 @@ class View(GraphQLView[Caller, None]):
             await context.principal()
         except Unauthenticated as error:
             raise ConnectionRejectionError from error
-        return UNSET
+        ready: UnsetType = UNSET
+        return ready
 
     async def process_result(self, request: web.Request, result: ExecutionResult) -> GraphQLHTTPResponse:
         """An operation that was never run has no ``data``, not null data."""
@@ -156,8 +176,8 @@ def _refused(status: int, message: str, **headers: str) -> web.Response:
 
 
 def _cookie(request: web.Request) -> str | None:
-    """A browser sends cookies along from any page: over a websocket, which no preflight guards, only our own pages' count."""
-    origin = request.headers.get("Origin")
-    if "Upgrade" in request.headers and origin is not None and not is_same_origin(origin, request.host):
+    """A browser sends cookies along from pages of other origins too: where something can be done, only those from our own count."""
+    origin, harmless = request.headers.get("Origin"), request.method == "GET" and "Upgrade" not in request.headers
+    if origin is not None and not harmless and not is_same_origin(origin, request.host):
         return None
     return request.cookies.get(TOKEN_COOKIE)

@@ -8,7 +8,7 @@ from typing import Any
 import strawberry
 from graphql import GraphQLError
 
-from schema.context import Entrance
+from schema.entrance import Entrance
 from schema.errors import told
 from schema.generations import PROJECTIONS
 from schema.mutation import Mutation

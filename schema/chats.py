@@ -69,7 +69,7 @@ class Chat:
         return cls(
             id=strawberry.ID(model.id),
             title=model.title,
-            document=model.document,
+            document=JSON(model.document),
             created_at=moment(model.created_at),
             updated_at=moment(model.updated_at),
             pinned=model.pinned,

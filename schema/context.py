@@ -1,18 +1,17 @@
 """What a resolver knows: the services, and on whose behalf it runs."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import strawberry
 from strawberry.dataloader import DataLoader
-from strawberry.extensions import SchemaExtension
 
-from core.errors import BadRequest, Unauthenticated
+from core.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from core.models.chats import Message
-from core.models.users import Principal
+from core.models.users import Principal, Role
 from core.services import Services
+from core.services.limits import Budget, Limits
 
 MAX_NODES = 5_000
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -22,10 +21,16 @@ SIGN_IN = "Sign in first: the signIn mutation gives a token. Send it as `Authori
 
 @dataclass(kw_only=True, slots=True)
 class Caller:
-    """Who stands behind a request or a websocket. ``connection_params``: the payload of ``connection_init``, set by strawberry."""
+    """Who stands behind a request or a websocket. ``connection_params``: the payload of ``connection_init``, set by strawberry.
+
+    ``note`` is told what is left of the caller's rate limit; ``lasting``: a websocket, on which many operations come.
+    """
 
     services: Services
+    limits: Limits
     token: str | None = None
+    lasting: bool = False
+    note: Callable[[Budget], None] = lambda _: None
     connection_params: dict[str, object] | None = None
 
     async def principal(self) -> Principal | None:
@@ -36,11 +41,11 @@ class Caller:
 
 @dataclass(kw_only=True, slots=True)
 class Context:
-    """One operation's. ``visitor`` is None for a stranger; ``refusal`` says why there is no principal."""
+    """One operation's. ``visitor`` is None for a stranger; ``refusal``: why nothing may be done that needs a user."""
 
     services: Services
-    visitor: Principal | None
-    refusal: Exception
+    visitor: Principal | None = None
+    refusal: Exception = field(default_factory=lambda: Unauthenticated(SIGN_IN))
     histories: DataLoader[str, Sequence[Message]] = field(init=False)
     nodes: int = 0
 
@@ -49,16 +54,28 @@ class Context:
         self.histories = DataLoader(load_fn=self._load_histories)
 
     @property
-    def principal(self) -> Principal:
-        """The signed-in user. Raises Unauthenticated for a stranger."""
+    def signed_in(self) -> Principal:
+        """The signed-in user, who may still wait for their activation. Raises Unauthenticated, RateLimited."""
         if self.visitor is None:
             raise self.refusal
         return self.visitor
 
     @property
+    def principal(self) -> Principal:
+        """The user, active. Raises Unauthenticated, RateLimited, Forbidden."""
+        if self.signed_in.user.role is Role.PENDING:
+            message = "Your account is waiting for an administrator to activate it."
+            raise Forbidden(message)
+        return self.signed_in
+
+    @property
     def may_introspect(self) -> bool:
         """Signed-in users may ask for the schema; strangers only where the server listens to its own machine alone."""
         return self.visitor is not None or self.services.settings.host in LOOPBACK
+
+    def refuse(self, reason: Exception) -> None:
+        """Let nothing happen that needs a user."""
+        self.visitor, self.refusal = None, reason
 
     def spend(self, nodes: int) -> None:
         """Count list items against what one operation may fetch. Raises BadRequest beyond MAX_NODES."""
@@ -67,27 +84,12 @@ class Context:
             message = f"The operation fetches more than {MAX_NODES} list items. Ask for smaller pages, or in several requests."
             raise BadRequest(message)
 
-    async def _load_histories(self, chat_ids: list[str]) -> list[Sequence[Message]]:
-        details = await asyncio.gather(*(self.services.chats.get(self.principal, chat_id) for chat_id in chat_ids))
-        return [detail.messages for detail in details]
+    async def _load_histories(self, chat_ids: list[str]) -> list[Sequence[Message] | BaseException]:
+        found = await self.services.chats.histories(self.principal, chat_ids)
+        return [found.get(chat_id, NotFound("The chat has just been deleted.")) for chat_id in chat_ids]
 
 
 Info = strawberry.Info[Context, None]
-
-
-class Entrance(SchemaExtension):
-    """Gives each operation a context of its own, also on one websocket: a token loses its rights at once, not at the next connection."""
-
-    async def on_operation(self) -> AsyncIterator[None]:  # type: ignore[override]
-        """Authenticate. A failure is kept for the first field that needs a user: signing in works with a stale token in a cookie."""
-        caller: Caller = self.execution_context.context
-        visitor, refusal = None, Exception()
-        try:
-            visitor, refusal = await caller.principal(), Unauthenticated(SIGN_IN)
-        except Exception as error:  # noqa: BLE001 - raised again by Context.principal, inside the resolvers, where errors are told and logged
-            refusal = error
-        self.execution_context.context = Context(services=caller.services, visitor=visitor, refusal=refusal)
-        yield
 
 
 def given_token(params: dict[str, Any]) -> str | None:

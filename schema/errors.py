@@ -3,24 +3,28 @@
 import secrets
 
 from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 
 from core.errors import BadRequest, PenstockError
 from core.logging import get_logger
+
+_OF_CLIENTS = (GraphQLError, MissingQueryError, CannotGetOperationTypeError, InvalidOperationTypeError)
 
 _log = get_logger(face="graphql")
 
 
 def told(error: GraphQLError) -> GraphQLError:
     """The error as a client may see it. Only what the product itself says leaves it; anything else becomes a reference to a log line."""
-    if "code" in error.extensions:
+    if error.extensions and "code" in error.extensions:
         return error
     cause = error.original_error
     if isinstance(cause, PenstockError):
         return _as(error, cause.detail, _extensions(cause))
-    if cause is None or isinstance(cause, GraphQLError):
+    if cause is None or isinstance(cause, _OF_CLIENTS):
         return _as(error, error.message, {"code": BadRequest.code})
     reference = secrets.token_hex(4)
-    _log.error("graphql_failed", reference=reference, path=error.path, exc_info=cause)
+    _log.error("bug", reference=reference, path=error.path, exc_info=cause)
     return _as(
         error,
         f"{PenstockError().detail} Tell its operator this reference: {reference}.",

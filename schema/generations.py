@@ -85,7 +85,8 @@ class GenerationDelta(GenerationEvent):
     @classmethod
     def of(cls, entry_id: str, event: events.Delta) -> Self:
         """From the model."""
-        return cls(id=strawberry.ID(entry_id), choice=event.choice, text=event.text, extra=event.extra)
+        extra = None if event.extra is None else JSON(event.extra)
+        return cls(id=strawberry.ID(entry_id), choice=event.choice, text=event.text, extra=extra)
 
 
 @strawberry.type(description="One choice is complete.")

@@ -5,6 +5,7 @@ that each spread the next one twice hold them for minutes.)
 """
 
 from dataclasses import dataclass
+from typing import cast
 
 from graphql import (
     DocumentNode,
@@ -12,7 +13,9 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    InlineFragmentNode,
     OperationDefinitionNode,
+    OperationType,
     SelectionSetNode,
 )
 
@@ -38,7 +41,7 @@ class Extent:
 
 def excess(document: DocumentNode) -> GraphQLError | None:
     """The limit that a document goes beyond, or None. Introspection may go as deep as graphql-core's own rule for it allows."""
-    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+    fragments = _fragments(document)
     measured: dict[str, Extent] = {}
     whole = Extent()
     for node in document.definitions:
@@ -51,6 +54,29 @@ def excess(document: DocumentNode) -> GraphQLError | None:
     return None
 
 
+def root_fields(document: DocumentNode, name: str | None) -> tuple[OperationType, int]:
+    """The kind of the operation to be run, and how many fields it has at its top, of a document that is valid and within the limits."""
+    fragments = _fragments(document)
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    chosen = next((node for node in operations if name and node.name and node.name.value == name), operations[0])
+    return chosen.operation, _count_roots(chosen.selection_set, fragments)
+
+
+def _count_roots(selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode]) -> int:
+    count = 0
+    for node in selections.selections:
+        if isinstance(node, FieldNode):
+            count += 1
+        else:
+            inner = fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else cast("InlineFragmentNode", node)
+            count += _count_roots(inner.selection_set, fragments)
+    return count
+
+
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
+
+
 def _measure(selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode], measured: dict[str, Extent]) -> Extent:
     whole = Extent()
     for node in selections.selections:
@@ -61,7 +87,7 @@ def _measure(selections: SelectionSetNode, fragments: dict[str, FragmentDefiniti
         elif isinstance(node, FragmentSpreadNode):
             whole = whole.beside(_measure_fragment(node.name.value, fragments, measured))
         else:
-            whole = whole.beside(_measure(node.selection_set, fragments, measured))
+            whole = whole.beside(_measure(cast("InlineFragmentNode", node).selection_set, fragments, measured))
     return whole
 
 

@@ -8,7 +8,6 @@ from graphql import DocumentNode, GraphQLError, GraphQLSchema, NoSchemaIntrospec
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
-from schema.context import Context
 from schema.limits import MAX_TOKENS, excess
 
 REMEMBERED = 128
@@ -34,9 +33,8 @@ class Operations(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         """Limits first: a document beyond them is not worth validating."""
         operation, text = self.execution_context, self.execution_context.query
-        context: Context = operation.context
         if text and operation.graphql_document:
-            schema, introspection = operation.schema._schema, context.may_introspect  # noqa: SLF001 - as strawberry's own validation cache does
+            schema, introspection = operation.schema._schema, operation.context.may_introspect  # noqa: SLF001 - as strawberry's own validation cache does
             if len(text) <= MAX_REMEMBERED_CHARS:
                 faults = _remembered_faults(schema, text, introspection=introspection)
             else:

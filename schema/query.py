@@ -12,12 +12,12 @@ from schema.users import User
 
 @strawberry.type(description="What can be asked.")
 class Query:
-    """Every field needs a signed-in user."""
+    """Every field needs a signed-in user, and all but ``me`` an active one."""
 
     @strawberry.field(description="The signed-in user.")
     def me(self, info: Info) -> User:
         """Me."""
-        return User.of(info.context.principal.user)
+        return User.of(info.context.signed_in.user)
 
     @strawberry.field(description="The models that can be asked.")
     async def models(self, info: Info) -> list[Model]:

@@ -8,7 +8,7 @@ import strawberry
 from core.models import users as models
 from schema.times import moment
 
-Role = strawberry.enum(models.Role, description="What a user may do; a pending one may see only themself.")
+strawberry.enum(models.Role, description="What a user may do; a pending one may see only themself.")
 
 
 @strawberry.type(description="Somebody who uses the product.")
@@ -18,7 +18,7 @@ class User:
     id: strawberry.ID
     name: str
     email: str
-    role: Role
+    role: models.Role
     profile_image_url: str
     created_at: datetime
     updated_at: datetime

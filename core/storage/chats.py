@@ -1,12 +1,13 @@
 """Chats, without their messages."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from core.models.chats import Chat
-from core.storage.documents import KEY, Collection, Documents, Index, Order, Record
+from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
 
 COLLECTION = Collection("chats", indexes=(Index(("user_id", "touched")),), opaque=("document", "meta"))
 
@@ -21,6 +22,10 @@ class Chats:
     async def get(self, chat_id: str) -> Chat | None:
         """A chat, whoever's."""
         return await self._documents.get(COLLECTION, chat_id, Chat)
+
+    async def several(self, chat_ids: Sequence[str]) -> list[Chat]:
+        """Those among some chats that are there, whoever's, in any order."""
+        return await self._documents.find(COLLECTION, {KEY: In(tuple(chat_ids))}, Chat)
 
     async def versioned(self, chat_id: str) -> tuple[Chat, int] | None:
         """A chat with its version, to be changed by ``change``."""

@@ -26,6 +26,10 @@ class Messages:
         """All, in order."""
         return await self._documents.find(COLLECTION, {"chat_id": chat_id}, Message, order=_BY_POSITION)
 
+    async def of_chats(self, chat_ids: Sequence[str]) -> list[Message]:
+        """All of several chats, each chat's in order."""
+        return await self._documents.find(COLLECTION, {"chat_id": In(tuple(chat_ids))}, Message, order=_BY_POSITION)
+
     async def insert(self, messages: Sequence[Message]) -> None:
         """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
         if messages:

@@ -1,18 +1,20 @@
-// Runs one operation with the reference client and prints each answer as a line of JSON: node graphql-ws.mjs URL BODY, with TOKEN in the environment.
+// Runs one operation with the reference client and prints each answer as a line: node graphql-ws.mjs URL, with {token, operation} on standard input.
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
-const [url, body] = process.argv.slice(2);
-const token = process.env.TOKEN;
+let input = "";
+for await (const chunk of process.stdin) input += chunk;
+const { token, operation } = JSON.parse(input);
+
 const client = createClient({
-  url,
+  url: process.argv[2],
   webSocketImpl: WebSocket,
   retryAttempts: 0,
   connectionParams: token ? { Authorization: `Bearer ${token}` } : {},
 });
 const print = (answer) => process.stdout.write(JSON.stringify(answer) + "\n");
 
-client.subscribe(JSON.parse(body), {
+client.subscribe(operation, {
   next: print,
   error: (failure) => {
     print(Array.isArray(failure) ? { errors: failure } : { closed: failure.code ?? String(failure) });

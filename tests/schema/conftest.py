@@ -1,17 +1,16 @@
-"""A real server over real services, and the transports that every GraphQL test can run over."""
+"""The whole web process on a free port, two users, and the transports that every GraphQL test can run over."""
 
 from collections.abc import AsyncGenerator
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
-from api.keys import SERVICES
 
-from api.graphql import close_sockets, graphiql_assets, graphql
+from api.app import create_app
+from api.keys import SERVICES
 from core.models.catalog import Model
 from core.models.pools import Pool
 from core.models.users import Session, SignUp
-from core.services import Services, open_services
+from core.services import Services
 from core.settings import Settings
 from tests.schema.transports import TRANSPORTS, Transport
 
@@ -19,22 +18,27 @@ MODEL = Model(id="echo", name="Echo", owned_by="penstock", created=1_700_000_000
 
 
 @pytest.fixture
-async def services(settings: Settings) -> AsyncGenerator[Services, None]:
-    """Real ones, with one model published and no worker."""
-    async with open_services(settings) as opened:
-        await opened.models.publish("tests", (MODEL,))
-        yield opened
+def app(settings: Settings) -> web.Application:
+    """The application, not yet started."""
+    return create_app(settings)
 
 
 @pytest.fixture
-async def server(services: Services) -> AsyncGenerator[TestServer, None]:
-    """The GraphQL mount alone."""
-    app = web.Application()
-    app[SERVICES] = services
-    app.router.add_routes([web.get("/graphql", graphql), web.post("/graphql", graphql), graphiql_assets])
-    app.on_shutdown.append(close_sockets)
-    async with TestServer(app) as running:
-        yield running
+async def url(app: web.Application) -> AsyncGenerator[str, None]:
+    """Where it listens. aiohttp's own TestServer cancels the handlers of clients that leave, which a server does not."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await app[SERVICES].models.publish("tests", (MODEL,))
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
+def services(app: web.Application, url: str) -> Services:
+    """The server's own, with one model published and no worker."""
+    assert url
+    return app[SERVICES]
 
 
 @pytest.fixture
@@ -51,14 +55,14 @@ async def bob(services: Services, ada: Session) -> Session:
 
 
 @pytest.fixture(params=TRANSPORTS)
-async def transport(request: pytest.FixtureRequest, server: TestServer) -> Transport:
+def transport(request: pytest.FixtureRequest, url: str) -> Transport:
     """Every transport in turn."""
-    made: Transport = request.param(server)
+    made: Transport = request.param(url)
     return made
 
 
 @pytest.fixture(params=[kind for kind in TRANSPORTS if kind.streams])
-async def stream(request: pytest.FixtureRequest, server: TestServer) -> Transport:
+def stream(request: pytest.FixtureRequest, url: str) -> Transport:
     """Every transport that subscriptions run over, in turn."""
-    made: Transport = request.param(server)
+    made: Transport = request.param(url)
     return made

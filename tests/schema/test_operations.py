@@ -1,7 +1,16 @@
 """Queries and mutations, over every transport."""
 
-from core.models.users import Session
+import time
+from typing import Any
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from core.models.users import Role, Session
 from core.services import Services
+from core.settings import Settings
+from tests.polling import until
 from tests.schema.asking import ASK, CHAT, CHATS, CREATE, HISTORY, ME, SIGN_IN, STOP
 from tests.schema.transports import Answer, Transport
 
@@ -111,9 +120,12 @@ async def test_models_are_listed(transport: Transport, ada: Session) -> None:
 
 
 async def test_an_unexpected_error_is_masked_with_a_reference(transport: Transport, services: Services, ada: Session) -> None:
-    await services.redis.hset("models", "broken", "this is not JSON")  # type: ignore[misc]
-    answer = await transport.ask("{ models { id } }", ada.token)
+    await services.redis.hset("models", "broken", "this is not JSON")
+    await until(lambda: services.models._cached_until < time.monotonic(), "the catalogue is read anew")
+    with capture_logs() as logs:
+        answer = await transport.ask("{ models { id } }", ada.token)
     assert code(answer) == "internal_error"
+    assert [line["reference"] for line in logs if line["event"] == "bug"] == [answer["errors"][0]["extensions"]["reference"]]
     assert answer["errors"][0]["extensions"]["reference"] in answer["errors"][0]["message"]
     assert "JSON" not in str(answer["errors"])
 
@@ -132,3 +144,56 @@ async def test_limits_hold(transport: Transport, ada: Session) -> None:
         answer = await transport.ask(query, ada.token)
         assert (code(answer), told in answer["errors"][0]["message"]) == ("bad_request", True)
     assert (await transport.ask(nested, ada.token))["data"] == {"chats": {"nodes": []}}
+
+
+async def test_the_histories_of_many_chats_are_read_at_once(
+    transport: Transport, services: Services, ada: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    principal, find, finds = await services.users.authenticate(ada.token), services.documents.find, []
+    for number in range(10):
+        await services.chats.create(principal, {"title": f"{number}", "messages": [{"role": "user", "content": f"in {number}"}]})
+
+    async def counted(collection: Any, *words: Any, **options: Any) -> Any:
+        finds.append(collection.name)
+        return await find(collection, *words, **options)
+
+    monkeypatch.setattr(services.documents, "find", counted)
+    answer = await transport.ask("{ chats { nodes { title messages { nodes { content } } } } }", ada.token)
+    found = {chat["title"]: [message["content"] for message in chat["messages"]["nodes"]] for chat in answer["data"]["chats"]["nodes"]}
+    assert found == {f"{number}": [f"in {number}"] for number in range(10)}
+    assert finds == ["chats", "chats", "messages"]
+
+
+class TestLimited:
+    """A server with a small rate limit."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, rate_limit_per_minute=5)
+
+    async def test_every_operation_takes_a_place_and_every_thing_that_a_mutation_does(self, transport: Transport, bob: Session) -> None:
+        three = "mutation { " + " ".join(f'c{n}: createChat(input: {{title: "x"}}) {{ chat {{ id }} }}' for n in range(3)) + " }"
+        assert len((await transport.ask(three, bob.token))["data"]) == 3
+        assert (await transport.ask(CHATS, bob.token))["data"]
+        assert (await transport.ask(ME, bob.token))["data"]
+        answer = await transport.ask(ME, bob.token)
+        assert code(answer) == "rate_limit_exceeded"
+        assert 0 < answer["errors"][0]["extensions"]["retryAfter"] <= 60
+
+    async def test_a_mutation_beyond_the_limit_does_nothing(self, transport: Transport, services: Services, bob: Session) -> None:
+        six = "mutation { " + " ".join(f'c{n}: createChat(input: {{title: "x"}}) {{ chat {{ id }} }}' for n in range(6)) + " }"
+        assert code(await transport.ask(six, bob.token)) == "rate_limit_exceeded"
+        assert await services.chats.list(await services.users.authenticate(bob.token)) == []
+
+
+class TestPending:
+    """A server whose newcomers wait for an administrator."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, default_user_role=Role.PENDING)
+
+    async def test_a_pending_user_sees_only_themself(self, transport: Transport, bob: Session) -> None:
+        assert (await transport.ask(ME, bob.token))["data"]["me"]["role"] == "PENDING"
+        for query in ("{ models { id } }", CHATS, 'mutation { createChat(input: {title: "x"}) { chat { id } } }'):
+            assert code(await transport.ask(query, bob.token)) == "forbidden"

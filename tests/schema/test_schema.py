@@ -4,7 +4,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from aiohttp.test_utils import TestServer
 
 from core.models.users import Session
 from core.settings import Settings
@@ -19,8 +18,8 @@ def test_the_exported_sdl_is_the_schema() -> None:
     assert SDL.read_text(encoding="utf-8") == schema.as_str() + "\n", "run `make schema`"
 
 
-async def test_strangers_may_introspect_a_server_of_their_own_machine(server: TestServer) -> None:
-    assert (await Post(server).ask(INTROSPECTION))["data"] == {"__schema": {"queryType": {"name": "Query"}}}
+async def test_strangers_may_introspect_a_server_of_their_own_machine(url: str) -> None:
+    assert (await Post(url).ask(INTROSPECTION))["data"] == {"__schema": {"queryType": {"name": "Query"}}}
 
 
 class TestOpenToOthers:
@@ -31,10 +30,10 @@ class TestOpenToOthers:
         """On all addresses."""
         return msgspec.structs.replace(settings, host="0.0.0.0")  # noqa: S104 - what is tested
 
-    async def test_strangers_may_not_introspect_it(self, server: TestServer) -> None:
-        answer = await Post(server).ask(INTROSPECTION)
+    async def test_strangers_may_not_introspect_it(self, url: str) -> None:
+        answer = await Post(url).ask(INTROSPECTION)
         assert "data" not in answer
         assert answer["errors"][0]["extensions"]["code"] == "bad_request"
 
-    async def test_users_may(self, server: TestServer, ada: Session) -> None:
-        assert (await Post(server).ask(INTROSPECTION, ada.token))["data"]
+    async def test_users_may(self, url: str, ada: Session) -> None:
+        assert (await Post(url).ask(INTROSPECTION, ada.token))["data"]

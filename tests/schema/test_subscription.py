@@ -7,7 +7,7 @@ from typing import Any
 from core.events import events_key
 from core.jobs.claims import Claim
 from core.models.completions import Usage
-from core.models.events import Cancelled, ChoiceFinished, Delta, Event, Failed, Finished, Started
+from core.models.events import Cancelled, ChoiceFinished, Delta, Failed, Finished, Started
 from core.models.generations import GenerationStatus
 from core.models.users import Session
 from core.services import Services
@@ -84,9 +84,9 @@ async def test_several_listeners_hear_the_same(stream: Transport, services: Serv
     generation_id = await asked(stream, ada)
     claim = await claimed(services, generation_id)
     listening = [asyncio.create_task(heard(stream, ada, generation_id)) for _ in range(3)]
-    for seq, event in enumerate(ANSWER, start=1):
-        end = GenerationStatus.FINISHED if isinstance(event, Finished) else None
-        await services.claims.append(claim, seq, (event,), end=end)
+    for seq in range(len(ANSWER)):
+        end = GenerationStatus.FINISHED if isinstance(ANSWER[seq], Finished) else None
+        await services.claims.append(claim, seq + 1, ANSWER[seq : seq + 1], end=end)
     first, *others = await asyncio.gather(*listening)
     assert len(events_of(first)) == len(ANSWER)
     assert others == [first, first]
@@ -94,8 +94,8 @@ async def test_several_listeners_hear_the_same(stream: Transport, services: Serv
 
 async def test_a_failure_ends_it_with_its_code(stream: Transport, services: Services, ada: Session) -> None:
     generation_id = await asked(stream, ada)
-    failed: tuple[Event, ...] = (Failed(code="upstream_timeout", detail="The model's server took too long."),)
-    await services.claims.append(await claimed(services, generation_id), 1, failed, end=GenerationStatus.FAILED)
+    failed = Failed(code="upstream_timeout", detail="The model's server took too long.")
+    await services.claims.append(await claimed(services, generation_id), 1, (failed,), end=GenerationStatus.FAILED)
     (event,) = events_of(await heard(stream, ada, generation_id))
     assert (event["__typename"], event["code"]) == ("GenerationFailed", "upstream_timeout")
 

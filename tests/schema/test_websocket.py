@@ -4,7 +4,7 @@ import asyncio
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import TestServer
+from aiohttp import web
 
 from api.graphql import close_sockets
 from core.models.users import Session, SignUp
@@ -15,11 +15,9 @@ from tests.schema.transports import Answer, bearer
 PROTOCOL = "graphql-transport-ws"
 
 
-async def opened(
-    session: aiohttp.ClientSession, server: TestServer, protocol: str = PROTOCOL, **headers: str
-) -> aiohttp.ClientWebSocketResponse:
+async def opened(session: aiohttp.ClientSession, url: str, protocol: str = PROTOCOL, **headers: str) -> aiohttp.ClientWebSocketResponse:
     """A websocket on which nothing was said yet."""
-    return await session.ws_connect(server.make_url("/graphql"), protocols=(protocol,), headers=headers)
+    return await session.ws_connect(f"{url}/graphql", protocols=(protocol,), headers=headers)
 
 
 async def greeted(socket: aiohttp.ClientWebSocketResponse, **params: str) -> None:
@@ -43,27 +41,27 @@ async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
     return socket.close_code
 
 
-async def test_the_legacy_protocol_is_refused(server: TestServer) -> None:
-    async with aiohttp.ClientSession() as session, await opened(session, server, "graphql-ws") as socket:
+async def test_the_legacy_protocol_is_refused(url: str) -> None:
+    async with aiohttp.ClientSession() as session, await opened(session, url, "graphql-ws") as socket:
         assert await closed(socket) == 4406
 
 
-async def test_a_token_comes_as_header_or_by_name_in_the_first_message(server: TestServer, ada: Session) -> None:
+async def test_a_token_comes_as_header_or_by_name_in_the_first_message(url: str, ada: Session) -> None:
     async with aiohttp.ClientSession() as session:
         for params in (bearer(ada.token), {"authorization": f"bearer {ada.token}"}, {"token": ada.token}):
-            async with await opened(session, server) as socket:
+            async with await opened(session, url) as socket:
                 await greeted(socket, **params)
                 assert (await me(socket))["data"]["me"]["id"] == ada.user.id
 
 
-async def test_a_token_that_is_not_valid_closes_it(server: TestServer) -> None:
-    async with aiohttp.ClientSession() as session, await opened(session, server) as socket:
+async def test_a_token_that_is_not_valid_closes_it(url: str) -> None:
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
         await socket.send_json({"type": "connection_init", "payload": {"token": "stale"}})
         assert await closed(socket) == 4403
 
 
-async def test_nothing_runs_before_the_first_message(server: TestServer, ada: Session) -> None:
-    async with aiohttp.ClientSession() as session, await opened(session, server, **bearer(ada.token)) as socket:
+async def test_nothing_runs_before_the_first_message(url: str, ada: Session) -> None:
+    async with aiohttp.ClientSession() as session, await opened(session, url, **bearer(ada.token)) as socket:
         await socket.send_json({"id": "1", "type": "subscribe", "payload": {"query": ME}})
         assert await closed(socket) == 4401
 
@@ -71,51 +69,49 @@ async def test_nothing_runs_before_the_first_message(server: TestServer, ada: Se
 @pytest.mark.parametrize(
     "message",
     [
-        "{",
-        "[]",
-        "1",
-        "{}",
-        '{"type": 1}',
-        '{"type": "subscribe", "id": [], "payload": {"query": ""}}',
-        '{"type": "subscribe", "id": "1", "payload": "x"}',
-        b"binary",
+        *("{", "[]", "1", "{}", b"binary", '{"type": 1}'),
+        *('{"type": "subscribe", "id": [], "payload": {"query": ""}}', '{"type": "subscribe", "id": "1", "payload": "x"}'),
+        '{"type": "subscribe", "id": "1", "payload": {"query": 1}}',
+        '{"type": "subscribe", "id": "1", "payload": {"query": "{ me { id } }", "variables": 1}}',
+        '{"type": "subscribe", "id": "1", "payload": {"query": "{ me { id } }", "operationName": 1}}',
     ],
 )
-async def test_a_message_that_is_none_closes_it(server: TestServer, message: str | bytes) -> None:
-    async with aiohttp.ClientSession() as session, await opened(session, server) as socket:
+async def test_a_message_that_is_none_closes_it(url: str, message: str | bytes) -> None:
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
         await greeted(socket)
         await (socket.send_bytes(message) if isinstance(message, bytes) else socket.send_str(message))
         assert await closed(socket) == 4400
 
 
-async def test_a_document_of_the_wrong_type_is_told_and_the_socket_lives(server: TestServer, ada: Session) -> None:
-    async with aiohttp.ClientSession() as session, await opened(session, server) as socket:
+@pytest.mark.parametrize("payload", [{"query": "{ me {"}, {"query": ""}, {"query": "# nothing"}, {"query": ME, "operationName": "Nobody"}])
+async def test_a_document_that_cannot_be_run_is_told_and_the_socket_lives(url: str, ada: Session, payload: Answer) -> None:
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
         await greeted(socket, token=ada.token)
-        for payload in ({"query": 1}, {"query": ME, "variables": 1}, {"query": ME, "operationName": 1}):
-            await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
-            assert (await socket.receive_json())["type"] == "error"
+        await socket.send_json({"id": "1", "type": "subscribe", "payload": payload})
+        answer = await socket.receive_json()
+        assert (answer["type"], answer["payload"][0]["extensions"]["code"]) == ("error", "bad_request")
         assert (await me(socket))["data"]["me"]["id"] == ada.user.id
 
 
-async def test_a_cookie_counts_for_our_own_pages_only(server: TestServer, ada: Session) -> None:
-    ours, theirs = f"http://{server.host}:{server.port}", "https://elsewhere.example"
+async def test_a_cookie_counts_for_our_own_pages_only(url: str, ada: Session) -> None:
+    ours, theirs = url, "https://elsewhere.example"
     async with aiohttp.ClientSession(cookies={"token": ada.token}) as session:
-        async with await opened(session, server, Origin=ours) as socket:
+        async with await opened(session, url, Origin=ours) as socket:
             await greeted(socket)
             assert (await me(socket))["data"]["me"]["id"] == ada.user.id
-        async with await opened(session, server, Origin=theirs) as socket:
+        async with await opened(session, url, Origin=theirs) as socket:
             await greeted(socket)
             assert (await me(socket))["errors"][0]["extensions"]["code"] == "unauthenticated"
-        async with await opened(session, server, Origin=theirs) as socket:
+        async with await opened(session, url, Origin=theirs) as socket:
             await greeted(socket, **bearer(ada.token))
             assert (await me(socket))["data"]["me"]["id"] == ada.user.id
 
 
-async def test_a_second_operation_sees_what_changed_since_the_first(server: TestServer, services: Services, ada: Session) -> None:
+async def test_a_second_operation_sees_what_changed_since_the_first(url: str, services: Services, ada: Session) -> None:
     history = "{ chats { nodes { messages { nodes { content } } } } }"
     principal = await services.users.authenticate(ada.token)
     chat = (await services.chats.create(principal, {"title": "x", "messages": [{"role": "user", "content": "one"}]})).chat
-    async with aiohttp.ClientSession() as session, await opened(session, server) as socket:
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
         await greeted(socket, token=ada.token)
         for document, contents in (({}, ["one"]), ({"messages": [{"role": "user", "content": "two"}]}, ["two"])):
             if document:
@@ -126,8 +122,8 @@ async def test_a_second_operation_sees_what_changed_since_the_first(server: Test
             await socket.receive_json()
 
 
-async def test_strangers_may_sign_up_over_it(server: TestServer, services: Services) -> None:
-    async with aiohttp.ClientSession() as session, await opened(session, server) as socket:
+async def test_strangers_may_sign_up_over_it(url: str, services: Services) -> None:
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
         await greeted(socket)
         await socket.send_json(
             {
@@ -140,9 +136,9 @@ async def test_strangers_may_sign_up_over_it(server: TestServer, services: Servi
         assert (await services.users.authenticate(token)).user.email == "a@b.example"
 
 
-async def test_a_server_that_goes_away_says_so(server: TestServer, services: Services) -> None:
+async def test_a_server_that_goes_away_says_so(app: web.Application, url: str, services: Services) -> None:
     session_ = await services.users.sign_up(SignUp(name="A", email="a@b.example", password="long enough"))
-    async with aiohttp.ClientSession() as session, await opened(session, server) as socket:
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
         await greeted(socket, token=session_.token)
-        _, code = await asyncio.gather(close_sockets(server.app), closed(socket))
+        _, code = await asyncio.gather(close_sockets(app), closed(socket))
         assert code == 1001

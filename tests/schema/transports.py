@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import shutil
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import aiohttp
-import pytest
-from aiohttp.test_utils import TestServer
 from gql import GraphQLRequest
 from gql.transport.aiohttp_websockets import AIOHTTPWebsocketsTransport
 from gql.transport.exceptions import TransportQueryError
+
+from tests.servers import missing
 
 Answer = dict[str, Any]
 CLIENTS = Path(__file__).parents[1] / "clients"
@@ -30,8 +29,8 @@ class Transport:
 
     streams: ClassVar[bool] = True
 
-    def __init__(self, server: TestServer) -> None:
-        self.url = str(server.make_url("/graphql"))
+    def __init__(self, url: str) -> None:
+        self.url = f"{url}/graphql"
 
     async def ask(self, query: str, token: str | None = None, **variables: Any) -> Answer:
         """The first answer."""
@@ -50,10 +49,8 @@ class Post(Transport):
 
     async def listen(self, query: str, token: str | None = None, **variables: Any) -> AsyncGenerator[Answer, None]:
         """The one answer."""
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(self.url, json={"query": query, "variables": variables}, headers=bearer(token)) as response,
-        ):
+        body = {"query": query, "variables": variables}
+        async with aiohttp.ClientSession() as session, session.post(self.url, json=body, headers=bearer(token)) as response:
             assert response.status == 200, await response.text()
             yield await response.json()
 
@@ -80,14 +77,16 @@ class GraphqlWs(Transport):
 
     async def listen(self, query: str, token: str | None = None, **variables: Any) -> AsyncGenerator[Answer, None]:
         """In a process of its own that prints each answer as a line."""
-        needed(
-            bool(shutil.which("node")) and (CLIENTS / "node_modules" / "graphql-ws").exists(), "node, with `npm ci` run in tests/clients"
-        )
-        body = json.dumps({"query": query, "variables": variables})
-        command = ("node", str(CLIENTS / "graphql-ws.mjs"), self.url.replace("http", "ws", 1), body)
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env={**os.environ, "TOKEN": token or ""})
+        if not (shutil.which("node") and (CLIENTS / "node_modules" / "graphql-ws").exists()):
+            missing("node, or what tests/clients/package.json names,")
+        command = ("node", str(CLIENTS / "graphql-ws.mjs"), self.url.replace("http", "ws", 1))
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+        assert process.stdin
         assert process.stdout
         try:
+            process.stdin.write(json.dumps({"token": token, "operation": {"query": query, "variables": variables}}).encode())
+            process.stdin.write_eof()
             async for line in process.stdout:
                 yield json.loads(line)
         finally:
@@ -97,9 +96,3 @@ class GraphqlWs(Transport):
 
 
 TRANSPORTS = (Post, Gql, GraphqlWs)
-
-
-def needed(found: bool, what: str) -> None:  # noqa: FBT001 - the one question
-    """Skip on a laptop, fail in CI."""
-    if not found:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"needs {what}")
