@@ -16,7 +16,6 @@ from penstock import __version__, folder, gpus, ports, programs
 from penstock.console import Console
 from penstock.family import Family
 from penstock.folder import Folder, Running
-from penstock.gpus import Taken
 from penstock.logs import Log
 from penstock.ready import well
 from penstock.redis import EmbeddedRedis
@@ -116,11 +115,10 @@ class _Up:
         if not LOCAL_MODELS:
             self._console.say("gpu", "not started: torch is not installed, so there are no local models (see penstock doctor)")
             return found
-        taken = gpus.for_workers(self._settings) or [None]
-        return found + [
-            programs.worker(Pool.GPU, given, gpu=gpu, number=number, of=len(taken), keep_fds=keep)
-            for number, gpu in enumerate(taken, start=1)
-        ]
+        devices: Sequence[gpus.Taken | None] = gpus.for_workers(self._settings) or [None]
+        for number, gpu in enumerate(devices, start=1):
+            found.append(programs.worker(Pool.GPU, given, gpu=gpu, number=number, of=len(devices), keep_fds=keep))
+        return found
 
     def _keep(self, family: Family, program: Program) -> Supervisor:
         def say(text: str) -> None:
