@@ -53,7 +53,7 @@ async def test_every_listener_hears_everything_once_whatever_breaks(desk: Desk, 
         heard: list[str] = []
         last = "0-0"
         while len(heard) < count:
-            more, last = await text(desk, job_id, last, most=random.randint(1, 60))  # noqa: S311 - not for a secret
+            more, last = await text(desk, job_id, last, most=random.randint(1, 60))
             heard += more
         return heard
 
