@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 import aiohttp
 from playwright.async_api import Page, async_playwright, expect
 
+from core.events import events_key
 from core.models.chats import SendMessage
 from core.models.completions import Usage
 from core.models.events import Delta, Finished, Started
 from core.models.generations import GenerationStatus
 from core.models.users import Session
 from core.services import Services
+from tests.polling import until
 from tests.servers import missing
 
 FLAGS = (
@@ -80,6 +82,26 @@ async def test_the_page_asks_and_listens(url: str, services: Services, ada: Sess
         end = (Finished(usage=Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)),)
         await services.claims.append(claim, 3, end, end=GenerationStatus.FINISHED)
         await expect(result).to_contain_text("GenerationFinished")
+        await expect(result).to_contain_text('"answerSoFar": "To the sea."')
+
+
+async def test_stopping_a_subscription_closes_its_websocket(url: str, services: Services, ada: Session) -> None:
+    principal = await services.users.authenticate(ada.token)
+    chat = (await services.chats.create(principal, {"title": "Rivers"})).chat
+    spec, _, _ = await services.generations.reply(principal, SendMessage(chat_id=chat.id, content="Where does it flow?"))
+    async with browser(url) as page:
+        await expect(page.get_by_text("Welcome to Penstock")).to_be_visible()
+        await write(page, "Headers", json.dumps({"Authorization": f"Bearer {ada.token}"}))
+        await run(page, f'subscription Follow {{ generation(id: "{spec.id}") {{ id }} }}', "Follow")
+        await until(lambda: listened(services, spec.id, 1), "the page listens")
+        await page.get_by_role("button", name="Stop query").click()
+        await until(lambda: listened(services, spec.id, 0), "nobody listens")
+
+
+async def listened(services: Services, generation_id: str, by: int) -> bool:
+    """Whether so many connections are subscribed to a generation's log."""
+    ((_, count),) = await services.redis.pubsub_numsub(events_key(generation_id))
+    return int(count) == by
 
 
 async def test_the_page_lets_only_local_files_in(url: str) -> None:
