@@ -1,11 +1,13 @@
 """GraphQL over HTTP, as its specification has it."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
 from core.models.users import Session
 from tests.schema.asking import FOLLOW, ME, SIGN_IN
-from tests.schema.transports import Answer, bearer
+from tests.schema.transports import CLIENTS, Answer, bearer, node_client
 
 RESPONSE_JSON = "application/graphql-response+json"
 
@@ -91,6 +93,15 @@ async def test_a_stale_token_does_not_hinder_signing_in(url: str, ada: Session) 
     variables = {"email": ada.user.email, "password": "correct horse"}
     _, _, body = await post(url, SIGN_IN, "application/json", "stale", variables)
     assert body["data"]["signIn"]["user"]["id"] == ada.user.id
+
+
+async def test_every_audit_of_the_specification_passes(url: str) -> None:
+    node_client("graphql-http")
+    process = await asyncio.create_subprocess_exec("node", str(CLIENTS / "audit.mjs"), f"{url}/graphql", stdout=asyncio.subprocess.PIPE)
+    printed, _ = await process.communicate()
+    *faults, count = printed.decode().splitlines()
+    assert faults == []
+    assert int(count) >= 60
 
 
 async def post(

@@ -24,6 +24,12 @@ def bearer(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
+def node_client(package: str) -> None:
+    """Skip, or fail in CI, where Node or a package of tests/clients is missing."""
+    if not (shutil.which("node") and (CLIENTS / "node_modules" / package).exists()):
+        missing(f"Node, or its package {package},")
+
+
 class Transport:
     """``ask`` gives the one answer of a query or mutation, ``listen`` a subscription's, each as ``{data, errors}``."""
 
@@ -77,8 +83,7 @@ class GraphqlWs(Transport):
 
     async def listen(self, query: str, token: str | None = None, **variables: Any) -> AsyncGenerator[Answer, None]:
         """In a process of its own that prints each answer as a line."""
-        if not (shutil.which("node") and (CLIENTS / "node_modules" / "graphql-ws").exists()):
-            missing("node, or what tests/clients/package.json names,")
+        node_client("graphql-ws")
         command = ("node", str(CLIENTS / "graphql-ws.mjs"), self.url.replace("http", "ws", 1))
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
