@@ -6,17 +6,20 @@
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import NoReturn
 
 import pymongo
 import pymongo.errors
 import pytest
 import redis
 
+from penstock.supervisor import TETHER
 from tests.ports import free_port
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "penstock" / "servers"  # noqa: TID251 - where servers.sh builds into
@@ -25,7 +28,7 @@ POLL_S = 0.02
 OK = 200
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """A server is not there: a skip on a laptop, a failure in CI, because there it can be had."""
     message = f"{what} is missing: run `make servers`."
     if os.environ.get("CI") == "true":  # noqa: TID251 - set by every CI system
@@ -40,7 +43,7 @@ def redis_server(folder: Path) -> Iterator[str]:
     if binary is None:
         missing("redis-server")
     port = free_port()
-    command = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", str(folder))
+    command = (binary, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", str(folder))
     with closing(redis.Redis(port=port)) as client, running(command, folder / "log", client.ping):
         yield f"redis://127.0.0.1:{port}"
 
@@ -96,10 +99,11 @@ def built(name: str) -> str:
 def running(
     command: tuple[str, ...], log: Path, answers: Callable[[], object], environment: Mapping[str, str] | None = None
 ) -> Iterator[None]:
-    """A process that answers, and is gone when the block ends."""
+    """A process that answers, and is gone when the block ends, or with us."""
+    tether = (sys.executable, "-I", "-S", TETHER, str(os.getpid()))
     inherited = os.environ  # noqa: TID251 - handing it on
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**inherited, **(environment or {})})
+        process = subprocess.Popen((*tether, *command), stdout=output, stderr=output, env={**inherited, **(environment or {})})
     try:
         _wait(process, answers, log)
         yield
