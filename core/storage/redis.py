@@ -5,7 +5,7 @@ one is Dramatiq's own, because its maintenance looks through all keys of a datab
 """
 
 import asyncio
-import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -16,12 +16,14 @@ from redis.asyncio.connection import parse_url
 from redis.commands.core import AsyncScript
 
 from core.errors import SettingsError, Unavailable
+from core.storage.wire import Wire
 
 MAX_CONNECTIONS = 32
 POOL_TIMEOUT_S = 20
 CONNECT_TIMEOUT_S = 5
 HEALTH_CHECK_S = 15
 ANSWER_TIMEOUT_S = 10
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.02, 0.5
 
 Redis = redis.asyncio.Redis
 RedisError = redis.exceptions.RedisError
@@ -46,29 +48,38 @@ def connect(url: str, *, broker: bool = False) -> Redis:
         timeout=POOL_TIMEOUT_S,
         health_check_interval=HEALTH_CHECK_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
+        protocol=2,  # with RESP3 redis-py formats a log line for each published message, whether anybody logs it or not
         **options(url, broker=broker),
     )
     return redis.asyncio.Redis.from_pool(pool)
 
 
 class Scripts:
-    """Calls of Lua scripts (and plain commands) on one database.
+    """Calls of Lua scripts (and plain commands) on one database, through one connection that is never waited for.
 
-    All that is asked for in one turn of the event loop travels in one pipeline.
-
-    A call's answer is Redis's; its failure is raised to its caller alone. A Redis that is away is tried again for
-    ``patience_s`` seconds, so that a restart is a pause; then Unavailable. Every call must therefore be safe to
-    repeat. A ``patience_s`` of 0 fails at once.
+    A call's answer is Redis's; its failure is raised to its caller alone. Calls reach Redis in the order in which they were made.
+    A Redis that is away is tried again for ``patience_s`` seconds, so that a restart is a pause; then Unavailable. Every call must
+    therefore be safe to repeat. A ``patience_s`` of 0 fails at once.
     """
 
     def __init__(self, redis: Redis, *, patience_s: float = 20.0) -> None:
+        """The connection is made with the first call, and closed with ``redis``."""
         self._redis = redis
         self._patience_s = patience_s
+        self._sources: list[bytes] = []
+        self._wire: Wire | None = None
+        self._sent: deque[_Call] = deque()
         self._waiting: list[_Call] = []
-        self._sender: asyncio.Task[None] | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._refused = False
 
     def register(self, source: str) -> AsyncScript:
         """A script, to be named in ``run``."""
+        packed = pack_command(cast("Any", ("SCRIPT", "LOAD", source)))
+        self._sources.append(packed)
+        if self._wire:
+            self._transmit(self._wire, _Call(packed))
         return self._redis.register_script(source)
 
     async def run(self, script: AsyncScript, keys: Sequence[Argument] = (), args: Sequence[Argument] = ()) -> Any:
@@ -77,99 +88,112 @@ class Scripts:
 
     async def command(self, *words: Argument) -> Any:
         """Run one command."""
-        return await self._enqueue(words, None)
+        return await self._call(words)
 
     def ask(self, script: AsyncScript, keys: Sequence[Argument] = (), args: Sequence[Argument] = ()) -> "asyncio.Future[Any]":
         """Run one script; its answer comes later."""
-        return self._enqueue(("EVALSHA", script.sha, len(keys), *keys, *args), script)
+        return self._call(("EVALSHA", script.sha, len(keys), *keys, *args))
 
-    def _enqueue(self, words: tuple[Argument, ...], script: AsyncScript | None) -> "asyncio.Future[Any]":
-        call = _Call(words, script, asyncio.get_running_loop().create_future())
-        self._waiting.append(call)
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send())
-        return call.answer
+    def _call(self, words: tuple[Argument, ...]) -> "asyncio.Future[Any]":
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        call = _Call(pack_command(cast("Any", words)), answer, loop.time() + self._patience_s)
+        if self._wire:
+            self._transmit(self._wire, call)
+        else:
+            self._waiting.append(call)
+            self._connect()
+        return answer
 
-    async def _send(self) -> None:
-        """Send what waits, until nothing does: while one pipeline is under way the next one gathers."""
+    def _transmit(self, wire: Wire, call: "_Call") -> None:
+        self._sent.append(call)
+        wire.send(call.packed)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT_S, self._check, call)
+
+    def _check(self, oldest: "_Call") -> None:
+        """A Redis that has stopped to answer is left: there may be another one at its address."""
+        self._watch = None
+        if self._sent and self._sent[0] is oldest and self._wire:
+            self._wire.close()
+        elif self._sent:
+            self._watch = asyncio.get_running_loop().call_later(ANSWER_TIMEOUT_S, self._check, self._sent[0])
+
+    def _heard(self, answer: Any) -> None:
+        if isinstance(answer, _AGAIN) and self._wire:
+            self._refused = True
+            self._wire.close()  # with the next one scripts are loaded, and all that was not answered is sent again, in order
+            return
+        self._sent.popleft().settle(answer)
+
+    def _lost(self) -> None:
+        self._wire = None
+        self._waiting = [call for call in (*self._sent, *self._waiting) if call.wanted]
+        self._sent.clear()
+        if self._waiting:
+            self._connect()
+
+    def _connect(self) -> None:
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._open())
+
+    async def _open(self) -> None:
+        """Until there is a connection, or nobody has the patience to wait for one."""
+        pause = FIRST_PAUSE_S
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                await self._deliver(batch)
-        finally:
-            self._sender = None
-
-    async def _deliver(self, batch: list["_Call"]) -> None:
-        deadline = asyncio.get_running_loop().time() + self._patience_s
-        pause = 0.02
-        while batch:
-            try:
-                batch = await self._attempt(batch)
-            except (RedisError, OSError) as error:
-                if asyncio.get_running_loop().time() > deadline:
-                    self._fail(batch, error)
-                    return
+            if self._refused:
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, 0.5)
-            except BaseException as error:
-                self._fail(batch, error)
-                raise
-
-    async def _attempt(self, batch: list["_Call"]) -> list["_Call"]:
-        """One pipeline; what must be sent again is returned."""
-        answers = await self._exchange(b"".join([pack_command(cast("Any", call.words)) for call in batch]), len(batch))
-        for index, (call, answer) in enumerate(zip(batch, answers, strict=True)):
-            if isinstance(answer, redis.exceptions.NoScriptError) and call.script:
-                await self._redis.script_load(call.script.script)
-                return batch[index:]  # with those behind it, because calls are made in an order that matters
-            if isinstance(answer, redis.exceptions.BusyLoadingError):
-                raise answer
-            if not call.answer.done():
-                _settle(call.answer, answer)
-        return []
-
-    async def _exchange(self, packed: bytes, count: int) -> list[Any]:
-        """Send commands and read their answers, errors among them. redis-py's own pipeline costs four times as much a command."""
-        pool = self._redis.connection_pool
-        connection: Any = await pool.get_connection()
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                await connection.send_packed_command(packed, check_health=False)
-                return [await _answer(connection) for _ in range(count)]
-        except TimeoutError:
-            message = f"no answer within {ANSWER_TIMEOUT_S} seconds"
-            raise redis.exceptions.TimeoutError(message) from None
+                self._give_up()
+            while self._waiting and self._wire is None:
+                try:
+                    self._wire = await Wire.open(self._redis, self._heard, self._lost)
+                except (RedisError, OSError):
+                    self._give_up()
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, MAX_PAUSE_S)
+        except BaseException:
+            for call in self._waiting:
+                call.answer and call.answer.cancel()
+            raise
         finally:
-            await pool.release(connection)
+            self._connecting, self._refused = None, False
+        if self._wire:
+            waiting, self._waiting = self._waiting, []
+            for call in (*map(_Call, self._sources), *waiting):
+                self._transmit(self._wire, call)
 
-    @staticmethod
-    def _fail(batch: list["_Call"], error: BaseException) -> None:
-        for call in batch:
-            if not call.answer.done():
-                call.answer.set_exception(
-                    Unavailable("Redis cannot be reached. Try again in a moment.") if isinstance(error, Exception) else error
-                )
+    def _give_up(self) -> None:
+        """On those who have waited long enough."""
+        now = asyncio.get_running_loop().time()
+        for call in self._waiting:
+            if call.deadline <= now:
+                call.settle(Unavailable("Redis cannot be reached. Try again in a moment."))
+        self._waiting = [call for call in self._waiting if call.wanted]
+
+
+_AGAIN = (redis.exceptions.NoScriptError, redis.exceptions.ConnectionError, redis.exceptions.ReadOnlyError)
 
 
 class _Call:
-    __slots__ = ("answer", "script", "words")
+    """One command, packed. One without an answer is sent by ourselves, and not repeated."""
 
-    def __init__(self, words: tuple[Argument, ...], script: AsyncScript | None, answer: "asyncio.Future[Any]") -> None:
-        self.words = words
-        self.script = script
+    __slots__ = ("answer", "deadline", "packed")
+
+    def __init__(self, packed: bytes, answer: "asyncio.Future[Any] | None" = None, deadline: float = 0) -> None:
+        self.packed = packed
         self.answer = answer
+        self.deadline = deadline
 
+    @property
+    def wanted(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.answer is not None and not self.answer.done()
 
-async def _answer(connection: Any) -> Any:
-    """A connection closes itself where this is cancelled in the middle."""
-    try:
-        return await connection.read_response(timeout=math.inf)
-    except redis.exceptions.ResponseError as error:
-        return error
-
-
-def _settle(answer: "asyncio.Future[Any]", value: Any) -> None:
-    if isinstance(value, Exception):
-        answer.set_exception(value)
-    else:
-        answer.set_result(value)
+    def settle(self, value: Any) -> None:
+        """Give the answer, or raise it, where it is waited for."""
+        if self.answer is None or self.answer.done():
+            return
+        if isinstance(value, Exception):
+            self.answer.set_exception(value)
+        else:
+            self.answer.set_result(value)
