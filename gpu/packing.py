@@ -45,7 +45,7 @@ def load_packed(path: Path, folder: Path, progress: Callable[[str], None]) -> tu
         _write(kept, _pack(file), file.config)
     with safe_open(kept, framework="pt") as stored:
         config = msgspec.json.decode(stored.metadata()["config"], type=ModelConfig)
-        # Copied, because torch's int8 kernel crashes on weights that do not begin at a multiple of 64 bytes, and a file's place them anywhere.
+        # Copied, because torch's int8 kernel crashes on weights that do not begin at a multiple of 64 bytes, and a file's need not.
         return config, {name: stored.get_tensor(name).clone() for name in stored.keys()}  # noqa: SIM118 - not a mapping
 
 

@@ -60,11 +60,8 @@ def of_folder(folder: Path) -> ChatTokenizer:
     config = _json(folder / "tokenizer_config.json")
     given = {**_json(folder / "special_tokens_map.json"), **config}
     special = {name: text for name in SPECIAL if (text := _content(given.get(name)))}
-    ends = {
-        *_ids(_json(folder / "generation_config.json")),
-        *_ids(_json(folder / "config.json")),
-        tokenizer.token_to_id(special.get("eos_token", "")),
-    }
+    told = _ids(_json(folder / "generation_config.json")) or _ids(_json(folder / "config.json"))
+    ends = {*told, tokenizer.token_to_id(special.get("eos_token", ""))}
     written = folder / "chat_template.jinja"
     template = written.read_text(encoding="utf-8") if written.is_file() else _template(config.get("chat_template"))
     return ChatTokenizer(tokenizer, Chat(template=template, special=special, ends=tuple(sorted(end for end in ends if end is not None))))

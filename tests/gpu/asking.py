@@ -7,12 +7,14 @@ import msgspec
 from core.settings import Settings
 from gpu.engine import Engine
 from gpu.requests import FinishReason, Piece, Request, Sampling
+from gpu.sources import ModelSource
 
 
 class Started(msgspec.Struct, frozen=True):
     """An engine, what it was loaded with, and what it said meanwhile."""
 
     engine: Engine
+    source: ModelSource
     settings: Settings
     said: list[str]
 

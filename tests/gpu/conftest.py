@@ -31,7 +31,7 @@ def first_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     said: list[str] = []
     (source,) = starter()
     engine = load(source, settings, progress=said.append, threads=1, max_batch=8)
-    yield Started(engine, settings, said)
+    yield Started(engine, source, settings, said)
     engine.close()
 
 

@@ -1,4 +1,4 @@
-"""The engine's central promise: an answer's logits, to the last bit, whoever shares its batch, however its prompt is cut, wherever it is taken over."""
+"""The central promise: the same logits to the last bit, whoever shares the batch, however the prompt is cut, wherever it is taken over."""
 
 import random
 from collections.abc import Iterator
@@ -80,7 +80,9 @@ def alone(bench: Bench, prompt: list[int], sampling: Sampling) -> Undisturbed:
     return Undisturbed(prompt, sampling, sequence.ids[len(prompt) :], bench.seen.pop(sequence))
 
 
-def take_over(bench: Bench, answers: list[Undisturbed], times: int, dice: random.Random) -> Iterator[tuple[Undisturbed, int, Sequence, list[torch.Tensor]]]:
+def take_over(
+    bench: Bench, answers: list[Undisturbed], times: int, dice: random.Random
+) -> Iterator[tuple[Undisturbed, int, Sequence, list[torch.Tensor]]]:
     """Take answers over at random tokens, beside random neighbours, in pieces of random size: (answer, place, sequence, its logits)."""
     running: dict[Sequence, tuple[Undisturbed, int]] = {}
     left = times
@@ -129,12 +131,18 @@ def tokenizer(model_cache: Path) -> Tokenizer:
     return Tokenizer.from_file(str(model_cache / TOKENIZER_FILE))
 
 
-def test_the_starter_model_taken_over_200_times_gives_the_same_logits_to_the_last_bit(starter_forward: LlamaForward, tokenizer: Tokenizer) -> None:
+@pytest.mark.timeout(400)
+def test_the_starter_model_taken_over_200_times_gives_the_same_logits_to_the_last_bit(
+    starter_forward: LlamaForward, tokenizer: Tokenizer
+) -> None:
     text: list[int] = tokenizer.encode("When the water was high, the miller told the children who lived by the river a story. " * 40).ids
-    prompts = [text[start : start + length] for start, length in ((0, 1), (2, 7), (5, 12), (30, 31), (9, 40), (3, 63), (4, 64), (50, 65), (8, 118))]
+    prompts = [
+        text[start : start + length] for start, length in ((0, 1), (2, 7), (5, 12), (30, 31), (9, 40), (3, 63), (4, 64), (50, 65), (8, 118))
+    ]
     check(starter_forward, tokenizer, prompts=prompts, times=200, seed=1)
 
 
+@pytest.mark.timeout(300)
 def test_nor_does_a_prompt_of_many_blocks_change_it(starter_forward: LlamaForward, tokenizer: Tokenizer) -> None:
     text: list[int] = tokenizer.encode("When the water was high, the miller told the children who lived by the river a story. " * 40).ids
     check(starter_forward, tokenizer, prompts=[text[:507], text[2:9]], times=6, seed=2)

@@ -10,7 +10,15 @@ HIDDEN, FEED_FORWARD, HEADS, KV_HEADS, LAYERS, VOCABULARY, CONTEXT = 128, 256, 4
 Kind = GGMLQuantizationType
 
 
-def write(path: Path, *, matrices: Kind = Kind.Q4_1, embedding: Kind = Kind.Q8_0, tied: bool = True, scaling: float = 1.0, rope_factors: bool = False) -> Path:
+def write(
+    path: Path,
+    *,
+    matrices: Kind = Kind.Q4_1,
+    embedding: Kind = Kind.Q8_0,
+    tied: bool = True,
+    scaling: float = 1.0,
+    rope_factors: bool = False,
+) -> Path:
     """The file, without a tokenizer."""
     random = np.random.default_rng(7)
     writer = GGUFWriter(path, "llama")

@@ -1,0 +1,20 @@
+"""Sequences without a tokenizer behind them."""
+
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+
+from gpu.answer import Answer
+from gpu.requests import Piece, Request, Sampling
+from gpu.sequence import Sequence
+
+PLAIN = Sampling(temperature=0.0, seed=0)
+
+
+def sequence(length: int, sampling: Sampling = PLAIN, *, choice: int = 0, emitted: tuple[int, ...] = ()) -> Sequence:
+    """A prompt of so many ids, and what has been answered."""
+    answer = Answer(Tokenizer(WordLevel({"a": 0}, "a")), ends=frozenset(), stops=(), room=10_000)
+    return Sequence(Request(id="", choice=choice, messages=[], sampling=sampling, emitted=emitted), [0] * length, answer, _ignore)
+
+
+def _ignore(_: Piece | Exception) -> None:
+    """Nobody reads these."""

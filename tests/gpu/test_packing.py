@@ -1,0 +1,82 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gguf import GGMLQuantizationType as Kind
+from gguf import GGUFWriter
+
+from core.errors import SettingsError
+from gpu.dequantised import as_transformers
+from gpu.forward import Batch
+from gpu.gguf import GgufFile
+from gpu.llama import LlamaForward
+from gpu.packing import fingerprint, load_packed
+from gpu.spans import Span, padded
+from tests.gpu import tiny_llama
+
+FILES: list[dict[str, Any]] = [
+    {},
+    {"matrices": Kind.Q4_0},
+    {"matrices": Kind.Q8_0, "tied": False},
+    {"matrices": Kind.F16, "embedding": Kind.F16},
+    {"scaling": 4.0},
+]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_packed_weights_give_what_the_files_weights_give(tmp_path: Path, file: dict[str, Any]) -> None:
+    path = tiny_llama.write(tmp_path / "tiny.gguf", **file)
+    forward = LlamaForward(*load_packed(path, tmp_path, lambda _: None))
+    forward.allocate(1, 64)
+    ids = torch.arange(40) * 7 % tiny_llama.VOCABULARY
+    batch = Batch(ids, torch.arange(40), torch.zeros(40, dtype=torch.long), [Span(0, 40, 0, padded(40), shared=True)], list(range(40)))
+    with torch.inference_mode():
+        wanted = as_transformers(path, torch.float32)(input_ids=ids[None]).logits[0]
+    difference = (forward(batch).float() - wanted).norm() / wanted.norm()
+    assert difference < 0.05, "no more than bfloat16 activations and eight bits round away"
+
+
+def test_rope_factors_slow_positions_down(tmp_path: Path) -> None:
+    plain = load_packed(tiny_llama.write(tmp_path / "plain.gguf"), tmp_path, lambda _: None)
+    slowed = load_packed(tiny_llama.write(tmp_path / "slowed.gguf", rope_factors=True), tmp_path, lambda _: None)
+    turns = [LlamaForward(*packed)._turns for packed in (plain, slowed)]
+    assert torch.equal(turns[0][:, 0], turns[1][:, 0])
+    assert torch.allclose(turns[0][100, -1].angle() / 4, turns[1][100, -1].angle(), rtol=1e-4)
+
+
+def test_what_was_packed_is_read_the_next_time(tmp_path: Path) -> None:
+    path = tiny_llama.write(tmp_path / "tiny.gguf")
+    said: list[str] = []
+    _, first = load_packed(path, tmp_path / "kept", said.append)
+    (kept,) = (tmp_path / "kept").iterdir()
+    made = kept.stat().st_mtime_ns
+    _, second = load_packed(path, tmp_path / "kept", said.append)
+    assert len(said) == 1
+    assert kept.stat().st_mtime_ns == made
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert all(weight.data_ptr() % 64 == 0 for weight in second.values()), "torch's int8 kernel crashes on others"
+
+
+def test_a_changed_file_is_another_model(tmp_path: Path) -> None:
+    one, two = (tiny_llama.write(tmp_path / name, matrices=kind) for name, kind in (("one.gguf", Kind.Q4_0), ("two.gguf", Kind.Q4_1)))
+    assert fingerprint(one) != fingerprint(two)
+    assert fingerprint(one) == fingerprint(one)
+
+
+def test_what_is_no_gguf_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "wrong.gguf"
+    path.write_bytes(b"not a model at all" * 10)
+    with pytest.raises(SettingsError, match="cannot be read as a GGUF"):
+        GgufFile(path)
+
+
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.gguf"
+    writer = GGUFWriter(path, "mamba")
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(SettingsError, match="holds a 'mamba' model"):
+        GgufFile(path)
