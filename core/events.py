@@ -14,14 +14,13 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-
 from core.models import events
 from core.models.events import Event
 from core.storage.redis import Redis, RedisError
+from core.storage.wire import Wire, packed
 
 SILENCE_S = 5.0
+PING_S = 5.0
 RECONNECT_S = 0.1
 INBOX_ENTRIES = 256
 BACKLOG_ENTRIES = 500
@@ -53,7 +52,8 @@ class EventLog:
         self._prefix = secrets.token_hex(PREFIX_BYTES)
         self._inboxes: dict[str, set[_Inbox]] = {}
         self._expected: dict[str, _Inbox] = {}
-        self._pubsub: Any = None
+        self._wire: Wire | None = None
+        self._alive = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -73,7 +73,7 @@ class EventLog:
     def expect(self, job_id: str) -> None:
         """Hear a log that does not exist yet, from its first entry; ``subscribe(…, fresh=True)`` is to follow soon."""
         inbox = self._expected[events_key(job_id)] = _Inbox(_entry)
-        inbox.gap = self._pubsub is None
+        inbox.gap = self._wire is None
         asyncio.get_running_loop().call_later(EXPECTED_S, self._forget, events_key(job_id), inbox)
 
     async def read(self, job_id: str, after: str = START) -> list[tuple[str, Event]]:
@@ -172,65 +172,78 @@ class EventLog:
         readers = self._inboxes.setdefault(channel, set())
         readers.add(inbox)
         if len(readers) == 1:
-            self._command("subscribe", channel)
+            self._command("SUBSCRIBE", channel)
         try:
             yield inbox
         finally:
             readers.discard(inbox)
             if not readers and self._inboxes.get(channel) is readers:
                 del self._inboxes[channel]
-                self._command("unsubscribe", channel)
+                self._command("UNSUBSCRIBE", channel)
 
     def _command(self, name: str, channel: str) -> None:
         """SUBSCRIBE or UNSUBSCRIBE, without waiting; a connection that breaks now is subscribed anew as a whole."""
-        if self._pubsub is not None:
-            task = asyncio.ensure_future(getattr(self._pubsub, name)(channel))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self._wire:
+            self._wire.send(packed(name, channel))
 
     async def _confirm(self, channel: str, inbox: "_Inbox") -> None:
         """Wait until Redis has confirmed the subscription: what is appended from now on arrives."""
         if any(other.confirmed.is_set() for other in self._inboxes[channel]):
             inbox.confirmed.set()
         with suppress(TimeoutError):
-            await asyncio.wait_for(inbox.confirmed.wait(), SILENCE_S)
+            async with asyncio.timeout(SILENCE_S):
+                await inbox.confirmed.wait()
         inbox.gap = True
 
     async def _listen(self) -> None:
         while True:
-            try:
-                async with self._redis.pubsub() as pubsub:
-                    await pubsub.connect()
-                    pubsub.connection.retry = Retry(NoBackoff(), 0)  # a silent reconnection would hide the gap
-                    self._pubsub = pubsub
-                    await pubsub.psubscribe(events_key(f"{self._prefix}*"))
-                    await pubsub.subscribe(KEEP_ALIVE_CHANNEL, *self._inboxes)
-                    while True:
-                        message = await pubsub.get_message(timeout=None)
-                        if message is not None:
-                            self._dispatch(message)
-            except (RedisError, OSError, RuntimeError):
-                self._pubsub = None
-                await asyncio.sleep(RECONNECT_S)
+            lost = asyncio.Event()
+            with suppress(RedisError, OSError):
+                wire = await Wire.open(self._redis, self._heard, lost.set)
+                try:
+                    wire.send(
+                        packed("PSUBSCRIBE", events_key(f"{self._prefix}*")) + packed("SUBSCRIBE", KEEP_ALIVE_CHANNEL, *self._inboxes)
+                    )
+                    self._wire = wire
+                    await self._watch(wire, lost)
+                finally:
+                    self._wire = None
+                    wire.close()
+            await asyncio.sleep(RECONNECT_S)
 
-    def _dispatch(self, message: dict[str, Any]) -> None:
-        if message["type"] == "pmessage":
-            expected = self._expected.get(message["channel"].decode())
+    async def _watch(self, wire: Wire, lost: asyncio.Event) -> None:
+        """Until the connection is lost, or says nothing when it is asked whether it is there."""
+        self._alive = True
+        while self._alive and not lost.is_set():
+            self._alive = False
+            wire.send(packed("PING"))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(lost.wait(), PING_S)
+
+    def _heard(self, message: Any) -> None:
+        """What Redis says on a subscribed connection: lists that begin with their kind."""
+        self._alive = True
+        if isinstance(message, list):
+            self._dispatch(message)
+        elif self._wire:
+            self._wire.close()
+
+    def _dispatch(self, message: list[Any]) -> None:
+        kind = message[0]
+        if kind == b"pmessage":
+            expected = self._expected.get(message[2].decode())
             if expected:
-                expected.put(expected.decode(message["data"]))
-            return
-        if message["type"] == "psubscribe":
+                expected.put(expected.decode(message[3]))
+        elif kind == b"psubscribe":
             for inbox in self._expected.values():
                 inbox.mark()
-            return
-        readers = self._inboxes.get(message["channel"].decode())
-        if not readers:
-            return
-        if message["type"] == "subscribe":
-            for inbox in readers:
+        elif kind == b"subscribe":
+            for inbox in self._inboxes.get(message[1].decode(), ()):
                 inbox.confirm()
-        elif message["type"] == "message":
-            item = next(iter(readers)).decode(message["data"])
-            for inbox in readers:
+        elif kind == b"message":
+            readers = self._inboxes.get(message[1].decode())
+            item = next(iter(readers)).decode(message[2]) if readers else None
+            for inbox in readers or ():
                 inbox.put(item)
 
 

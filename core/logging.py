@@ -17,7 +17,11 @@ _NOISY = ("aiohttp.access", "dramatiq", "asyncio", "pymongo", "socketio", "engin
 def configure(settings: Settings) -> None:
     """Set up this process's logging, on standard error; libraries' warnings take the same form."""
     console = settings.log_format is LogFormat.CONSOLE or (settings.log_format is LogFormat.AUTO and sys.stderr.isatty())
-    last: Any = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer(serializer=_json)
+    last: Any = (
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer(serializer=_json)
+    )
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -37,6 +37,7 @@ class Engine:
         forward.allocate(config.rows, length)
         self.model_id = source.id
         self.created = source.created
+        self.recommended = source.recommended
         self.owned_by = OWNER
         self.context_length = length
         self.continued: Literal["exact", "equivalent"] = forward.continued

@@ -20,12 +20,37 @@ class Format(StrEnum):
     SAFETENSORS = "safetensors"
 
 
+class Recommended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model's makers would have it sampled where a request does not say. Without their word: OpenAI's defaults."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+
+
+STARTER_SAMPLING = Recommended(temperature=0.2, top_p=0.9)  # SmolLM2-135M-Instruct's model card; at 1.0 it speaks in tongues
+
+
 class ModelSource(msgspec.Struct, frozen=True, kw_only=True):
     """A model on this machine. ``path``: a GGUF file, or a folder of safetensors as transformers writes it."""
 
     id: str
     path: Path
     format: Format
+
+    @property
+    def recommended(self) -> Recommended:
+        """The sampling that its makers recommend: a folder's ``generation_config.json``, the starter model's card."""
+        if self.id == STARTER_ID and self.format is Format.GGUF:
+            return STARTER_SAMPLING
+        file = self.path / "generation_config.json"
+        if self.format is Format.GGUF or not file.is_file():
+            return Recommended()
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=Recommended)
+        except msgspec.MsgspecError as error:
+            message = f"PENSTOCK_LOCAL_MODELS: {file} cannot be read: {error}."
+            raise SettingsError(message) from None
 
     @property
     def created(self) -> int:

@@ -11,6 +11,7 @@ from core.models.events import ChoiceFinished, Continued, Delta
 from core.models.pools import Pool
 from gpu.engine import Engine
 from gpu.requests import Request, Sampling
+from gpu.sources import Recommended
 from pipelines.chat import Prompt, Transcript
 
 _Part = Delta | ChoiceFinished
@@ -61,7 +62,7 @@ async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator
         id=prompt.spec.id,
         choice=choice,
         messages=list(map(dict, prompt.messages)),
-        sampling=sampling_of(prompt.request, prompt.spec.seed),
+        sampling=sampling_of(prompt.request, prompt.spec.seed, engine.recommended),
         emitted=emitted,
     )
     async with aclosing(engine.generate(request)) as pieces:
@@ -72,17 +73,20 @@ async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator
                 yield ChoiceFinished(choice=choice, finish_reason=piece.finish_reason)
 
 
-def sampling_of(request: CompletionRequest, seed: int) -> Sampling:
-    """OpenAI's parameters as the engine's; null is OpenAI's default."""
+def sampling_of(request: CompletionRequest, seed: int, recommended: Recommended) -> Sampling:
+    """OpenAI's parameters as the engine's.
+
+    Where one is not given, what the model's makers recommend; without their word, OpenAI's default.
+    """
 
     def given(value: float | None, default: float) -> float:
         return default if value is None else value
 
     stop = [request.stop] if isinstance(request.stop, str) else request.stop or []
     return Sampling(
-        temperature=given(request.temperature, 1.0),
-        top_p=given(request.top_p, 1.0),
-        top_k=request.top_k or 0,
+        temperature=given(request.temperature, recommended.temperature),
+        top_p=given(request.top_p, recommended.top_p),
+        top_k=recommended.top_k if request.top_k is None else request.top_k,
         seed=seed,
         max_tokens=request.max_completion_tokens or request.max_tokens,
         stop=tuple(text for text in stop if text),

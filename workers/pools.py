@@ -73,9 +73,12 @@ class GpuWork:
 
 
 def _load(settings: Settings) -> GpuWork:
-    from gpu.engine import load, sources  # noqa: PLC0415 - imports torch
+    from gpu.sources import sources  # noqa: PLC0415 - only this pool's processes have this room
+
+    found = sources(settings)  # what is not there is told before torch is imported
+    from gpu.engine import load  # noqa: PLC0415 - imports torch
     from workers.local import LocalModels  # noqa: PLC0415 - imports torch
 
-    engines = {source.id: load(source, settings, progress=lambda line: log.info("loading", step=line)) for source in sources(settings)}
+    engines = {source.id: load(source, settings, progress=lambda line: log.info("loading", step=line)) for source in found}
     local = LocalModels(engines)
     return GpuWork(local, local.models(), ", ".join(sorted({engine.device for engine in engines.values()})))

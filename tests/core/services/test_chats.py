@@ -3,7 +3,6 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,17 +10,15 @@ import pytest
 
 from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, Message
-from core.models.events import Cancelled
-from core.models.generations import Generation, GenerationSpec, GenerationStatus
+from core.models.generations import Generation, GenerationStatus
 from core.services.chats import Chats, as_document, message_document
-from core.services.rooms import Rooms, chat_topic
+from core.services.rooms import Rooms
 from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents, Record
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import COLLECTION as MESSAGES
 from core.storage.messages import Messages as MessageRows
 from tests.core.services.people import ADMIN, ME, STRANGER
-from tests.desk import Desk
 
 LISTED: dict[str, Any] = {
     "title": "Rivers",
@@ -283,19 +280,3 @@ async def test_the_list_is_ones_own_newest_change_first(chats: Chats) -> None:
     for strange in ("nothing", (await chats.list(STRANGER))[0].id):
         with pytest.raises(BadRequest):
             await chats.list(ME, after=strange)
-
-
-async def test_deleting_a_chat_stops_its_answers_and_tells_its_room(
-    chats: Chats, generations: GenerationRows, desk: Desk, new_spec: Callable[[], GenerationSpec]
-) -> None:
-    chat_id, spec = (await chats.create(ME, {})).chat.id, new_spec()
-    await generations.insert(
-        Generation(id=spec.id, user_id=ME.id, chat_id=chat_id, message_id="m", model="m", status=GenerationStatus.QUEUED, created_at=1)
-    )
-    await desk.claims.submit(spec)
-    news = desk.log.hear(chat_topic(chat_id))
-    await anext(news)
-    await chats.delete(ME, chat_id)
-    assert [event for _, event in await desk.log.read(spec.id)] == [Cancelled()]
-    assert await anext(news) == b'{"type":"deleted"}'
-    await news.aclose()
