@@ -14,7 +14,7 @@ from dramatiq import Message
 
 from core.jobs import BY_QUEUE, Job
 from core.jobs.claims import LEASES_KEY, PICKUP_MS, job_key
-from core.storage.redis import Argument, Scripts
+from core.storage.redis import Scripts
 
 NAMESPACE = "dramatiq"
 WAKE_CHANNEL = f"{NAMESPACE}:wake"
@@ -84,7 +84,7 @@ class JobQueue:
     async def _send(self, job: Job, message_id: str, *, first: bool) -> None:
         options = {"redis_message_id": message_id}
         message: Message[Any] = Message(queue_name=job.queue, actor_name=job.actor, args=(job.id,), kwargs={}, options=options)
-        words: list[Argument] = [
+        words: list[str | int] = [
             "enqueue",
             int(time.time() * 1000),
             job.queue,

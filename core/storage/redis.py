@@ -7,16 +7,15 @@ one is Dramatiq's own, because its maintenance looks through all keys of a datab
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import redis.asyncio
 import redis.exceptions
-from hiredis import pack_command
 from redis.asyncio.connection import parse_url
 from redis.commands.core import AsyncScript
 
 from core.errors import SettingsError, Unavailable
-from core.storage.wire import Wire
+from core.storage.wire import Argument, Wire, packed
 
 MAX_CONNECTIONS = 32
 POOL_TIMEOUT_S = 20
@@ -27,7 +26,6 @@ FIRST_PAUSE_S, MAX_PAUSE_S = 0.02, 0.5
 
 Redis = redis.asyncio.Redis
 RedisError = redis.exceptions.RedisError
-Argument = str | bytes | int | float
 
 
 def options(url: str, *, broker: bool = False) -> dict[str, Any]:
@@ -48,8 +46,7 @@ def connect(url: str, *, broker: bool = False) -> Redis:
         timeout=POOL_TIMEOUT_S,
         health_check_interval=HEALTH_CHECK_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        protocol=2,  # with RESP3 redis-py formats a log line for each published message, whether anybody logs it or not
-        **options(url, broker=broker),
+        **(options(url, broker=broker) | {"protocol": 2}),  # RESP2: what is published comes as plain lists
     )
     return redis.asyncio.Redis.from_pool(pool)
 
@@ -76,10 +73,10 @@ class Scripts:
 
     def register(self, source: str) -> AsyncScript:
         """A script, to be named in ``run``."""
-        packed = pack_command(cast("Any", ("SCRIPT", "LOAD", source)))
-        self._sources.append(packed)
+        load = packed("SCRIPT", "LOAD", source)
+        self._sources.append(load)
         if self._wire:
-            self._transmit(self._wire, _Call(packed))
+            self._transmit(self._wire, _Call(load))
         return self._redis.register_script(source)
 
     async def run(self, script: AsyncScript, keys: Sequence[Argument] = (), args: Sequence[Argument] = ()) -> Any:
@@ -97,7 +94,7 @@ class Scripts:
     def _call(self, words: tuple[Argument, ...]) -> "asyncio.Future[Any]":
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        call = _Call(pack_command(cast("Any", words)), answer, loop.time() + self._patience_s)
+        call = _Call(packed(*words), answer, loop.time() + self._patience_s)
         if self._wire:
             self._transmit(self._wire, call)
         else:

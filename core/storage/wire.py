@@ -7,13 +7,21 @@ redis-py's own reading and writing.
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import hiredis
 import redis.asyncio
 import redis.exceptions
 
+Argument = str | bytes | int | float
+
 _NOT_YET = object()
+
+
+def packed(*words: Argument) -> bytes:
+    """A command as it is sent."""
+    command: bytes = hiredis.pack_command(cast("Any", words))
+    return command
 
 
 class Wire(asyncio.Protocol):
