@@ -13,6 +13,7 @@ from gpu.config import EngineConfig
 from gpu.sequence import Sequence
 
 MOST_PATIENCE = 4
+SINGLE_COST = 2  # a running answer's token costs about as much as two of a prompt
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -46,7 +47,6 @@ class Scheduler:
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
         self._free = list(range(config.rows))
-        self._running_seconds = 0.0
         self.prefill_tokens = config.first_prefill
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -76,23 +76,21 @@ class Scheduler:
 
     def observe(self, works: list[Work], seconds: float) -> None:
         """How long a step took: prompts may have as many tokens as fit the time that a step may take."""
+        single = sum(work.is_single for work in works)
         pieces = sum(work.stop - work.start for work in works if not work.is_single)
-        if not pieces:
-            self._running_seconds = seconds
-        elif pieces >= self._config.least_prefill:
-            own = max(seconds - self._running_seconds, seconds / 2) if works[0].is_single else seconds
-            fitting = int(pieces / own * self._config.step_seconds)
+        if pieces >= self._config.least_prefill:
+            fitting = int((pieces + SINGLE_COST * single) / seconds * self._config.step_seconds)
             self.prefill_tokens = min(max((self.prefill_tokens + fitting) // 2, self._config.least_prefill), self._config.most_prefill)
 
     def _prefill(self) -> list[Work]:
         """Pieces of prompts. One that would fit a step whole is cut only where it is the oldest and nothing else would be served.
 
-        Where more wait than run, a step may take longer: it then holds up few for the good of many.
+        Where many wait and few run, a step may take longer: it then holds up few for the good of many.
         """
         waiting = [sequence for sequence in self.running if sequence.pending > 1]
         if not waiting:
             return []
-        patience = min(max(len(waiting) / max(1, len(self.running) - len(waiting)), 1), MOST_PATIENCE)
+        patience = min(max(2 * len(waiting) / max(1, len(self.running) - len(waiting)), 1), MOST_PATIENCE)
         budget, oldest = int(self.prefill_tokens * patience), waiting[0]
         kept = min(oldest.pending, budget // 2)
         left, works = budget - kept, list[Work]()

@@ -10,7 +10,7 @@ from tests.gpu.sequences import sequence
 ROOT = Path(__file__).parent.parent.parent
 
 
-def scheduler(*, rows: int = 4, prefill: int = 100, cache_tokens: int = 10_000) -> Scheduler:
+def scheduler(*, rows: int = 8, prefill: int = 100, cache_tokens: int = 10_000) -> Scheduler:
     return Scheduler(EngineConfig(rows=rows, first_prefill=prefill, cache_tokens=cache_tokens))
 
 
@@ -59,18 +59,18 @@ def test_every_running_answer_is_served_in_every_step() -> None:
 
 def test_a_long_prompt_is_cut_into_pieces() -> None:
     made = scheduler(prefill=100)
-    running(made, 5)
+    running(made, 5, 5)
     made.add(sequence(250))
     plans = []
     for _ in range(3):
         plans.append(sizes(made.plan()))
         run(made.plan())
-    assert plans == [[1, 100], [1, 100], [1, 50]]
+    assert plans == [[1, 1, 100], [1, 1, 100], [1, 1, 50]]
 
 
 def test_a_short_newcomer_is_not_held_up_by_a_long_prompt() -> None:
     made = scheduler(prefill=100)
-    running(made, 5, 5)
+    running(made, 5, 5, 5, 5)
     long, short = sequence(900), sequence(40)
     made.add(long)
     run(made.plan())
@@ -81,22 +81,22 @@ def test_a_short_newcomer_is_not_held_up_by_a_long_prompt() -> None:
 
 def test_the_oldest_prompt_always_gets_half() -> None:
     made = scheduler(prefill=100)
-    running(made, 5, 5)
+    running(made, 5, 5, 5, 5)
     long = sequence(900)
-    for each in (long, sequence(30), sequence(30)):
+    for each in (long, sequence(60), sequence(60)):
         made.add(each)
     assert {work.sequence: work.stop - work.start for work in made.plan()}[long] >= 50
 
 
 def test_a_prompt_that_fits_a_step_is_not_cut() -> None:
     made = scheduler(prefill=100)
-    running(made, 5, 5)
+    running(made, 5, 5, 5, 5)
     for length in (60, 70):
         made.add(sequence(length))
-    assert sizes(made.plan()) == [1, 1, 60]
+    assert sizes(made.plan()) == [1, 1, 1, 1, 60]
 
 
-def test_where_more_wait_than_run_a_step_takes_more_of_them() -> None:
+def test_where_many_wait_and_few_run_a_step_takes_more_of_them() -> None:
     made = scheduler(prefill=100)
     for _ in range(4):
         made.add(sequence(100))

@@ -22,12 +22,12 @@ CONVERSATIONS: list[list[dict[str, Any]]] = [
     ],
     [{"role": "user", "content": ""}],
 ]
+BREAKING = "{% for m in messages %}{% if loop.index > 2 %}{% break %}{% endif %}"
+COUNTING = "{%- set ns = namespace(n=0) %}\n{% for m in messages %}\n  {%- set ns.n = ns.n + 1 %}\n"
 TEMPLATES = [
     "{% for message in messages %}{{ bos_token }}{{ message | tojson }}\n{% endfor %}{% if add_generation_prompt %}>{% endif %}",
-    "{% for m in messages %}{% if loop.index > 2 %}{% break %}{% endif %}"
-    "{% generation %}{{ m.content | trim }}{% endgeneration %}{% endfor %}",
-    "{%- set ns = namespace(n=0) %}\n{% for m in messages %}"
-    "\n  {%- set ns.n = ns.n + 1 %}\n  {{ m.role ~ ns.n }}\n{% endfor %}{{ tools is none }}",
+    BREAKING + "{% generation %}{{ m.content | trim }}{% endgeneration %}{% endfor %}",
+    COUNTING + "  {{ m.role ~ ns.n }}\n{% endfor %}{{ tools is none }}",
 ]
 
 
