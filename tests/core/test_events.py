@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from core.events import INBOX_ENTRIES
+from core.events.inbox import ENTRIES
 from core.jobs.claims import Claim
 from core.models.completions import Usage
 from core.models.events import Delta, Finished
@@ -87,12 +87,12 @@ async def test_a_listener_that_stops_reading_holds_bounded_memory_and_loses_noth
     first = asyncio.ensure_future(anext(entries))
     await desk.claims.append(claim, 1, [Delta(text="0 ")])
     await first
-    count = INBOX_ENTRIES * 2
+    count = ENTRIES * 2
     for number in range(1, count):
         await desk.claims.append(claim, number + 1, [Delta(text=f"{number} ")])
     (inbox,) = desk.log._inboxes[f"job:{claim.spec.id}:events"]
     await until(lambda: inbox.gap, "the inbox overflows")
-    assert len(inbox.items) <= INBOX_ENTRIES
+    assert len(inbox.items) <= ENTRIES
     await desk.claims.append(claim, count + 1, [END], end=GenerationStatus.FINISHED)
     heard = [event.text async for _, event in entries if isinstance(event, Delta)]
     assert heard == [f"{number} " for number in range(1, count)]

@@ -9,11 +9,11 @@ older one (core.jobs.claims appends).
 import asyncio
 import secrets
 import uuid
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from core.events.inbox import Inbox
 from core.models import events
 from core.models.events import Event
 from core.storage.redis import Redis, RedisError
@@ -22,7 +22,6 @@ from core.storage.wire import Wire, packed
 SILENCE_S = 5.0
 PING_S = 5.0
 RECONNECT_S = 0.1
-INBOX_ENTRIES = 256
 BACKLOG_ENTRIES = 500
 KEEP_ALIVE_CHANNEL = "events:keep-alive"
 EXPECTED_S = 60.0
@@ -50,8 +49,8 @@ class EventLog:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._prefix = secrets.token_hex(PREFIX_BYTES)
-        self._inboxes: dict[str, set[_Inbox]] = {}
-        self._expected: dict[str, _Inbox] = {}
+        self._inboxes: dict[str, set[Inbox]] = {}
+        self._expected: dict[str, Inbox] = {}
         self._wire: Wire | None = None
         self._alive = False
         self._task: asyncio.Task[None] | None = None
@@ -72,7 +71,7 @@ class EventLog:
 
     def expect(self, job_id: str) -> None:
         """Hear a log that does not exist yet, from its first entry; ``subscribe(…, fresh=True)`` is to follow soon."""
-        inbox = self._expected[events_key(job_id)] = _Inbox(_entry)
+        inbox = self._expected[events_key(job_id)] = Inbox(_entry)
         inbox.gap = self._wire is None
         asyncio.get_running_loop().call_later(EXPECTED_S, self._forget, events_key(job_id), inbox)
 
@@ -123,7 +122,7 @@ class EventLog:
                 if payload is not None:
                     yield payload
 
-    async def _backlog(self, key: str, cursor: Position, inbox: "_Inbox") -> AsyncGenerator[tuple[str, Event], None]:
+    async def _backlog(self, key: str, cursor: Position, inbox: Inbox) -> AsyncGenerator[tuple[str, Event], None]:
         """Pages of the stream, until one is not full. A Redis that is away is waited for."""
         inbox.gap = False
         while True:
@@ -153,7 +152,7 @@ class EventLog:
         return bool(newest) and position(newest[0][0]) <= cursor and isinstance(events.decode(newest[0][1][b"e"]), events.ENDS)
 
     @contextmanager
-    def _expectation(self, key: str) -> Iterator["_Inbox"]:
+    def _expectation(self, key: str) -> Iterator[Inbox]:
         inbox = self._expected[key]
         inbox.taken = True
         try:
@@ -161,14 +160,14 @@ class EventLog:
         finally:
             del self._expected[key]
 
-    def _forget(self, key: str, inbox: "_Inbox") -> None:
+    def _forget(self, key: str, inbox: Inbox) -> None:
         """Nobody came for it."""
         if not inbox.taken and self._expected.get(key) is inbox:
             del self._expected[key]
 
     @contextmanager
-    def _inbox(self, channel: str, decode: Callable[[bytes], Any]) -> Iterator["_Inbox"]:
-        inbox = _Inbox(decode)
+    def _inbox(self, channel: str, decode: Callable[[bytes], Any]) -> Iterator[Inbox]:
+        inbox = Inbox(decode)
         readers = self._inboxes.setdefault(channel, set())
         readers.add(inbox)
         if len(readers) == 1:
@@ -186,7 +185,7 @@ class EventLog:
         if self._wire:
             self._wire.send(packed(name, channel))
 
-    async def _confirm(self, channel: str, inbox: "_Inbox") -> None:
+    async def _confirm(self, channel: str, inbox: Inbox) -> None:
         """Wait until Redis has confirmed the subscription: what is appended from now on arrives."""
         if any(other.confirmed.is_set() for other in self._inboxes[channel]):
             inbox.confirmed.set()
@@ -245,57 +244,6 @@ class EventLog:
             item = next(iter(readers)).decode(message[2]) if readers else None
             for inbox in readers or ():
                 inbox.put(item)
-
-
-class _Inbox:
-    """What one reader has not yet taken: bounded; on overflow it is emptied and the reader goes back to the stream."""
-
-    __slots__ = ("confirmed", "decode", "gap", "items", "taken", "waiter")
-
-    def __init__(self, decode: Callable[[bytes], Any]) -> None:
-        self.decode = decode
-        self.items: deque[Any] = deque()
-        self.gap = False
-        self.taken = False
-        self.confirmed = asyncio.Event()
-        self.waiter: asyncio.Future[None] | None = None
-
-    def confirm(self) -> None:
-        """Subscribed, or subscribed again after a break: then something may have been missed."""
-        if self.confirmed.is_set():
-            self.mark()
-        self.confirmed.set()
-
-    def mark(self) -> None:
-        """Something may have been missed: the stream is to be read again."""
-        self.gap = True
-        self._wake()
-
-    def put(self, item: Any) -> None:
-        if len(self.items) >= INBOX_ENTRIES:
-            self.items.clear()
-            self.gap = True  # as after a break: the stream has it all
-        else:
-            self.items.append(item)
-        self._wake()
-
-    async def next(self, silence_s: float | None) -> Any:
-        """The next item; None after ``silence_s`` seconds of silence, or at a gap."""
-        if not self.items and not self.gap:
-            loop = asyncio.get_running_loop()
-            self.waiter = loop.create_future()
-            timer = loop.call_later(silence_s, self._wake) if silence_s else None
-            try:
-                await self.waiter
-            finally:
-                self.waiter = None
-                if timer:
-                    timer.cancel()
-        return self.items.popleft() if self.items and not self.gap else None
-
-    def _wake(self) -> None:
-        if self.waiter and not self.waiter.done():
-            self.waiter.set_result(None)
 
 
 def _skips(cursor: Position, at: Position) -> bool:
