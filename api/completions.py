@@ -1,12 +1,13 @@
 """OpenAI's chat completions: ``POST …/chat/completions``."""
 
+import asyncio
 from contextlib import aclosing
 
 import msgspec
 from aiohttp import web
 
 from api.answers import Answer
-from api.bodies import answer, decode
+from api.bodies import OFF_LOOP_BYTES, answer, decode
 from api.chunks import Chunks, error_event
 from api.connections import ClientGone
 from api.errors import openai_error
@@ -31,7 +32,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     body, principal = await request.read(), request[PRINCIPAL]
     spec = await request.app[SERVICES].generations.complete(principal, body)
     request[GENERATION_ID] = spec.id
-    wanted = decode(body, Wanted)
+    wanted = decode(body, Wanted) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(decode, body, Wanted)
     try:
         return await (_stream if wanted.stream else _whole)(request, spec, wanted)
     except ClientGone:

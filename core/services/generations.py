@@ -1,5 +1,6 @@
 """Answers: asked for, listened to, stopped. The making is a worker's."""
 
+import asyncio
 import re
 import secrets
 import time
@@ -29,6 +30,7 @@ from core.services.rooms import Rooms
 from core.storage.generations import Generations as GenerationRows
 
 SEED_BITS = 63
+OFF_LOOP_BYTES = 262_144
 
 _decode_request = msgspec.json.Decoder(CompletionRequest).decode
 _encode = msgspec.json.Encoder().encode
@@ -50,7 +52,7 @@ class Generations:
 
     async def complete(self, principal: Principal, body: bytes) -> GenerationSpec:
         """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
-        request = parse_request(body)
+        request = parse_request(body) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(parse_request, body)
         model = await self._models.get(principal, request.model)
         spec = self._spec(principal, model, seed=request.seed, body=body)
         self._events.expect(spec.id)
