@@ -1,6 +1,6 @@
-"""Runs every benchmark, prints one table and keeps it: ``python -m benchmarks [NAME …]``.
+"""Runs benchmarks and prints their tables: ``python -m benchmarks [NAME …]``, all where none is named.
 
-Only a run of all is kept, in docs/benchmarks.md.
+What each measured is kept in docs/benchmarks.md, with the machine and the date.
 """
 
 import importlib
@@ -11,19 +11,24 @@ from benchmarks.rows import Row, machine, table
 
 ALL = ("queue", "storage", "api", "relay", "engine", "survival", "idle")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-MARK = "<!-- what follows is written by python -m benchmarks -->"
 
 
 def main() -> None:
     """Run those named, else all."""
-    names = sys.argv[1:] or ALL
-    rows: list[Row] = []
-    for name in names:
-        rows += importlib.import_module(f"benchmarks.{name}").rows()
-        print(table(rows), flush=True)  # noqa: T201 - its answer, as it grows
-    if tuple(names) == ALL:
-        head = PAGE.read_text(encoding="utf-8").partition(MARK)[0] if PAGE.exists() else ""
-        PAGE.write_text(f"{head}{MARK}\n\nMeasured on {machine()}, by `make bench`.\n\n{table(rows)}\n", encoding="utf-8")
+    for name in sys.argv[1:] or ALL:
+        module = importlib.import_module(f"benchmarks.{name}")
+        rows: list[Row] = module.rows()
+        print(table(rows), flush=True)  # noqa: T201 - its answer
+        _keep(name, (module.__doc__ or "").partition("\n")[0], rows)
+
+
+def _keep(name: str, about: str, rows: list[Row]) -> None:
+    """Replace the benchmark's section of the page."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    section = f"{begin}\n## {name}\n\n{about}\n\n{table(rows)}\n\n{machine()}.\n{end}"
+    page = PAGE.read_text(encoding="utf-8")
+    before, found, rest = page.partition(begin)
+    PAGE.write_text(f"{before}{section}{rest.partition(end)[2]}" if found else f"{page.rstrip()}\n\n{section}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

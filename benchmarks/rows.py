@@ -29,10 +29,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def table(rows: Iterable[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| what | measured | bound | kept | |", "|---|---|---|---|---|"]
+    lines = ["| what | measured | bound | kept | compared |", "|---|---|---|---|---|"]
     for row in rows:
         bound = f"≥ {row.at_least:g}" if row.at_least is not None else f"≤ {row.at_most:g}" if row.at_most is not None else ""
-        kept = "yes" if row.ok else "NO"
+        kept = ("yes" if row.ok else "**no**") if bound else ""
         lines.append(f"| {row.what} | {row.measured:.3g} {row.unit} | {bound} {row.unit if bound else ''} | {kept} | {row.note} |")
     return "\n".join(lines)
 
