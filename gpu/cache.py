@@ -5,6 +5,8 @@ import mmap
 import msgspec
 import torch
 
+from gpu.prefixes import Copy
+
 NO_RESERVE = 0x4000  # Linux's MAP_NORESERVE: address space for every row's longest answer, memory only for what is written
 
 
@@ -32,16 +34,21 @@ class SlotCache:
         if device.type == "cpu":
             self._memory = mmap.mmap(-1, rows * self._row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
             self._memory.madvise(mmap.MADV_NOHUGEPAGE)
-            everything = torch.frombuffer(self._memory, dtype=shape.dtype).view(sizes)
+            self._all = torch.frombuffer(self._memory, dtype=shape.dtype).view(sizes)
         else:
-            everything = torch.zeros(sizes, dtype=shape.dtype, device=device)
-        self.layers = [everything[:, layer] for layer in range(shape.layers)]
+            self._all = torch.zeros(sizes, dtype=shape.dtype, device=device)
+        self.layers = [self._all[:, layer] for layer in range(shape.layers)]
         self.keys = [layer[:, : shape.heads] for layer in self.layers]
         self.values = [layer[:, shape.heads :] for layer in self.layers]
+
+    def copy(self, copy: Copy) -> None:
+        """Write one row's first tokens into another."""
+        self._all[copy.target, ..., : copy.length, :] = self._all[copy.source, ..., : copy.length, :]
 
     def release(self, row: int) -> None:
         """Give a row's memory back; it reads as zeros again."""
         if self._memory is None:
+            self._all[row].zero_()
             return
         start = -(-row * self._row_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         stop = (row + 1) * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE

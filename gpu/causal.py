@@ -15,6 +15,7 @@ from transformers.cache_utils import DynamicLayer
 from core.errors import SettingsError
 from gpu.cache import Shape, SlotCache
 from gpu.forward import Batch
+from gpu.prefixes import Copy
 from gpu.slots import SlotView, Window
 
 PROBE_TOKENS = 8
@@ -61,6 +62,10 @@ class CausalForward:
     def release(self, row: int) -> None:
         """Give a row's memory back."""
         self._cache.release(row)
+
+    def copy(self, copy: Copy) -> None:
+        """Take over another row's first tokens."""
+        self._cache.copy(copy)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> torch.Tensor:

@@ -6,12 +6,15 @@ import msgspec
 class EngineConfig(msgspec.Struct, frozen=True, kw_only=True):
     """``rows``: requests in one batch. ``cache_tokens``: tokens that all rows together may hold.
 
+    A prompt that begins with at least ``least_shared`` ids like another takes over what that has computed.
+
     How many tokens of prompts a step may serve beside running answers follows from ``step_seconds``: more starts newcomers sooner, less
     keeps the running ones steadier. It begins at ``first_prefill`` and stays within ``least_prefill`` and ``most_prefill``.
     """
 
     rows: int = 32
     cache_tokens: int = 1 << 20
+    least_shared: int = 16
     step_seconds: float = 0.5
     first_prefill: int = 128
     least_prefill: int = 64

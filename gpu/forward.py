@@ -6,6 +6,7 @@ import msgspec
 import torch
 
 from gpu.cache import Shape
+from gpu.prefixes import Copy
 from gpu.spans import Span
 
 
@@ -35,7 +36,10 @@ class Forward(Protocol):
         """Make the cache: ``rows`` requests of at most ``length`` tokens."""
 
     def release(self, row: int) -> None:
-        """A row's request has ended: its memory may go back."""
+        """Nothing that a row holds is needed any more: its memory may go back."""
+
+    def copy(self, copy: Copy) -> None:
+        """Take over another row's first tokens."""
 
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Write the batch's keys and values, return the logits [wanted, vocabulary]."""

@@ -14,6 +14,7 @@ from gpu.cache import Shape, SlotCache
 from gpu.config import ModelConfig
 from gpu.forward import Batch
 from gpu.packing import Weights
+from gpu.prefixes import Copy
 from gpu.spans import Span, padded
 
 GROUP = 32
@@ -76,6 +77,10 @@ class LlamaForward:
     def release(self, row: int) -> None:
         """Give a row's memory back."""
         self._cache.release(row)
+
+    def copy(self, copy: Copy) -> None:
+        """Take over another row's first tokens."""
+        self._cache.copy(copy)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> torch.Tensor:

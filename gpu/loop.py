@@ -57,8 +57,9 @@ class EngineLoop:
     def _serve(self) -> None:
         torch.set_num_threads(self._threads)
         while self._take():
-            self._runner.release(self._scheduler.sweep())
+            self._scheduler.sweep()
             works = self._scheduler.plan()
+            self._runner.prepare(self._scheduler.released, self._scheduler.copies)
             if works:
                 began = time.perf_counter()
                 self._step(works)
@@ -103,6 +104,7 @@ class EngineLoop:
 def _fail(sequence: Sequence, error: Exception) -> None:
     log.error("generation step failed", error=f"{type(error).__name__}: {error}")
     sequence.cancelled = True
+    sequence.computed = 0  # nobody takes over what may have gone wrong
     sequence.deliver(PenstockError("The model failed on this request. Ask again; if it happens again, the worker's log says why."))
 
 

@@ -3,6 +3,7 @@
 import torch
 
 from gpu.forward import Batch, Forward
+from gpu.prefixes import Copy
 from gpu.scheduler import Work
 from gpu.spans import Span, padded, running_spans
 
@@ -17,10 +18,12 @@ class Runner:
         """The logits of those works that complete their sequences, in order: [completed, vocabulary]. Single ids come first, by row."""
         return self._forward(batch_of(works, self._forward.device))
 
-    def release(self, rows: list[int]) -> None:
-        """These rows' requests have ended."""
-        for row in rows:
+    def prepare(self, released: list[int], copies: list[Copy]) -> None:
+        """Before a step: rows whose memory may go back, and what is taken over from other rows."""
+        for row in released:
             self._forward.release(row)
+        for copy in copies:
+            self._forward.copy(copy)
 
 
 def batch_of(works: list[Work], device: torch.device) -> Batch:

@@ -3,9 +3,10 @@ import sys
 from pathlib import Path
 
 from gpu.config import EngineConfig
+from gpu.prefixes import Copy
 from gpu.scheduler import Scheduler, Work
 from gpu.sequence import Sequence
-from tests.gpu.sequences import sequence
+from tests.gpu.sequences import like, sequence
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -112,7 +113,7 @@ def test_more_than_there_are_rows_wait_their_turn() -> None:
     assert third.row is None
     freed = first.row
     first.cancelled = True
-    assert made.sweep() == [freed]
+    made.sweep()
     made.plan()
     assert third.row == freed
 
@@ -140,6 +141,64 @@ def test_when_the_cache_is_full_the_youngest_waits_and_begins_again_later() -> N
     run(made.plan())
     assert young.row is not None
     assert young.ids[:-1] == emitted
+
+
+def test_choices_of_one_prompt_compute_it_once() -> None:
+    made = scheduler(prefill=1000)
+    choices = [like([5] * 200) for _ in range(4)]
+    for each in choices:
+        made.add(each)
+    plan = made.plan()
+    assert [work.sequence for work in plan] == choices[:1], "the others wait for it"
+    run(plan)
+    plan = made.plan()
+    assert sizes(plan) == [1, 1, 1, 1]
+    assert made.copies == [Copy(0, row, 199) for row in (1, 2, 3)]
+
+
+def test_a_prompt_that_begins_like_a_running_one_computes_the_rest_only() -> None:
+    made = scheduler(prefill=1000)
+    made.add(like([1] * 50 + [2] * 50))
+    run(made.plan())
+    made.add(like([1] * 50 + [3] * 50))
+    assert sizes(made.plan()) == [1, 50]
+    assert made.copies == [Copy(0, 1, 50)]
+
+
+def test_a_chat_that_goes_on_finds_its_row_again() -> None:
+    made = scheduler(prefill=1000)
+    first = like([1] * 300)
+    made.add(first)
+    for _ in range(3):
+        run(made.plan())
+    first.cancelled = True
+    made.sweep()
+    made.add(like([*first.ids, *[9] * 40]))
+    (work,) = made.plan()
+    assert (work.row, work.start, work.stop) == (0, 302, 343)
+    assert (made.copies, made.released) == ([], [])
+
+
+def test_what_free_rows_hold_gives_way_when_the_cache_is_full() -> None:
+    made = scheduler(prefill=1000, cache_tokens=400)
+    old = like([1] * 300)
+    made.add(old)
+    run(made.plan())
+    old.cancelled = True
+    made.sweep()
+    made.add(sequence(200))
+    made.plan()
+    assert set(made.released) == {0}
+
+
+def test_a_follower_of_one_that_was_cancelled_begins_by_itself() -> None:
+    made = scheduler(prefill=100)
+    leader, follower = like([1] * 500), like([1] * 500)
+    for each in (leader, follower):
+        made.add(each)
+    leader.cancelled = True
+    made.sweep()
+    assert [work.sequence for work in made.plan()] == [follower]
 
 
 def test_prompts_get_as_many_tokens_as_fit_the_time_of_a_step() -> None:
