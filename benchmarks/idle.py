@@ -60,7 +60,10 @@ def _cpu_seconds(root: int) -> dict[tuple[int, str], float]:
         fields = rest.split()
         pid = int(folder.name)
         parents[pid] = int(fields[1])
-        found[pid] = (" ".join(command.split()[1:4]) or name, (int(fields[11]) + int(fields[12])) / ticks)
+        found[pid] = (
+            " ".join(word.rpartition("/")[2] for word in command.split()[1:4]) or name,
+            (int(fields[11]) + int(fields[12])) / ticks,
+        )
     family = {root}
     while more := {pid for pid, parent in parents.items() if parent in family} - family:
         family |= more
