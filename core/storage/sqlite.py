@@ -7,6 +7,7 @@ migration.
 import asyncio
 import functools
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -22,6 +23,7 @@ from core.storage.sqlite_threads import SqliteThread, read, write
 
 FILE = "penstock.db"
 BUSY_TIMEOUT_MS = 10_000
+WAL_RETRY_SECONDS = 0.01
 CACHE_KIB = 16_384
 OWNER_ONLY = 0o600
 
@@ -134,13 +136,27 @@ def _connect(path: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_wal(connection)
         # A power cut may take the last moments, never the file; a crash of ours takes nothing.
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     except apsw.Error as error:
         raise explained(error) from None
     return connection
+
+
+def _use_wal(connection: apsw.Connection) -> None:
+    """SQLite does not wait for others who turn a new file to WAL at the same moment, or leave it: it says at once that it is busy."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except apsw.BusyError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(WAL_RETRY_SECONDS)
+        else:
+            return
 
 
 def _changed(connection: apsw.Connection, sql: str, bindings: Sequence[Any]) -> int:

@@ -42,6 +42,21 @@ asyncio.run(main())
 """
 
 
+OPENING = """
+import asyncio, sys
+from pathlib import Path
+from core.storage.sqlite import SqliteDocuments
+
+async def main():
+    for folder in sorted(Path(sys.argv[1]).iterdir()):
+        sys.stdin.readline()
+        await (await SqliteDocuments.open(folder)).close()
+        print(folder.name, flush=True)
+
+asyncio.run(main())
+"""
+
+
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteDocuments]:
     opened = await SqliteDocuments.open(tmp_path)
@@ -62,6 +77,23 @@ async def test_several_processes_write_at_once_and_lose_nothing(store: SqliteDoc
     printed = [(await process.communicate())[0].split() for process in processes]
     assert sorted(int(number) for lines in printed for number in lines) == list(range(1, 121))
     assert await store.get(THINGS, "counter", Record) == {"_id": "counter", "number": 120}
+
+
+async def test_processes_that_open_a_new_store_at_the_same_moment_all_get_it(tmp_path: Path) -> None:
+    names = [f"{number:02}" for number in range(40)]
+    for name in names:
+        (tmp_path / name).mkdir()
+    command = (sys.executable, "-c", OPENING, str(tmp_path))
+    pipe = asyncio.subprocess.PIPE
+    processes = [await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=pipe, stdout=pipe) for _ in range(4)]
+    for name in names:
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write(b"\n")
+        for process in processes:
+            assert process.stdout is not None
+            assert (await process.stdout.readline()).decode().strip() == name
+    assert [await process.wait() for process in processes] == [0] * 4
 
 
 async def test_what_was_confirmed_survives_a_kill(store: SqliteDocuments, tmp_path: Path) -> None:
