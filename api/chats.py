@@ -1,18 +1,67 @@
 """Chats over REST."""
 
-import re
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
-from api.bodies import answer, read
+from api.bodies import answer, query, read
 from api.keys import GENERATION_ID, PRINCIPAL, SERVICES
-from core.errors import BadRequest
 from core.models.chats import Chat, ChatDetail, SendMessage
 from core.services.chats import as_document, message_document
 
 MAX_PAGE = 1_000
+
+
+class ListChats(msgspec.Struct, frozen=True, kw_only=True):
+    """``after``: the id of the last chat of the page before."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] | None = None
+    after: str | None = None
+
+
+class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat in a list. Times are Unix seconds."""
+
+    id: str
+    user_id: str
+    title: str
+    created_at: int
+    updated_at: int
+    pinned: bool
+    archived: bool
+    share_id: str | None
+    folder_id: str | None
+
+    @classmethod
+    def of(cls, chat: Chat) -> "ChatRow":
+        """From the model."""
+        return cls(
+            id=chat.id,
+            user_id=chat.user_id,
+            title=chat.title,
+            created_at=chat.created_at,
+            updated_at=chat.updated_at,
+            pinned=chat.pinned,
+            archived=chat.archived,
+            share_id=chat.share_id,
+            folder_id=chat.folder_id,
+        )
+
+
+class ChatWhole(ChatRow, frozen=True, kw_only=True):
+    """A chat with what its client posted inside ``chat``, its messages among it."""
+
+    meta: dict[str, Any]
+    chat: dict[str, Any]
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored message, and the empty one that the answer is being made for."""
+
+    generation_id: str
+    message: dict[str, Any]
+    answer: dict[str, Any]
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +81,9 @@ class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/chats/``: one's own, newest change first; whole, or ``?limit=`` many after ``?after=<the last one's id>``."""
-    chats = await request.app[SERVICES].chats.list(request[PRINCIPAL], limit=_limit(request), after=request.query.get("after"))
-    return answer([_row(chat) for chat in chats])
+    wanted = query(request, ListChats)
+    chats = await request.app[SERVICES].chats.list(request[PRINCIPAL], limit=wanted.limit, after=wanted.after)
+    return answer([ChatRow.of(chat) for chat in chats])
 
 
 async def get(request: web.Request) -> web.Response:
@@ -65,32 +115,9 @@ async def send(request: web.Request) -> web.Response:
     command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
     request[GENERATION_ID] = spec.id
-    return answer({"generation_id": spec.id, "message": message_document(asked), "answer": message_document(reply)}, status=201)
+    return answer(Asked(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201)
 
 
-def _limit(request: web.Request) -> int | None:
-    given = request.query.get("limit")
-    if given is None:
-        return None
-    if not re.fullmatch(r"[0-9]{1,4}", given) or not 1 <= int(given) <= MAX_PAGE:
-        message = f"limit: a whole number from 1 to {MAX_PAGE}, or leave it out."
-        raise BadRequest(message, param="limit")
-    return int(given)
-
-
-def _row(chat: Chat) -> dict[str, Any]:
-    return {
-        "id": chat.id,
-        "user_id": chat.user_id,
-        "title": chat.title,
-        "created_at": chat.created_at,
-        "updated_at": chat.updated_at,
-        "pinned": chat.pinned,
-        "archived": chat.archived,
-        "share_id": chat.share_id,
-        "folder_id": chat.folder_id,
-    }
-
-
-def _whole(detail: ChatDetail) -> dict[str, Any]:
-    return {**_row(detail.chat), "meta": detail.chat.meta, "chat": as_document(detail)}
+def _whole(detail: ChatDetail) -> ChatWhole:
+    row = ChatRow.of(detail.chat)
+    return ChatWhole(**msgspec.structs.asdict(row), meta=detail.chat.meta, chat=as_document(detail))

@@ -5,7 +5,7 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import web
 
-from api.bodies import answer, encode
+from api.bodies import answer, encode, query
 from api.connections import GoingAway
 from api.keys import PRINCIPAL, SERVICES
 from api.sse import streaming
@@ -16,13 +16,26 @@ from core.models.events import Delta, Event, Started
 RETRY = b"retry: 500\n"
 
 
+class Resume(msgspec.Struct, frozen=True, kw_only=True):
+    """``after``: the id of the last event seen; the header ``Last-Event-ID`` comes first."""
+
+    after: str = START
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True):
+    """The generation that was told to stop."""
+
+    id: str
+    stopped: bool = True
+
+
 async def listen(request: web.Request) -> web.StreamResponse:
     """``GET /api/generations/{generation_id}/events``: events after ``Last-Event-ID`` or ``?after=``, then what comes.
 
     Each event is one of the log: ``event:`` its type, ``id:`` what to resume with, ``data:`` itself. A stream that ends without
     ``finished``, ``failed`` or ``cancelled`` was broken off: resume it. 204 where nothing will come any more.
     """
-    after = request.headers.get("Last-Event-ID") or request.query.get("after") or START
+    after = request.headers.get("Last-Event-ID") or query(request, Resume).after or START
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], request.match_info["generation_id"], after)
     async with streaming(request, _told) as stream, aclosing(entries):
         async for entry_id, event in entries:
@@ -34,7 +47,7 @@ async def stop(request: web.Request) -> web.Response:
     """``DELETE /api/generations/{generation_id}``: between two tokens; what arrived stays. Again and again is as good as once."""
     generation_id = request.match_info["generation_id"]
     await request.app[SERVICES].generations.stop(request[PRINCIPAL], generation_id)
-    return answer({"id": generation_id, "stopped": True})
+    return answer(Stopped(id=generation_id))
 
 
 def _written(entry_id: str, event: Event) -> bytes:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Literal
 
+import msgspec
 from aiohttp import web
 
 from api.bodies import answer
@@ -15,10 +17,26 @@ from core.settings import Settings
 CHECK_TIMEOUT_S = 2.0
 
 
+class Alive(msgspec.Struct, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: bool = True
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What can be reached; ``workers``: each needed pool, and whether it has a live worker. ``detail``: what is wanting."""
+
+    status: Literal["ready", "not ready"]
+    redis: bool
+    store: bool
+    workers: dict[Pool, bool]
+    detail: str = ""
+
+
 async def alive(request: web.Request) -> web.Response:
     """``GET /health``: this process answers."""
     del request
-    return answer({"status": True})
+    return answer(Alive())
 
 
 async def ready(request: web.Request) -> web.Response:
@@ -29,10 +47,11 @@ async def ready(request: web.Request) -> web.Response:
     needed = needed_pools(services.settings)
     wanting = [name for name, well in (("Redis", redis), ("the document store", store)) if not well]
     wanting += [f"a live {pool} worker" for pool in needed if pool not in workers]
-    body = {"redis": redis, "store": store, "workers": {pool: pool in workers for pool in needed}}
-    if wanting:
-        return answer({"detail": f"Not ready: {', '.join(wanting)} cannot be reached.", **body}, status=503)
-    return answer({"status": "ready", **body})
+    found = Readiness(status="ready", redis=redis, store=store, workers={pool: pool in workers for pool in needed})
+    if not wanting:
+        return answer(found)
+    detail = f"Not ready: {', '.join(wanting)} cannot be reached."
+    return answer(msgspec.structs.replace(found, status="not ready", detail=detail), status=503)
 
 
 def needed_pools(settings: Settings) -> list[Pool]:

@@ -1,7 +1,8 @@
 """The models that can be asked: ``models`` for the product's own clients, ``data`` for OpenAI's."""
 
-from typing import Any
+from typing import Literal
 
+import msgspec
 from aiohttp import web
 
 from api.bodies import answer
@@ -9,17 +10,43 @@ from api.keys import PRINCIPAL, SERVICES
 from core.models.catalog import Model
 
 
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model that can be asked. ``created``: Unix seconds; ``context_length`` in tokens, where known."""
+
+    id: str
+    object: Literal["model"]
+    name: str
+    owned_by: str
+    created: int
+    context_length: int | None = None
+
+    @classmethod
+    def of(cls, model: Model) -> "ModelRow":
+        """From the model."""
+        return cls(
+            id=model.id,
+            object="model",
+            name=model.name,
+            owned_by=model.owned_by,
+            created=model.created,
+            context_length=model.context_length,
+        )
+
+
+class ModelList(msgspec.Struct, frozen=True, kw_only=True):
+    """One list under two names: OpenAI's ``data``, and ``models``."""
+
+    object: Literal["list"]
+    data: list[ModelRow]
+    models: list[ModelRow]
+
+
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/models/``, ``/api/models``, and ``models`` beside each ``chat/completions``."""
-    rows = [_row(model) for model in await request.app[SERVICES].models.list(request[PRINCIPAL])]
-    return answer({"object": "list", "data": rows, "models": rows})
+    rows = [ModelRow.of(model) for model in await request.app[SERVICES].models.list(request[PRINCIPAL])]
+    return answer(ModelList(object="list", data=rows, models=rows))
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET …/models/{model_id}`` beside ``chat/completions``."""
-    return answer(_row(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))
-
-
-def _row(model: Model) -> dict[str, Any]:
-    row = {"id": model.id, "object": "model", "name": model.name, "owned_by": model.owned_by, "created": model.created}
-    return row | ({"context_length": model.context_length} if model.context_length else {})
+    return answer(ModelRow.of(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))

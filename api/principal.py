@@ -16,11 +16,12 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Access(Enum):
-    """Who may use a route: anyone; whoever is signed in; those among them whose account is active."""
+    """Who may use a route: anyone; whoever is signed in; those among them whose account is active; administrators."""
 
     ANYONE = 0
     SIGNED_IN = 1
     ACTIVE = 2
+    ADMIN = 3
 
 
 ACCESS = web.AppKey("access", dict[Handler, Access])
@@ -33,9 +34,7 @@ async def principal(request: web.Request, handler: Handler) -> web.StreamRespons
     if access is Access.ANYONE:
         return await handler(request)
     found = request[PRINCIPAL] = await request.app[SERVICES].users.authenticate(_token(request))
-    if access is Access.ACTIVE and found.user.role is Role.PENDING:
-        message = "Your account is waiting for an administrator to activate it."
-        raise Forbidden(message)
+    _may_enter(found.user.role, access)
     budget = await request.app[LIMITS].take(found)
     if budget:
         request[BUDGET] = budget
@@ -49,6 +48,17 @@ def _access(request: web.Request) -> Access:
     if match.http_exception is not None or isinstance(match.route.resource, web.StaticResource):
         return Access.ANYONE
     return request.app[ACCESS].get(match.handler, Access.ACTIVE)
+
+
+def _may_enter(role: Role, access: Access) -> None:
+    if access is Access.SIGNED_IN:
+        return
+    if role is Role.PENDING:
+        message = "Your account is waiting for an administrator to activate it."
+        raise Forbidden(message)
+    if access is Access.ADMIN and role is not Role.ADMIN:
+        message = "Only administrators may do this."
+        raise Forbidden(message)
 
 
 def _token(request: web.Request) -> str:

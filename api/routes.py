@@ -1,7 +1,6 @@
 """Every address of the product."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -9,62 +8,57 @@ from aiohttp.typedefs import Handler
 from api import auths, chats, completions, generations, health, models
 from api.graphql import graphiql_assets, graphql
 from api.principal import Access
+from api.route import Route
 from api.socket_io import socket_io
+from core.models.completions import CompletionRequest
+from core.models.users import SignIn, SignUp
 
-ANYONE, SIGNED_IN, ACTIVE = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE
+ANYONE, SIGNED_IN, ACTIVE, ADMIN = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE, Access.ADMIN
 
-
-class Route(NamedTuple):
-    """One address, its handler, and who may use it. Socket.IO and GraphQL look at the token themselves."""
-
-    method: str
-    path: str
-    handler: Handler
-    access: Access
-
+COMPLETIONS = ("/api/chat/completions", "/v1/chat/completions")
+SOCKET = ("/ws/socket.io/",)
 
 ROUTES = (
-    Route("GET", "/health", health.alive, ANYONE),
-    Route("GET", "/ready", health.ready, ANYONE),
-    Route("POST", "/api/auths/signup", auths.sign_up, ANYONE),
-    Route("POST", "/api/auths/signin", auths.sign_in, ANYONE),
-    Route("GET", "/api/auths/", auths.current, SIGNED_IN),
-    Route("GET", "/api/auths", auths.current, SIGNED_IN),
-    Route("GET", "/api/chats/", chats.list_, ACTIVE),
-    Route("GET", "/api/chats", chats.list_, ACTIVE),
-    Route("POST", "/api/chats/new", chats.create, ACTIVE),
-    Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE),
-    Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE),
-    Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE),
-    Route("POST", "/api/chats/{chat_id}/messages", chats.send, ACTIVE),
-    Route("GET", "/api/generations/{generation_id}/events", generations.listen, ACTIVE),
-    Route("DELETE", "/api/generations/{generation_id}", generations.stop, ACTIVE),
-    Route("GET", "/api/models/", models.list_, ACTIVE),
-    Route("GET", "/api/models", models.list_, ACTIVE),
-    Route("POST", "/api/openai/v1/chat/completions", completions.create, ACTIVE),
-    Route("GET", "/api/openai/v1/models", models.list_, ACTIVE),
-    Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE),
-    Route("POST", "/api/chat/completions", completions.create, ACTIVE),
-    Route("POST", "/v1/chat/completions", completions.create, ACTIVE),
-    Route("GET", "/v1/models", models.list_, ACTIVE),
-    Route("GET", "/v1/models/{model_id:.+}", models.get, ACTIVE),
+    Route("GET", "/health", health.alive, ANYONE, answer=health.Alive),
+    Route("GET", "/ready", health.ready, ANYONE, answer=health.Readiness),
+    Route("POST", "/api/auths/signup", auths.sign_up, ANYONE, body=SignUp, answer=auths.Welcome, status=201),
+    Route("POST", "/api/auths/signin", auths.sign_in, ANYONE, body=SignIn, answer=auths.Welcome),
+    Route("GET", "/api/auths/", auths.current, SIGNED_IN, answer=auths.Profile, also=("/api/auths",)),
+    Route("GET", "/api/chats/", chats.list_, ACTIVE, query=chats.ListChats, answer=list[chats.ChatRow], also=("/api/chats",)),
+    Route("POST", "/api/chats/new", chats.create, ACTIVE, body=chats.Posted, answer=chats.ChatWhole, status=201),
+    Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=chats.ChatWhole),
+    Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=chats.ChatWhole),
+    Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE, answer=bool),
+    Route("POST", "/api/chats/{chat_id}/messages", chats.send, ACTIVE, body=chats.PostedMessage, answer=chats.Asked, status=201),
+    Route("GET", "/api/generations/{generation_id}/events", generations.listen, ACTIVE, query=generations.Resume),
+    Route("DELETE", "/api/generations/{generation_id}", generations.stop, ACTIVE, answer=generations.Stopped),
+    Route(
+        "GET", "/api/models/", models.list_, ACTIVE, answer=models.ModelList, also=("/api/models", "/api/openai/v1/models", "/v1/models")
+    ),
+    Route("POST", "/api/openai/v1/chat/completions", completions.create, ACTIVE, body=CompletionRequest, also=COMPLETIONS),
+    Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE, answer=models.ModelRow, also=("/v1/models/{model_id:.+}",)),
     Route("GET", "/graphql", graphql, ANYONE),
     Route("POST", "/graphql", graphql, ANYONE),
-    Route("GET", "/socket.io/", socket_io, ANYONE),
-    Route("POST", "/socket.io/", socket_io, ANYONE),
-    Route("OPTIONS", "/socket.io/", socket_io, ANYONE),
-    Route("GET", "/ws/socket.io/", socket_io, ANYONE),
-    Route("POST", "/ws/socket.io/", socket_io, ANYONE),
-    Route("OPTIONS", "/ws/socket.io/", socket_io, ANYONE),
+    Route("GET", "/socket.io/", socket_io, ANYONE, also=SOCKET),
+    Route("POST", "/socket.io/", socket_io, ANYONE, also=SOCKET),
+    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, also=SOCKET),
 )
 STREAMS = frozenset({generations.listen, socket_io, graphql})
 
 
 def table() -> Iterable[web.AbstractRouteDef]:
     """The routes as aiohttp takes them. What never ends has no HEAD."""
-    yield from (web.RouteDef(route.method, route.path, route.handler, {}) for route in ROUTES)
-    yield from (web.head(route.path, route.handler) for route in ROUTES if route.method == "GET" and route.handler not in STREAMS)
+    for route, path in addresses():
+        heads = {"allow_head": route.handler not in STREAMS} if route.method == "GET" else {}
+        yield web.RouteDef(route.method, path, route.handler, heads)
     yield graphiql_assets
+
+
+def addresses() -> Iterator[tuple[Route, str]]:
+    """Each route with each of its paths."""
+    for route in ROUTES:
+        for path in (route.path, *route.also):
+            yield route, path
 
 
 def access() -> dict[Handler, Access]:

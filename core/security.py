@@ -59,9 +59,10 @@ class Passwords:
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token says: whose it is, and until when (Unix seconds)."""
+    """What a token says: whose it is, which of theirs, and until when (Unix seconds)."""
 
     user_id: str
+    session: str
     expires_at: int
 
 
@@ -107,7 +108,7 @@ class Tokens:
             raise Unauthenticated(_INVALID) from None
         if not isinstance(claims["id"], str):
             raise Unauthenticated(_INVALID)
-        return Claim(user_id=claims["id"], expires_at=int(claims["exp"]))
+        return Claim(user_id=claims["id"], session=str(claims.get("jti", "")), expires_at=int(claims["exp"]))
 
 
 _EXPIRED = "Your session has expired. Sign in again."

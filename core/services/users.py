@@ -80,7 +80,7 @@ class Users:
         now = int(time.time())
         if now - user.last_active_at >= ACTIVE_EVERY_S and user.id not in self._noting:
             self._noting[user.id] = asyncio.create_task(self._note(user.id, now))
-        return Principal(user=user)
+        return Principal(user=user, session=claim.session)
 
     def _session(self, user: User) -> Session:
         token, expires_at = self._tokens.issue(user.id)

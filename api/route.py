@@ -1,0 +1,26 @@
+"""One address of the product."""
+
+from typing import Any, NamedTuple
+
+import msgspec
+from aiohttp.typedefs import Handler
+
+from api.principal import Access
+
+
+class Route(NamedTuple):
+    """A method and a path, its handler, who may use it, and what goes in and out. Socket.IO and GraphQL look at the token themselves.
+
+    ``body``: the model of the JSON that is sent; ``query``: of the parameters behind the ``?``; ``answer``: of the JSON that comes back
+    with ``status``, None where that is not JSON of one shape. ``also``: other paths for the same thing.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access
+    body: Any = None
+    query: type[msgspec.Struct] | None = None
+    answer: Any = None
+    status: int = 200
+    also: tuple[str, ...] = ()
