@@ -10,12 +10,12 @@ import uvloop
 from aiohttp import web
 
 from api.app import create_app
+from api.server import Runner
 from core import settings as settings_room
 from core.errors import PenstockError, SettingsError
 from core.logging import configure, get_logger
 from core.settings import Settings
 
-SHUTDOWN_S = 2.0
 BACKLOG = 1024
 
 log = get_logger(face="rest")
@@ -40,7 +40,7 @@ async def serve(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = Runner(create_app(settings))
     try:
         await runner.setup()
         await _listen(runner, settings)

@@ -3,6 +3,7 @@
 import os
 import secrets
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     local_models: tuple[Path, ...] = ()
     default_user_role: Role = Role.USER
     rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
+    trusted_proxies: tuple[str, ...] = ()
     device: str = "auto"
     log_format: LogFormat = LogFormat.AUTO
     api_processes: Positive = 1
@@ -141,6 +143,12 @@ def _check(settings: Settings) -> Settings:
                     f"{PREFIX}{name.upper()}: {url!r} is not a URL. Write http://host:port/v1 or https://…, several separated by commas."
                 )
                 raise SettingsError(message)
+    for proxy in settings.trusted_proxies:
+        if not _is_network(proxy):
+            message = (
+                f"PENSTOCK_TRUSTED_PROXIES: {proxy!r} is no address or network. Write 10.0.0.7 or 10.0.0.0/8, several separated by commas."
+            )
+            raise SettingsError(message)
     keys, urls = settings.openai_api_keys, settings.openai_base_urls
     if len(keys) > len(urls):
         message = (
@@ -152,3 +160,11 @@ def _check(settings: Settings) -> Settings:
         message = f"PENSTOCK_SECRET_KEY is shorter than {MIN_SECRET_KEY_BYTES} bytes. Leave it out to have one made, or give a longer one."
         raise SettingsError(message)
     return settings
+
+
+def _is_network(value: str) -> bool:
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        return False
+    return True

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from api.app import create_app
 from api.keys import SERVICES
+from api.server import Runner
 from core.models.catalog import Model
 from core.models.pools import Pool
 from core.services import Services
@@ -75,7 +76,7 @@ def app(settings: Settings) -> web.Application:
 @pytest.fixture
 async def url(app: web.Application) -> AsyncIterator[str]:
     """Where it listens. aiohttp's own TestServer cancels the handlers of clients that leave, which a server does not."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    runner = Runner(app, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     await app[SERVICES].models.publish("tests", (MODEL,))
