@@ -4,6 +4,7 @@ A record is a JSON object whose ``_id`` is its key. Each verb is atomic on its o
 update (compare-and-set: the version in its filter) and by unique indexes, which have the last word.
 """
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -49,7 +50,16 @@ class Range(msgspec.Struct, frozen=True, kw_only=True):
     lt: Value = None
 
 
-Filter = Mapping[str, Value | In | Range]
+class Contains(msgspec.Struct, frozen=True):
+    """A text field that was stored ``folded`` holds this text somewhere, whatever its case; nothing in it means anything but itself.
+
+    A noun that is searched keeps such a field beside the one it shows, of one text or of several with line ends between them.
+    """
+
+    text: str
+
+
+Filter = Mapping[str, Value | In | Range | Contains]
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -102,6 +112,11 @@ def scalar(value: Any) -> Any:
         message = "An id or a value to look for must be a text or a number."
         raise BadRequest(message)
     return value
+
+
+def folded(text: str) -> str:
+    """A text as it is kept to be searched: without cases (STRASSE and Straße are one), composed (NFC), without NULs."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).replace("\0", "")
 
 
 def encode(value: Any) -> str:

@@ -5,6 +5,7 @@ or findAndModify.
 """
 
 import asyncio
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from pymongo.errors import (
 )
 
 from core.errors import BadRequest, Conflict, PenstockError, SettingsError, Unavailable
-from core.storage.documents import KEY, Collection, Filter, In, Order, Range, Record, encode, scalar
+from core.storage.documents import KEY, Collection, Contains, Filter, In, Order, Range, Record, encode, folded, scalar
 
 T = TypeVar("T")
 
@@ -157,6 +158,8 @@ def _filter(where: Filter, order: Order | None = None) -> dict[str, Any]:
             query[field] = {"$in": [scalar(value) for value in wanted.values]}
         elif isinstance(wanted, Range):
             query[field] = {f"${bound}": scalar(getattr(wanted, bound)) for bound in _BOUNDS if getattr(wanted, bound) is not None}
+        elif isinstance(wanted, Contains):
+            query[field] = {"$regex": re.escape(folded(wanted.text))}
         else:
             query[field] = scalar(wanted)
     if order and order.after:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.storage.documents import KEY, Collection, Filter, In, Index, Order, Range, Value, scalar
+from core.storage.documents import KEY, Collection, Contains, Filter, In, Index, Order, Range, Value, folded, scalar
 
 _BOUNDS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 
@@ -41,6 +41,9 @@ def conditions(where: Filter, order: Order | None = None) -> tuple[str, list[Any
                 if value is not None:
                     tests.append(f"{name} {operator} ?")
                     bindings.append(scalar(value))
+        elif isinstance(wanted, Contains):
+            tests.append(f"instr({name}, ?) > 0")
+            bindings.append(folded(wanted.text))
         elif wanted is None:
             tests.append(f"{name} IS NULL")
         else:

@@ -9,7 +9,7 @@ import pytest
 from core.errors import BadRequest, Conflict, SettingsError, Unavailable
 from core.settings import Settings
 from core.storage import open_documents
-from core.storage.documents import Collection, Documents, In, Index, Order, Range, Record
+from core.storage.documents import Collection, Contains, Documents, In, Index, Order, Range, Record, folded
 
 BOOKS = Collection("books", indexes=(Index(("shelf", "year")), Index(("code",), unique=True)), opaque=("notes",))
 
@@ -76,6 +76,35 @@ async def test_filters_by_equality_membership_range_and_null(books: Documents) -
     assert sorted(await keys(books, {"author": None})) == ["1900", "1901"]
     assert await books.count(BOOKS, {"year": Range(gte=1905)}) == 5
     assert await books.count(BOOKS, {}) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("STRASSE", ["1"]),
+        ("straße", ["1"]),
+        ("50% o", ["2"]),
+        (".*", ["3"]),
+        ("a\\b [c](d)?", ["3"]),
+        ("$^|", ["3"]),
+        ("_", []),
+        ("ÉTÉ", ["4"]),
+        ("e\u0301te\u0301", ["4"]),
+        ("\nend", ["4"]),
+        ("ΌΣΟΣ", ["5"]),
+        ("Nul\0", ["5"]),
+        ("\U0001f600'\"", ["5"]),
+        ("", ["1", "2", "3", "4", "5"]),
+    ],
+)
+async def test_a_text_is_found_whatever_its_case_and_means_nothing_but_itself(books: Documents, text: str, wanted: list[str]) -> None:
+    titles = ["Hauptstraße 7", "50% off", "a.*b A\\B [C](D)? {2} $^|", "l'été\nEND", "όσος \U0001f600'\" nul\0"]
+    await books.insert(
+        BOOKS, [book(str(n), search=folded(title)) for n, title in enumerate(titles, 1)] + [book("6", search=None), book("7")]
+    )
+    assert sorted(await keys(books, {"search": Contains(text)})) == wanted
+    assert sorted(await keys(books, {"search": Contains(text), "shelf": "a"})) == wanted
+    assert await books.count(BOOKS, {"search": Contains(text), "shelf": "b"}) == 0
 
 
 @pytest.mark.parametrize("descending", [False, True])
