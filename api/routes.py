@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import auths, chats, completions, generations, health, models
+from api import api_keys, auths, chats, completions, generations, health, models
 from api.graphql import graphiql_assets, graphql
 from api.principal import Access
 from api.route import Route
@@ -24,6 +24,10 @@ ROUTES = (
     Route("POST", "/api/auths/signup", auths.sign_up, ANYONE, body=SignUp, answer=auths.Welcome, status=201),
     Route("POST", "/api/auths/signin", auths.sign_in, ANYONE, body=SignIn, answer=auths.Welcome),
     Route("GET", "/api/auths/", auths.current, SIGNED_IN, answer=auths.Profile, also=("/api/auths",)),
+    Route("POST", "/api/users/api_key", api_keys.create, ACTIVE, body=api_keys.NewKey, answer=api_keys.MadeKey, status=201),
+    Route("GET", "/api/users/api_keys", api_keys.list_, ACTIVE, answer=list[api_keys.KeyRow]),
+    Route("POST", "/api/users/api_key/{key_id}", api_keys.rename, ACTIVE, body=api_keys.KeyName, answer=api_keys.KeyRow),
+    Route("DELETE", "/api/users/api_key/{key_id}", api_keys.revoke, ACTIVE, answer=bool),
     Route("GET", "/api/chats/", chats.list_, ACTIVE, query=chats.ListChats, answer=list[chats.ChatRow], also=("/api/chats",)),
     Route("POST", "/api/chats/new", chats.create, ACTIVE, body=chats.Posted, answer=chats.ChatWhole, status=201),
     Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=chats.ChatWhole),

@@ -1,6 +1,7 @@
-"""Passwords and tokens."""
+"""Passwords, tokens and API keys."""
 
 import asyncio
+import hashlib
 import secrets
 import time
 from collections.abc import Callable
@@ -22,6 +23,8 @@ ALGORITHM = "HS256"
 SECONDS_PER_DAY = 86_400
 HASHING_THREADS = 2  # argon2 takes 64 MiB each
 CACHED_TOKENS = 10_000
+API_KEY_PREFIX = "sk-"
+API_KEY_BYTES = 36
 
 
 class Passwords:
@@ -109,6 +112,16 @@ class Tokens:
         if not isinstance(claims["id"], str):
             raise Unauthenticated(_INVALID)
         return Claim(user_id=claims["id"], session=str(claims.get("jti", "")), expires_at=int(claims["exp"]))
+
+
+def new_api_key() -> str:
+    """A key that nobody guesses."""
+    return API_KEY_PREFIX + secrets.token_urlsafe(API_KEY_BYTES)
+
+
+def api_key_hash(key: str) -> str:
+    """What is kept of a key. Once over SHA-256 is enough, and quick: unlike a password, 288 random bits cannot be found by trying."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
 _EXPIRED = "Your session has expired. Sign in again."

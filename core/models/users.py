@@ -36,11 +36,13 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """The user on whose behalf something is done, as they are in the store now, not as they were when their token was made.
 
-    ``session``: which of their tokens or keys they came with, so that one user's several clients can be told apart.
+    ``session``: which of their tokens or keys they came with, so that one user's several clients can be told apart; ``by_key``: with an
+    API key, which is for programs and may not do everything.
     """
 
     user: User
     session: str = ""
+    by_key: bool = False
 
     @property
     def id(self) -> str:

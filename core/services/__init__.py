@@ -12,6 +12,7 @@ from core.security import Passwords, Tokens
 from core.services.answers import Answers
 from core.services.chats import Chats
 from core.services.generations import Generations
+from core.services.keys import Keys
 from core.services.models import Models
 from core.services.pools import Pools
 from core.services.rooms import Rooms
@@ -21,6 +22,7 @@ from core.storage import open_documents
 from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents
 from core.storage.generations import Generations as GenerationRows
+from core.storage.keys import Keys as KeyRows
 from core.storage.messages import Messages as MessageRows
 from core.storage.redis import Redis, Scripts, connect
 from core.storage.users import Users as UserRows
@@ -37,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     claims: Claims
     queue: JobQueue
     users: Users
+    keys: Keys
     chats: Chats
     models: Models
     pools: Pools
@@ -58,7 +61,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         events = EventLog(redis)
         await events.start()
         stack.push_async_callback(events.close)
-        scripts = Scripts(redis)
+        scripts, passwords, keys = Scripts(redis), Passwords(), KeyRows(documents)
+        stack.callback(passwords.close)
         claims, queue = Claims(scripts, lease_ms=settings.lease_ms), JobQueue(scripts, Scripts(broker))
         rows = GenerationRows(documents)
         rooms = Rooms(claims, events)
@@ -72,7 +76,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             events=events,
             claims=claims,
             queue=queue,
-            users=Users(UserRows(documents), Passwords(), Tokens(settings), settings),
+            users=Users(UserRows(documents), keys, passwords, Tokens(settings), settings),
+            keys=Keys(keys),
             chats=chats,
             models=models,
             pools=Pools(scripts),

@@ -4,11 +4,14 @@ import asyncio
 import re
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 
 from core.errors import BadRequest, Conflict, PenstockError, Unauthenticated
+from core.models.keys import ApiKey
 from core.models.users import Credentials, Principal, Session, SignIn, SignUp, User
-from core.security import Passwords, Tokens
+from core.security import API_KEY_PREFIX, Passwords, Tokens, api_key_hash
 from core.settings import Settings
+from core.storage.keys import Keys as KeyRows
 from core.storage.users import Users as UserRows
 
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
@@ -22,8 +25,9 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@(localhost|[^@\s.\x00-\x1f\x7f]+(\.[^
 class Users:
     """The service of users."""
 
-    def __init__(self, users: UserRows, passwords: Passwords, tokens: Tokens, settings: Settings) -> None:
+    def __init__(self, users: UserRows, keys: KeyRows, passwords: Passwords, tokens: Tokens, settings: Settings) -> None:
         self._users = users
+        self._keys = keys
         self._passwords = passwords
         self._tokens = tokens
         self._role = settings.default_user_role
@@ -71,29 +75,54 @@ class Users:
         return self._session(found[0])
 
     async def authenticate(self, token: str) -> Principal:
-        """Whose token it is, as they are in the store now. Raises Unauthenticated for a token that is not valid or whose user is gone."""
+        """Whose token or API key it is, as they are in the store now.
+
+        Raises Unauthenticated for one that is not valid, or whose user is gone.
+        """
+        if token.startswith(API_KEY_PREFIX):
+            key = await self._key(token)
+            return Principal(user=await self._user(key.user_id), session=key.id, by_key=True)
         claim = self._tokens.verify(token)
-        user = await self._users.get(claim.user_id)
+        return Principal(user=await self._user(claim.user_id), session=claim.session)
+
+    async def _key(self, token: str) -> ApiKey:
+        key, now = await self._keys.of_hash(api_key_hash(token)), int(time.time())
+        if key is None:
+            message = "The API key is not valid. It may have been revoked: make another one."
+            raise Unauthenticated(message)
+        if key.expires_at is not None and key.expires_at <= now:
+            message = "The API key has expired. Make another one."
+            raise Unauthenticated(message)
+        if now - (key.last_used_at or 0) >= ACTIVE_EVERY_S:
+            self._note(key.id, lambda: self._keys.used(key, now))
+        return key
+
+    async def _user(self, user_id: str) -> User:
+        user = await self._users.get(user_id)
         if user is None:
             message = "The user of this token is no longer there."
             raise Unauthenticated(message)
         now = int(time.time())
-        if now - user.last_active_at >= ACTIVE_EVERY_S and user.id not in self._noting:
-            self._noting[user.id] = asyncio.create_task(self._note(user.id, now))
-        return Principal(user=user, session=claim.session)
+        if now - user.last_active_at >= ACTIVE_EVERY_S:
+            self._note(user.id, lambda: self._users.seen(user.id, now))
+        return user
 
     def _session(self, user: User) -> Session:
         token, expires_at = self._tokens.issue(user.id)
         return Session(token=token, expires_at=expires_at, user=user)
 
-    async def _note(self, user_id: str, now: int) -> None:
+    def _note(self, what: str, write: Callable[[], Awaitable[None]]) -> None:
         """Beside the request, which does not wait for it; a store that fails will fail where it matters."""
+        if what not in self._noting:
+            self._noting[what] = asyncio.create_task(self._written(what, write))
+
+    async def _written(self, what: str, write: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._users.seen(user_id, now)
+            await write()
         except PenstockError:
             pass
         finally:
-            self._noting.pop(user_id, None)
+            self._noting.pop(what, None)
 
 
 def _email(given: str) -> str:

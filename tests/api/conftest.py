@@ -85,6 +85,22 @@ async def url(app: web.Application) -> AsyncIterator[str]:
 
 
 @pytest.fixture
+def other_app(settings: Settings) -> web.Application:
+    return create_app(settings)
+
+
+@pytest.fixture
+async def elsewhere(other_app: web.Application, url: str) -> AsyncIterator[str]:
+    """Where another server listens, over the same store and Redis."""
+    assert url
+    runner = web.AppRunner(other_app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await runner.cleanup()
+
+
+@pytest.fixture
 def services(app: web.Application, url: str) -> Services:
     """The server's own."""
     assert url

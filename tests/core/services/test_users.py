@@ -13,6 +13,7 @@ from core.security import Passwords, Tokens
 from core.services.users import Users
 from core.settings import Settings
 from core.storage.documents import Documents
+from core.storage.keys import Keys as KeyRows
 from core.storage.users import COLLECTION
 from core.storage.users import Users as UserRows
 from tests.polling import until
@@ -27,8 +28,13 @@ def rows(documents: Documents) -> UserRows:
 
 
 @pytest.fixture
-def users(rows: UserRows, store_settings: Settings) -> Users:
-    return Users(rows, Passwords(), Tokens(store_settings), store_settings)
+def keys(documents: Documents) -> KeyRows:
+    return KeyRows(documents)
+
+
+@pytest.fixture
+def users(rows: UserRows, keys: KeyRows, store_settings: Settings) -> Users:
+    return Users(rows, keys, Passwords(), Tokens(store_settings), store_settings)
 
 
 async def test_the_first_user_is_the_administrator_and_later_ones_get_the_default_role(users: Users) -> None:
@@ -36,9 +42,9 @@ async def test_the_first_user_is_the_administrator_and_later_ones_get_the_defaul
     assert (await users.sign_up(BOB)).user.role is Role.USER
 
 
-async def test_the_default_role_is_a_setting(rows: UserRows, store_settings: Settings) -> None:
+async def test_the_default_role_is_a_setting(rows: UserRows, keys: KeyRows, store_settings: Settings) -> None:
     settings = msgspec.structs.replace(store_settings, default_user_role=Role.PENDING)
-    users = Users(rows, Passwords(), Tokens(settings), settings)
+    users = Users(rows, keys, Passwords(), Tokens(settings), settings)
     await users.sign_up(ADA)
     assert (await users.sign_up(BOB)).user.role is Role.PENDING
 
