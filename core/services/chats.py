@@ -21,6 +21,7 @@ from core.storage.messages import Messages as MessageRows
 __all__ = ["Chats", "as_document", "message_document"]
 
 ATTEMPTS = 20
+DELETE_AT_ONCE = 200
 
 
 class Chats:
@@ -33,9 +34,14 @@ class Chats:
         self._rooms = rooms
         self._moments = Moments()
 
-    async def list(self, principal: Principal, *, limit: int | None = None, after: str | None = None) -> list[Chat]:
-        """Their own, newest change first; ``after`` a chat's id. Raises BadRequest for a chat that is not theirs."""
-        found = await self._chats.of_user(principal.id, limit=limit, after=after)
+    async def list(
+        self, principal: Principal, *, limit: int | None = None, after: str | None = None, skip: int = 0, marks: Mapping[str, bool] = {}
+    ) -> list[Chat]:
+        """Their own, newest change first: from ``after`` a chat's id, or without the ``skip`` first ones.
+
+        ``marks``: only those that are ``pinned`` or ``archived``, or are not. Raises BadRequest for an ``after`` that is not theirs.
+        """
+        found = await self._chats.of_user(principal.id, marks, limit=limit, after=after, skip=skip)
         if found is None:
             message = "after must be the id of one of your chats: the last one of the page before."
             raise BadRequest(message, param="after")
@@ -98,14 +104,31 @@ class Chats:
         message = "This chat is being changed by too many at once. Read it again, then repeat the change."
         raise Conflict(message)
 
+    async def mark(self, principal: Principal, chat_id: str, mark: str, *, value: bool | None = None) -> Chat:
+        """Set ``pinned`` or ``archived``, or turn it to what it is not, which leaves the chat's time as it is. Raises NotFound."""
+        while True:
+            chat = await self.readable(principal, chat_id)
+            was = getattr(chat, mark)
+            wanted = not was if value is None else value
+            if was == wanted or await self._chats.mark(chat_id, mark, wanted, was=was):
+                return msgspec.structs.replace(chat, **{mark: wanted})
+
+    async def archive_all(self, principal: Principal, *, archived: bool) -> int:
+        """Archive all of theirs, or take all out of the archive; how many changed."""
+        return await self._chats.archive_all(principal.id, archived)
+
     async def delete(self, principal: Principal, chat_id: str) -> None:
         """Take a chat away with its messages and generations; answers that still run are stopped. Raises NotFound."""
         await self.readable(principal, chat_id)
-        running = [generation.id for generation in await self._generations.running(chat_id)]
-        await self._clear(chat_id)
-        await self._chats.remove(chat_id)
-        await self._clear(chat_id)  # what was appended while the rest went
-        await self._rooms.closed(chat_id, running)
+        await self._remove(chat_id)
+
+    async def delete_all(self, user_id: str) -> int:
+        """Take all chats of a user away in the same way, for themself or with them; how many there were."""
+        count = 0
+        while chat_ids := await self._chats.ids(user_id, DELETE_AT_ONCE):
+            await self._remove(*chat_ids)
+            count += len(chat_ids)
+        return count
 
     async def append(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
         """Add messages at the end, whatever the chat's length. Raises NotFound, Conflict where the chat already has one of the ids."""
@@ -138,8 +161,17 @@ class Chats:
         await self._messages.put([message for message in after if stored.pop(message.id, None) != message])
         await self._messages.remove(chat_id, stored)
 
-    async def _clear(self, chat_id: str) -> None:
-        await asyncio.gather(self._messages.remove_chat(chat_id), self._generations.remove_chat(chat_id))
+    async def _remove(self, *chat_ids: str) -> None:
+        running: dict[str, list[str]] = {chat_id: [] for chat_id in chat_ids}
+        for generation in await self._generations.running(*chat_ids):
+            running[generation.chat_id].append(generation.id)
+        await self._clear(*chat_ids)
+        await self._chats.remove(*chat_ids)
+        await self._clear(*chat_ids)  # what was appended while the rest went
+        await asyncio.gather(*(self._rooms.closed(chat_id, stopped) for chat_id, stopped in running.items()))
+
+    async def _clear(self, *chat_ids: str) -> None:
+        await asyncio.gather(self._messages.remove_chats(*chat_ids), self._generations.remove_chats(*chat_ids))
 
 
 _NO_CHAT = "There is no such chat. It may have been deleted, or belong to somebody else."

@@ -1,7 +1,7 @@
 """Chats, without their messages."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,11 @@ import msgspec
 from core.models.chats import Chat
 from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
 
-COLLECTION = Collection("chats", indexes=(Index(("user_id", "touched")),), opaque=("document", "meta"))
+COLLECTION = Collection(
+    "chats",
+    indexes=(Index(("user_id", "touched")), Index(("user_id", "pinned", "touched")), Index(("user_id", "archived", "touched"))),
+    opaque=("document", "meta"),
+)
 
 
 class Chats:
@@ -32,8 +36,10 @@ class Chats:
         record = await self._documents.get(COLLECTION, chat_id, Record)
         return (msgspec.convert(record, Chat), record["version"]) if record else None
 
-    async def of_user(self, user_id: str, *, limit: int | None = None, after: str | None = None) -> list[Chat] | None:
-        """A user's chats, newest change first; None where there is no such chat as ``after``."""
+    async def of_user(
+        self, user_id: str, marks: Mapping[str, bool], *, limit: int | None = None, after: str | None = None, skip: int = 0
+    ) -> list[Chat] | None:
+        """A user's chats that have these marks (``pinned``, ``archived``), newest change first; None where there is no ``after``."""
         place = None
         if after is not None:
             last = await self._documents.get(COLLECTION, after, Record)
@@ -41,25 +47,47 @@ class Chats:
                 return None
             place = (last["touched"], after)
         order = Order("touched", descending=True, after=place)
-        return await self._documents.find(COLLECTION, {"user_id": user_id}, Chat, order=order, limit=limit)
+        return await self._documents.find(COLLECTION, {"user_id": user_id, **marks}, Chat, order=order, limit=limit, skip=skip)
 
-    async def insert(self, chat: Chat) -> None:
-        """Add a chat."""
-        record: Record = {KEY: chat.id, **msgspec.to_builtins(chat), "touched": self._moments.next(), "version": 1}
+    async def ids(self, user_id: str, limit: int | None = None) -> list[str]:
+        """The ids of a user's chats, newest change first."""
+        found = await self._documents.find(COLLECTION, {"user_id": user_id}, _Named, order=_NEWEST, limit=limit)
+        return [chat.id for chat in found]
+
+    async def insert(self, chat: Chat, *, touched: int | None = None) -> None:
+        """Add a chat; ``touched``: when it got its last change, if that was not now."""
+        record: Record = {KEY: chat.id, **msgspec.to_builtins(chat), "touched": touched or self._moments.next(), "version": 1}
         await self._documents.insert(COLLECTION, [record])
 
     async def change(self, chat: Chat, version: int) -> bool:
-        """Write a changed chat if nobody has changed it since ``version``; whether it was written."""
-        changes: dict[str, Any] = {**msgspec.to_builtins(chat), "touched": self._moments.next(), "version": version + 1}
+        """Write a chat's new content if nobody has changed that since ``version``; whether it was written. Its marks stay as they are."""
+        content = {name: msgspec.to_builtins(getattr(chat, name)) for name in _CONTENT}
+        changes: dict[str, Any] = {**content, "touched": self._moments.next(), "version": version + 1}
         return await self._documents.update(COLLECTION, chat.id, changes, where={"version": version})
+
+    async def mark(self, chat_id: str, mark: str, value: Any, *, was: Any) -> bool:
+        """Set ``pinned``, ``archived`` or ``share_id``, which is no change of the chat, if it is what it ``was``; whether it was set."""
+        return await self._documents.update(COLLECTION, chat_id, {mark: value}, where={mark: was})
+
+    async def archive_all(self, user_id: str, archived: bool) -> int:  # noqa: FBT001 - the value itself
+        """Archive all chats of a user, or none; how many changed."""
+        return await self._documents.change(COLLECTION, {"user_id": user_id, "archived": not archived}, {"archived": archived})
 
     async def touch(self, chat_id: str, at: int) -> bool:
         """Note that a chat got something new, at Unix seconds ``at``; whether the chat is still there."""
         return await self._documents.update(COLLECTION, chat_id, {"updated_at": at, "touched": self._moments.next()})
 
-    async def remove(self, chat_id: str) -> bool:
-        """Take a chat away; whether it was there."""
-        return bool(await self._documents.delete(COLLECTION, {KEY: chat_id}))
+    async def remove(self, *chat_ids: str) -> int:
+        """Take chats away; how many were there."""
+        return await self._documents.delete(COLLECTION, {KEY: In(chat_ids)})
+
+
+class _Named(msgspec.Struct, frozen=True):
+    id: str
+
+
+_NEWEST = Order("touched", descending=True)
+_CONTENT = ("title", "document", "layout", "updated_at")
 
 
 class Moments:

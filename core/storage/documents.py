@@ -83,9 +83,9 @@ class Documents(Protocol):
         """One record, as a model or as a plain ``Record``."""
 
     async def find(
-        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None
+        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None, skip: int = 0
     ) -> list[T]:
-        """Records that meet every condition; without an order, in any."""
+        """Records that meet every condition; without an order, in any. ``skip``: leave so many out at the beginning."""
 
     async def insert(self, collection: Collection, records: Sequence[Record]) -> None:
         """Add new records, all or none. Raises Conflict where a key or a unique index is taken."""
@@ -95,6 +95,9 @@ class Documents(Protocol):
 
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
         """Set some fields of one record if it is there and meets ``where`` (a version in it: compare-and-set), and say whether it did."""
+
+    async def change(self, collection: Collection, where: Filter, changes: Record) -> int:
+        """Set some fields of every record that meets every condition, and say how many there were."""
 
     async def delete(self, collection: Collection, where: Filter) -> int:
         """Remove what meets every condition (at least one), and say how many there were."""

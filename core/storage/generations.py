@@ -28,15 +28,16 @@ class Generations:
         """Add one."""
         await self._documents.insert(COLLECTION, [{KEY: generation.id, **msgspec.to_builtins(generation)}])
 
-    async def running(self, chat_id: str) -> list[Generation]:
-        """A chat's that have not ended, oldest first."""
-        return await self._documents.find(COLLECTION, {"chat_id": chat_id, "status": In(_UNFINISHED)}, Generation, order=_BY_AGE)
+    async def running(self, *chat_ids: str) -> list[Generation]:
+        """Those of some chats that have not ended, oldest first."""
+        where = {"chat_id": chat_ids[0] if len(chat_ids) == 1 else In(chat_ids), "status": In(_UNFINISHED)}
+        return await self._documents.find(COLLECTION, where, Generation, order=_BY_AGE)
 
     async def finish(self, generation_id: str, status: GenerationStatus, *, usage: Usage | None = None, error: str | None = None) -> None:
         """It has ended, now. Who says so first is right: saying it again changes nothing."""
         changes = {"status": status.value, "ended_at": int(time.time()), "usage": msgspec.to_builtins(usage), "error": error}
         await self._documents.update(COLLECTION, generation_id, changes, where={"status": In(_UNFINISHED)})
 
-    async def remove_chat(self, chat_id: str) -> None:
-        """Take all of a chat's away."""
-        await self._documents.delete(COLLECTION, {"chat_id": chat_id})
+    async def remove_chats(self, *chat_ids: str) -> None:
+        """Take all of some chats' away."""
+        await self._documents.delete(COLLECTION, {"chat_id": In(chat_ids)})

@@ -7,7 +7,7 @@ import msgspec
 
 from core.models.chats import Message
 from core.storage.chats import Moments
-from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
+from core.storage.documents import KEY, Collection, Contains, Documents, In, Index, Order, Record, folded
 
 COLLECTION = Collection("messages", indexes=(Index(("chat_id", "position")),), opaque=("content", "extra", "posted"))
 
@@ -30,6 +30,11 @@ class Messages:
         """All of several chats, each chat's in order."""
         return await self._documents.find(COLLECTION, {"chat_id": In(tuple(chat_ids))}, Message, order=_BY_POSITION)
 
+    async def holding(self, chat_ids: Sequence[str], text: str) -> set[str]:
+        """Those of some chats in which a message holds a text, whatever its case."""
+        found = await self._documents.find(COLLECTION, {"chat_id": In(tuple(chat_ids)), "text": Contains(text)}, _Placed)
+        return {message.chat_id for message in found}
+
     async def insert(self, messages: Sequence[Message]) -> None:
         """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
         if messages:
@@ -44,7 +49,7 @@ class Messages:
         """Set a message's content and some of what it holds besides; whether it is still there. Of several at once none is lost."""
         key = _key(chat_id, message_id)
         while (record := await self._documents.get(COLLECTION, key, Record)) is not None:
-            changes = {"content": content, "extra": {**record["extra"], **extra}, "version": self._moments.next()}
+            changes = {"content": content, "extra": {**record["extra"], **extra}, "text": _text(content), "version": self._moments.next()}
             if await self._documents.update(COLLECTION, key, changes, where={"version": record["version"]}):
                 return True
         return False
@@ -55,13 +60,27 @@ class Messages:
         for start in range(0, len(keys), _DELETE_AT_ONCE):
             await self._documents.delete(COLLECTION, {KEY: In(tuple(keys[start : start + _DELETE_AT_ONCE]))})
 
-    async def remove_chat(self, chat_id: str) -> None:
-        """Take all of a chat's messages away."""
-        await self._documents.delete(COLLECTION, {"chat_id": chat_id})
+    async def remove_chats(self, *chat_ids: str) -> None:
+        """Take all messages of some chats away."""
+        await self._documents.delete(COLLECTION, {"chat_id": In(chat_ids)})
 
     def _record(self, message: Message) -> Record:
-        """``version``: the moment of its last writing, so that ``fill`` notices any other."""
-        return {KEY: _key(message.chat_id, message.id), **msgspec.to_builtins(message), "version": self._moments.next()}
+        """``text``: what it is found by; ``version``: the moment of its last writing, so that ``fill`` notices any other."""
+        own = {"text": _text(message.content), "version": self._moments.next()}
+        return {KEY: _key(message.chat_id, message.id), **msgspec.to_builtins(message), **own}
+
+
+class _Placed(msgspec.Struct, frozen=True):
+    chat_id: str
+
+
+def _text(content: Any) -> str:
+    """The words of a message: of its text, or of its parts that are texts."""
+    if isinstance(content, str):
+        return folded(content)
+    parts = content if isinstance(content, list) else ()
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return folded("\n".join(text for text in texts if isinstance(text, str)))
 
 
 def _key(chat_id: str, message_id: str) -> str:

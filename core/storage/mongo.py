@@ -93,13 +93,13 @@ class MongoDocuments:
         return None if found is None else msgspec.convert(_opened(collection, found), kind)
 
     async def find(
-        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None
+        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None, skip: int = 0
     ) -> list[T]:
         """All that is asked for, in as few batches as the server allows."""
         if limit == 0:
             return []
         with _explained():
-            cursor = self._of(collection).find(_filter(where, order), limit=limit or 0)
+            cursor = self._of(collection).find(_filter(where, order), limit=limit or 0, skip=skip)
             if order:
                 way = DESCENDING if order.descending else ASCENDING
                 cursor = cursor.sort([(order.field, way), (KEY, way)])
@@ -138,6 +138,11 @@ class MongoDocuments:
                 {**_filter(where or {}), KEY: scalar(key)}, {"$set": _closed(collection, changes)}
             )
             return bool(result.matched_count)
+
+    async def change(self, collection: Collection, where: Filter, changes: Record) -> int:
+        """One ``update_many``."""
+        with _explained():
+            return int((await self._of(collection).update_many(_filter(where), {"$set": _closed(collection, changes)})).matched_count)
 
     async def delete(self, collection: Collection, where: Filter) -> int:
         """One ``delete_many``."""

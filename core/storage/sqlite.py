@@ -78,13 +78,13 @@ class SqliteDocuments:
         return None if body is None else _decoder(cast("Any", kind)).decode(body)
 
     async def find(
-        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None
+        self, collection: Collection, where: Filter, kind: type[T], *, order: Order | None = None, limit: int | None = None, skip: int = 0
     ) -> list[T]:
         """All rows come as one JSON text: one step of SQLite, so one hand-over of the interpreter's lock, however many they are."""
         test, bindings = conditions(where, order)
-        inner = f'SELECT body FROM "{collection.name}" WHERE {test}{ordering(order)} LIMIT ?'  # noqa: S608
+        inner = f'SELECT body FROM "{collection.name}" WHERE {test}{ordering(order)} LIMIT ? OFFSET ?'  # noqa: S608
         sql = f"SELECT group_concat(body, ',') FROM ({inner})"  # noqa: S608
-        bindings.append(-1 if limit is None else limit)
+        bindings.extend((-1 if limit is None else limit, skip))
         found = await self._reader.call(lambda connection: connection.execute(sql, bindings).get)
         return [] if found is None else _decoder(list[kind]).decode(f"[{found}]")  # type: ignore[valid-type]
 
@@ -105,11 +105,15 @@ class SqliteDocuments:
 
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
         """One statement, condition included."""
-        test, bindings = conditions(where or {})
+        return bool(await self.change(collection, {**(where or {}), KEY: key}, changes))
+
+    async def change(self, collection: Collection, where: Filter, changes: Record) -> int:
+        """One statement."""
+        test, bindings = conditions(where)
         sets = ", ".join(f"'$.\"{field}\"', json(?)" for field in changes)
-        sql = f'UPDATE "{collection.name}" SET body = json_set(body, {sets}) WHERE key = ? AND {test}'  # noqa: S608
-        values = [*map(encode, changes.values()), scalar(key), *bindings]
-        return bool(await self._writer.call(lambda connection: _changed(connection, sql, values)))
+        sql = f'UPDATE "{collection.name}" SET body = json_set(body, {sets}) WHERE {test}'  # noqa: S608
+        values = [*map(encode, changes.values()), *bindings]
+        return await self._writer.call(lambda connection: _changed(connection, sql, values))
 
     async def delete(self, collection: Collection, where: Filter) -> int:
         """One statement."""

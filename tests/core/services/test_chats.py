@@ -280,3 +280,19 @@ async def test_the_list_is_ones_own_newest_change_first(chats: Chats) -> None:
     for strange in ("nothing", (await chats.list(STRANGER))[0].id):
         with pytest.raises(BadRequest):
             await chats.list(ME, after=strange)
+
+
+async def test_deleting_all_of_a_users_chats_leaves_nobody_elses(
+    chats: Chats, generations: GenerationRows, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.services.chats.DELETE_AT_ONCE", 2)
+    mine = [(await chats.create(ME, LISTED)).chat.id for _ in range(5)]
+    theirs = (await chats.create(STRANGER, LISTED)).chat.id
+    row = Generation(id="g", user_id=ME.id, chat_id=mine[0], message_id="a", model="m", status=GenerationStatus.QUEUED, created_at=1)
+    await generations.insert(row)
+    assert await chats.delete_all(ME.id) == 5
+    assert await chats.delete_all(ME.id) == 0
+    assert await chats.list(ME) == []
+    assert await generations.get("g") is None
+    assert await documents.count(MESSAGES, {}) == 2
+    assert as_document(await chats.get(STRANGER, theirs)) == LISTED

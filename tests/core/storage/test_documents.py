@@ -119,6 +119,13 @@ async def test_pages_meet_without_gap_or_repetition(books: Documents, descending
     assert seen == expected
 
 
+async def test_so_many_as_asked_are_left_out_at_the_beginning(books: Documents) -> None:
+    await books.insert(BOOKS, [book(str(number), year=number) for number in range(5)])
+    assert await keys(books, {"shelf": "a"}, order=Order("year"), limit=2, skip=1) == ["1", "2"]
+    assert await keys(books, {}, order=Order("year", descending=True), skip=3) == ["1", "0"]
+    assert await keys(books, {}, order=Order("year"), skip=9) == []
+
+
 async def test_a_limit_of_nothing_gives_nothing(books: Documents) -> None:
     await books.insert(BOOKS, [book("1")])
     assert await books.find(BOOKS, {}, Record, limit=0) == []
@@ -152,6 +159,15 @@ async def test_an_update_sets_some_fields_and_leaves_the_others(books: Documents
     assert await books.update(BOOKS, "1", {"year": 2000, "new": [1], "notes": {"b.c": {"$d": None}}})
     assert await books.get(BOOKS, "1", Record) == book("1", year=2000, new=[1], notes={"b.c": {"$d": None}})
     assert await books.get(BOOKS, "2", Record) == book("2")
+
+
+async def test_a_change_sets_some_fields_of_all_that_meet_every_condition(books: Documents) -> None:
+    await books.insert(BOOKS, [book(str(number), year=number, notes={"n": number}) for number in range(4)])
+    assert await books.change(BOOKS, {"shelf": "a", "year": Range(gte=1, lte=2)}, {"shelf": "b", "notes": None}) == 2
+    assert sorted(await keys(books, {"shelf": "b"})) == ["1", "2"]
+    assert await books.get(BOOKS, "1", Record) == book("1", year=1, shelf="b", notes=None)
+    assert await books.get(BOOKS, "3", Record) == book("3", year=3, notes={"n": 3})
+    assert await books.change(BOOKS, {"shelf": "c"}, {"year": 1}) == 0
 
 
 async def test_compare_and_set_refuses_an_older_version(books: Documents) -> None:

@@ -12,7 +12,7 @@ import pytest
 from core.errors import BadRequest, SettingsError, Unavailable
 from core.settings import Settings
 from core.storage import COLLECTIONS, chats, messages, open_documents, users
-from core.storage.documents import Collection, Filter, Index, Order, Record
+from core.storage.documents import Collection, Contains, Filter, In, Index, Order, Record
 from core.storage.sqlite import FILE, SqliteDocuments
 from core.storage.sqlite_sql import conditions, ordering
 
@@ -149,7 +149,11 @@ async def test_the_file_is_its_owners_alone(store: SqliteDocuments, tmp_path: Pa
         (users.COLLECTION, {"email": "a@b.de"}, None),
         (chats.COLLECTION, {"user_id": "u"}, Order("touched", descending=True)),
         (chats.COLLECTION, {"user_id": "u"}, Order("touched", descending=True, after=(5, "k"))),
+        (chats.COLLECTION, {"user_id": "u", "pinned": True}, Order("touched", descending=True)),
+        (chats.COLLECTION, {"user_id": "u", "archived": False}, Order("touched", descending=True, after=(5, "k"))),
+        (chats.COLLECTION, {"user_id": "u", "pinned": False, "archived": True}, Order("touched", descending=True)),
         (messages.COLLECTION, {"chat_id": "c"}, Order("position")),
+        (messages.COLLECTION, {"chat_id": In(("c", "d")), "text": Contains("x")}, None),
     ],
 )
 async def test_what_is_asked_often_is_answered_by_an_index_alone(
