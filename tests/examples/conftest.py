@@ -1,0 +1,62 @@
+"""One running product for all examples: Redis, a web process, a relay worker and the models that the page names."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from tests.api.conftest import Client, Reply, sign_up
+from tests.examples.printed import CALLS
+from tests.polling import until
+from tests.stack import Stack, stack_in
+from tests.upstream import Upstream
+
+
+class Server:
+    """The product with an administrator, and John, who came by the printed request."""
+
+    def __init__(self, admin: Client, john: Client, welcome: Reply) -> None:
+        self.url = admin.url
+        self.admin = admin
+        self.john = john
+        self.welcome = welcome
+        self._visitors = 0
+
+    async def visitor(self) -> Client:
+        """Somebody new."""
+        self._visitors += 1
+        return await sign_up(Client(self.url, self.admin.session), f"Visitor{self._visitors}")
+
+    async def chat(self) -> str:
+        """A chat of John's with a question and its answer."""
+        messages = [{"id": "m1", "role": "user", "content": "Hello!", "timestamp": 1}]
+        messages += [{"id": "m2", "role": "assistant", "content": "Hi!", "timestamp": 2}]
+        return await self.john.chat(models=["gpt-4"], messages=messages)
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    async with (
+        Upstream(models=("gpt-4", "llama3.3:70b", "words")).serving() as upstream,
+        stack_in(tmp_path_factory.mktemp("examples"), openai_base_urls=upstream.url) as running,
+    ):
+        await running.start_redis()
+        await asyncio.gather(running.start_api(), running.start_worker("relay"))
+        yield running
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def server(stack: Stack) -> AsyncIterator[Server]:
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        admin = await sign_up(Client(stack.url, session), "Ada")
+        call = CALLS["Sign Up"]
+        welcome = await Client(stack.url, session).ask(call.method, call.path, call.body.encode(), headers=call.headers)
+        assert welcome.status == 201, welcome
+
+        async def served() -> bool:
+            return "gpt-4" in str((await admin.get("/api/models/")).body)
+
+        await until(served, "the models are served")
+        yield Server(admin, Client(stack.url, session, welcome.body["user"], welcome.body["token"]), welcome)
