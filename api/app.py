@@ -6,12 +6,14 @@ from aiohttp import web
 
 from api.abandoned import Abandoned
 from api.connections import Connections
+from api.documentation import DOCUMENT, Document
 from api.errors import errors
 from api.graphql import close_sockets
 from api.keys import ABANDONED, CONNECTIONS, LIMITS, SERVICES, SETTINGS, SOCKETS
 from api.log_context import add_headers, log_context
+from api.openapi import encoded
 from api.principal import ACCESS, principal
-from api.routes import access, table
+from api.routes import ROUTES, access, table
 from api.sockets import Sockets
 from core.services import open_services
 from core.services.limits import Limits
@@ -27,6 +29,7 @@ def create_app(settings: Settings) -> web.Application:
     app[SETTINGS] = settings
     app[CONNECTIONS] = Connections()
     app[ACCESS] = access()
+    app[DOCUMENT] = Document.of(encoded(ROUTES))
     app.router.add_routes(table())
     app.cleanup_ctx.extend((services_ctx, limits_ctx, abandoned_ctx, sockets_ctx))
     app.on_response_prepare.append(add_headers)

@@ -50,12 +50,12 @@ class Welcome(Profile, frozen=True, kw_only=True):
 
 
 async def sign_up(request: web.Request) -> web.Response:
-    """``POST /api/auths/signup``."""
+    """``POST /api/auths/signup``: make an account. The first one is the administrator's."""
     return _welcome(request, await request.app[SERVICES].users.sign_up(await read(request, SignUp)), status=201)
 
 
 async def sign_in(request: web.Request) -> web.Response:
-    """``POST /api/auths/signin``."""
+    """``POST /api/auths/signin``: a fresh token."""
     return _welcome(request, await request.app[SERVICES].users.sign_in(await read(request, SignIn)), status=200)
 
 

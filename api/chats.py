@@ -80,37 +80,37 @@ class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_(request: web.Request) -> web.Response:
-    """``GET /api/chats/``: one's own, newest change first; whole, or ``?limit=`` many after ``?after=<the last one's id>``."""
+    """``GET /api/chats/``: one's own chats, newest change first. Whole, or ``?limit=`` many after ``?after=<the last one's id>``."""
     wanted = query(request, ListChats)
     chats = await request.app[SERVICES].chats.list(request[PRINCIPAL], limit=wanted.limit, after=wanted.after)
     return answer([ChatRow.of(chat) for chat in chats])
 
 
 async def get(request: web.Request) -> web.Response:
-    """``GET /api/chats/{chat_id}``."""
+    """``GET /api/chats/{chat_id}``: a chat with its messages."""
     return answer(_whole(await request.app[SERVICES].chats.get(request[PRINCIPAL], request.match_info["chat_id"])))
 
 
 async def create(request: web.Request) -> web.Response:
-    """``POST /api/chats/new``."""
+    """``POST /api/chats/new``: begin a chat."""
     posted = await read(request, Posted)
     return answer(_whole(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
 
 
 async def update(request: web.Request) -> web.Response:
-    """``POST /api/chats/{chat_id}``: a shallow merge; messages that are not sent are kept."""
+    """``POST /api/chats/{chat_id}``: change a chat. A shallow merge; messages that are not sent are kept."""
     posted = await read(request, Posted)
     return answer(_whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
 
 
 async def delete(request: web.Request) -> web.Response:
-    """``DELETE /api/chats/{chat_id}``."""
+    """``DELETE /api/chats/{chat_id}``: delete a chat with its messages."""
     await request.app[SERVICES].chats.delete(request[PRINCIPAL], request.match_info["chat_id"])
     return answer(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
 async def send(request: web.Request) -> web.Response:
-    """``POST /api/chats/{chat_id}/messages``: ask. The answer is heard at ``/api/generations/{id}/events``, or on any other face."""
+    """``POST /api/chats/{chat_id}/messages``: ask for an answer. It is heard at ``/api/generations/{id}/events``, or on any other face."""
     posted = await read(request, PostedMessage)
     command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)

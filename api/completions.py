@@ -28,7 +28,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def create(request: web.Request) -> web.StreamResponse:
-    """Ask, and send the answer streamed or whole. A client that goes away may resume at ``/api/generations/{id}/events`` for a while."""
+    """``POST …/chat/completions``: ask a model. The answer comes whole or, with ``stream``, as events.
+
+    A client that goes away may resume at ``/api/generations/{id}/events`` for a while.
+    """
     body, principal = await request.read(), request[PRINCIPAL]
     spec = await request.app[SERVICES].generations.complete(principal, body)
     request[GENERATION_ID] = spec.id

@@ -30,8 +30,9 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
-    """``GET /api/generations/{generation_id}/events``: events after ``Last-Event-ID`` or ``?after=``, then what comes.
+    """``GET /api/generations/{generation_id}/events``: an answer as it is made.
 
+    Events after ``Last-Event-ID`` or ``?after=``, then what comes.
     Each event is one of the log: ``event:`` its type, ``id:`` what to resume with, ``data:`` itself. A stream that ends without
     ``finished``, ``failed`` or ``cancelled`` was broken off: resume it. 204 where nothing will come any more.
     """
@@ -44,7 +45,10 @@ async def listen(request: web.Request) -> web.StreamResponse:
 
 
 async def stop(request: web.Request) -> web.Response:
-    """``DELETE /api/generations/{generation_id}``: between two tokens; what arrived stays. Again and again is as good as once."""
+    """``DELETE /api/generations/{generation_id}``: stop an answer.
+
+    It ends between two tokens; what arrived stays. Again and again is as good as once.
+    """
     generation_id = request.match_info["generation_id"]
     await request.app[SERVICES].generations.stop(request[PRINCIPAL], generation_id)
     return answer(Stopped(id=generation_id))

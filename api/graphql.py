@@ -153,7 +153,10 @@ _view = View()
 
 
 async def graphql(request: web.Request) -> web.StreamResponse:
-    """``GET`` (a query, the page, or a websocket) and ``POST`` of ``/graphql``. Errors are GraphQL's in shape, also those of HTTP."""
+    """``/graphql``: an operation.
+
+    By ``GET`` a query, the page for browsers, or a websocket; by ``POST`` any operation. Errors are GraphQL's in shape, also those of HTTP.
+    """
     if request.method == "POST" and request.content_type != "application/json":
         return _refused(415, "Send the operation as application/json.")
     try:

@@ -34,13 +34,13 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 async def alive(request: web.Request) -> web.Response:
-    """``GET /health``: this process answers."""
+    """``GET /health``: whether this process answers."""
     del request
     return answer(Alive())
 
 
 async def ready(request: web.Request) -> web.Response:
-    """``GET /ready``: 200, or 503 with every condition that fails."""
+    """``GET /ready``: whether the product can do its work. 503 with every condition that fails."""
     services = request.app[SERVICES]
     redis, store = await asyncio.gather(_works(services.redis.ping()), _works(services.documents.ping()))
     workers = await _living(services) if redis else set()

@@ -42,11 +42,11 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def list_(request: web.Request) -> web.Response:
-    """``GET /api/models/``, ``/api/models``, and ``models`` beside each ``chat/completions``."""
+    """``GET /api/models/``: the models that can be asked. Also beside each ``chat/completions``."""
     rows = [ModelRow.of(model) for model in await request.app[SERVICES].models.list(request[PRINCIPAL])]
     return answer(ModelList(object="list", data=rows, models=rows))
 
 
 async def get(request: web.Request) -> web.Response:
-    """``GET …/models/{model_id}`` beside ``chat/completions``."""
+    """``GET …/models/{model_id}``: one model. Beside each ``chat/completions``."""
     return answer(ModelRow.of(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))

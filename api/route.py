@@ -13,6 +13,9 @@ class Route(NamedTuple):
 
     ``body``: the model of the JSON that is sent; ``query``: of the parameters behind the ``?``; ``answer``: of the JSON that comes back
     with ``status``, None where that is not JSON of one shape. ``also``: other paths for the same thing.
+
+    ``media``: other media types that the answer may have. ``errors``: codes beside those that follow from the rest (api.operations);
+    ``others``: codes with the model of a body that is no ``{"detail"}``, None where there is no body.
     """
 
     method: str
@@ -24,3 +27,6 @@ class Route(NamedTuple):
     answer: Any = None
     status: int = 200
     also: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+    errors: tuple[int, ...] = ()
+    others: tuple[tuple[int, Any], ...] = ()

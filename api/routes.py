@@ -1,26 +1,35 @@
 """Every address of the product."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import api_keys, auths, chats, completions, generations, health, models
+from api import api_keys, auths, chats, completions, documentation, generations, health, models
+from api.completion_shapes import ChatCompletion
 from api.graphql import graphiql_assets, graphql
+from api.graphql_shapes import Operation, Outcome, Query
 from api.principal import Access
 from api.route import Route
-from api.socket_io import socket_io
+from api.socket_io import Transport, socket_io
 from core.models.completions import CompletionRequest
 from core.models.users import SignIn, SignUp
 
 ANYONE, SIGNED_IN, ACTIVE, ADMIN = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE, Access.ADMIN
 
 COMPLETIONS = ("/api/chat/completions", "/v1/chat/completions")
+HTML = ("text/html",)
+TEXT = ("text/plain",)
+GRAPHQL = ("application/graphql-response+json",)
+GRAPHQL_REFUSED = ((400, Outcome), (405, Outcome), (415, Outcome))
+EVENTS = ("text/event-stream",)
+NOTHING = ((204, None),)
 SOCKET = ("/ws/socket.io/",)
 
 ROUTES = (
     Route("GET", "/health", health.alive, ANYONE, answer=health.Alive),
-    Route("GET", "/ready", health.ready, ANYONE, answer=health.Readiness),
+    Route("GET", "/ready", health.ready, ANYONE, answer=health.Readiness, others=((503, health.Readiness),)),
     Route("POST", "/api/auths/signup", auths.sign_up, ANYONE, body=SignUp, answer=auths.Welcome, status=201),
     Route("POST", "/api/auths/signin", auths.sign_in, ANYONE, body=SignIn, answer=auths.Welcome),
     Route("GET", "/api/auths/", auths.current, SIGNED_IN, answer=auths.Profile, also=("/api/auths",)),
@@ -34,18 +43,33 @@ ROUTES = (
     Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=chats.ChatWhole),
     Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE, answer=bool),
     Route("POST", "/api/chats/{chat_id}/messages", chats.send, ACTIVE, body=chats.PostedMessage, answer=chats.Asked, status=201),
-    Route("GET", "/api/generations/{generation_id}/events", generations.listen, ACTIVE, query=generations.Resume),
+    Route(
+        "GET", "/api/generations/{generation_id}/events", generations.listen, ACTIVE, query=generations.Resume, media=EVENTS, others=NOTHING
+    ),
     Route("DELETE", "/api/generations/{generation_id}", generations.stop, ACTIVE, answer=generations.Stopped),
     Route(
         "GET", "/api/models/", models.list_, ACTIVE, answer=models.ModelList, also=("/api/models", "/api/openai/v1/models", "/v1/models")
     ),
-    Route("POST", "/api/openai/v1/chat/completions", completions.create, ACTIVE, body=CompletionRequest, also=COMPLETIONS),
+    Route(
+        "POST",
+        "/api/openai/v1/chat/completions",
+        completions.create,
+        ACTIVE,
+        body=CompletionRequest,
+        answer=ChatCompletion,
+        also=COMPLETIONS,
+        media=EVENTS,
+        errors=(404, 502, 504),
+    ),
     Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE, answer=models.ModelRow, also=("/v1/models/{model_id:.+}",)),
-    Route("GET", "/graphql", graphql, ANYONE),
-    Route("POST", "/graphql", graphql, ANYONE),
-    Route("GET", "/socket.io/", socket_io, ANYONE, also=SOCKET),
-    Route("POST", "/socket.io/", socket_io, ANYONE, also=SOCKET),
-    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, also=SOCKET),
+    Route("GET", "/openapi.json", documentation.openapi, ANYONE, answer=dict[str, Any], others=((304, None),)),
+    Route("GET", "/docs", documentation.swagger, ANYONE, media=HTML),
+    Route("GET", "/redoc", documentation.redoc, ANYONE, media=HTML),
+    Route("GET", "/graphql", graphql, ANYONE, query=Query, answer=Outcome, media=GRAPHQL + HTML, others=GRAPHQL_REFUSED),
+    Route("POST", "/graphql", graphql, ANYONE, body=Operation, answer=Outcome, media=GRAPHQL + EVENTS, others=GRAPHQL_REFUSED),
+    Route("GET", "/socket.io/", socket_io, ANYONE, query=Transport, also=SOCKET, media=TEXT),
+    Route("POST", "/socket.io/", socket_io, ANYONE, query=Transport, also=SOCKET, media=TEXT),
+    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, query=Transport, also=SOCKET, media=TEXT),
 )
 STREAMS = frozenset({generations.listen, socket_io, graphql})
 
@@ -56,6 +80,7 @@ def table() -> Iterable[web.AbstractRouteDef]:
         heads = {"allow_head": route.handler not in STREAMS} if route.method == "GET" else {}
         yield web.RouteDef(route.method, path, route.handler, heads)
     yield graphiql_assets
+    yield from documentation.assets
 
 
 def addresses() -> Iterator[tuple[Route, str]]:

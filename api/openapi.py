@@ -1,0 +1,84 @@
+"""The OpenAPI 3.1 document: made from the route table and the models, so that it says what the code does."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import version
+
+import msgspec
+
+from api.operations import Json, markdown, noun, operation, plain, problems, title, types
+from api.principal import COOKIE
+from api.route import Route
+
+REF = "#/components/schemas/{name}"
+LICENSE = {"name": "Apache 2.0", "identifier": "Apache-2.0"}
+ABOUT = """\
+Send `Authorization: Bearer <token>`: the token that signing up or in answers with, or an API key.
+
+- An error is `{"detail": "..."}` and says what to do next. Fields that are not known are ignored.
+- Times are Unix seconds.
+- Who asks too often gets 429 and waits `Retry-After` seconds; the `X-RateLimit-*` headers say how much is left.
+- `X-Request-ID` comes back as it was sent, or made; the log has it too.
+"""
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The token of signing in, or an API key."},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "What browsers get when they sign in."},
+}
+HEADERS: Json = {
+    "X-Request-ID": {"description": "What the log calls this request.", "required": True, "schema": {"type": "string"}},
+    "X-RateLimit-Limit": {"description": "Requests per minute.", "schema": {"type": "integer", "minimum": 0}},
+    "X-RateLimit-Remaining": {"description": "Requests that are left now.", "schema": {"type": "integer", "minimum": 0}},
+    "X-RateLimit-Reset": {"description": "Unix seconds when one more may be made.", "schema": {"type": "integer", "minimum": 0}},
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 0}},
+    "WWW-Authenticate": {"description": "How to sign in.", "required": True, "schema": {"type": "string"}},
+}
+
+
+@cache
+def encoded(routes: tuple[Route, ...]) -> bytes:
+    """The document as JSON."""
+    return msgspec.json.encode(document(routes))
+
+
+def document(routes: Iterable[Route]) -> Json:
+    """The document of these routes."""
+    routes = tuple(routes)
+    kinds = list(dict.fromkeys(kind for route in routes for kind in types(route)))
+    shapes, schemas = msgspec.json.schema_components(kinds, ref_template=REF)
+    schema_of = dict(zip(kinds, shapes, strict=True)).__getitem__
+    paths: Json = {}
+    for route in routes:
+        for path in addresses(route):
+            paths.setdefault(plain(path), {})[route.method.lower()] = operation(route, path, schema_of)
+    used = set(re.findall(r"#/components/responses/(\w+)", str(paths)))
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Penstock", "version": version("penstock"), "description": ABOUT, "license": LICENSE},
+        "servers": [{"url": "/"}],
+        "tags": [_tag(route) for route in {noun(route): route for route in routes}.values()],
+        "paths": paths,
+        "components": {
+            "schemas": {name: _readable(schema) for name, schema in sorted(schemas.items())},
+            "responses": {name: answer for name, answer in problems(schema_of).items() if name in used},
+            "headers": HEADERS,
+            "securitySchemes": SCHEMES,
+        },
+    }
+
+
+def addresses(route: Route) -> list[str]:
+    """Its paths. One that has a slash more or less at its end is not another one."""
+    return [route.path, *(path for path in route.also if path.rstrip("/") != route.path.rstrip("/"))]
+
+
+def _tag(route: Route) -> Json:
+    """A noun, and what its module says of itself."""
+    about = (inspect.getdoc(inspect.getmodule(route.handler)) or "").partition("\n\n")[0]
+    return {"name": title(noun(route)), "description": markdown(about)}
+
+
+def _readable(schema: Json) -> Json:
+    """A model's schema as Markdown readers see it."""
+    return schema | {"description": markdown(schema["description"])} if "description" in schema else schema

@@ -1,0 +1,55 @@
+"""The OpenAPI document says what the route table says, in the form that OpenAPI 3.1 lays down."""
+
+import re
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from schemathesis.specs.openapi import definitions
+
+from api.openapi import document
+from api.routes import ROUTES, addresses
+from tests.api.conftest import Client
+
+METHODS = {"get", "post", "put", "patch", "delete", "options"}
+
+
+@pytest.fixture
+def described() -> dict[str, Any]:
+    return document(ROUTES)
+
+
+def operations(described: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(method, path, found) for path, item in described["paths"].items() for method, found in item.items()]
+
+
+def test_it_is_openapi_3_1(described: dict[str, Any]) -> None:
+    assert definitions.OPENAPI_31_VALIDATOR.is_valid(described)
+
+
+def test_every_schema_is_json_schema_and_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
+    for schema in described["components"]["schemas"].values():
+        assert jsonschema_rs.meta.is_valid(schema)
+    for kind, name in set(re.findall(r"'#/components/(\w+)/([^']+)'", str(described))):
+        assert name in described["components"][kind]
+
+
+def test_every_address_is_described(described: dict[str, Any]) -> None:
+    shown = {(method.upper(), path.rstrip("/")) for method, path, _ in operations(described)}
+    assert shown == {(route.method, re.sub(r":[^}]*", "", path).rstrip("/")) for route, path in addresses()}
+
+
+def test_every_operation_has_a_name_of_its_own_and_a_summary_that_is_a_line(described: dict[str, Any]) -> None:
+    found = operations(described)
+    assert len({operation["operationId"] for _, _, operation in found}) == len(found)
+    for method, path, operation in found:
+        assert 3 <= len(operation["summary"]) <= 100, (method, path, operation["summary"])
+        assert "``" not in str(operation)
+
+
+async def test_it_is_served_and_a_client_that_has_it_is_told_so(visitor: Client, described: dict[str, Any]) -> None:
+    reply = await visitor.get("/openapi.json")
+    assert (reply.status, reply.headers["Content-Type"]) == (200, "application/json")
+    assert reply.body == described
+    again = await visitor.get("/openapi.json", headers={"If-None-Match": reply.headers["ETag"]})
+    assert (again.status, again.body) == (304, None)
