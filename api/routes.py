@@ -13,6 +13,7 @@ from api.graphql_shapes import Operation, Outcome, Query
 from api.principal import Access
 from api.route import Route
 from api.socket_io import Transport, socket_io
+from core.models.catalog import CreateModel, UpdateModel
 from core.models.completions import CompletionRequest
 from core.models.users import SignIn, SignUp
 
@@ -50,6 +51,23 @@ ROUTES = (
     Route(
         "GET", "/api/models/", models.list_, ACTIVE, answer=models.ModelList, also=("/api/models", "/api/openai/v1/models", "/v1/models")
     ),
+    Route("POST", "/api/models/create", models.create, ACTIVE, body=CreateModel, answer=models.ModelWhole, status=201, errors=(404,)),
+    Route("GET", "/api/models/model", models.find, ACTIVE, query=models.Named, answer=models.ModelWhole, errors=(404,)),
+    Route(
+        "POST",
+        "/api/models/model/update",
+        models.change,
+        ACTIVE,
+        body=UpdateModel,
+        query=models.Named,
+        answer=models.ModelWhole,
+        errors=(404,),
+    ),
+    Route("POST", "/api/models/model/toggle", models.toggle, ACTIVE, query=models.Named, answer=models.ModelWhole, errors=(404,)),
+    Route("DELETE", "/api/models/model/delete", models.remove, ACTIVE, query=models.Named, answer=bool, errors=(404,)),
+    Route("GET", "/api/models/{model_id:.+}", models.whole, ACTIVE, answer=models.ModelWhole),
+    Route("POST", "/api/models/{model_id:.+}", models.update, ACTIVE, body=UpdateModel, answer=models.ModelWhole),
+    Route("DELETE", "/api/models/{model_id:.+}", models.delete, ACTIVE, answer=bool),
     Route(
         "POST",
         "/api/openai/v1/chat/completions",

@@ -46,7 +46,22 @@ def prompt_of(spec: GenerationSpec, chat: ChatDetail | None, log: Iterable[tuple
     """The prompt of a job: a plain completion's own messages, or those of its chat before the answer."""
     request = _decode_request(spec.body)
     messages = request.messages if chat is None else history(chat, spec.message_id or "")
-    return Prompt(spec=spec, request=request, messages=messages, emitted=replay(log))
+    return Prompt(spec=spec, request=request, messages=instructed(spec.system, messages), emitted=replay(log))
+
+
+def instructed(system: str, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """A custom model's system prompt before all else; in one message with the request's own, because many templates know only one."""
+    if not system:
+        return messages
+    first = messages[0] if messages else {}
+    if first.get("role") != "system":
+        return [{"role": "system", "content": system}, *messages]
+    said = first.get("content")
+    if isinstance(said, list):
+        content: Any = [{"type": "text", "text": system}, *said]
+    else:
+        content = f"{system}\n\n{said}" if said else system
+    return [{**first, "content": content}, *messages[1:]]
 
 
 def history(detail: ChatDetail, answer_id: str) -> list[dict[str, Any]]:

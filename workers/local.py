@@ -36,7 +36,7 @@ class LocalModels:
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[_Part | Usage, None]:
         """All choices at once, each with its own place in the batch."""
-        engine = self._engine(prompt.spec.model)
+        engine = self._engine(prompt.spec.served)
         counted = {choice: len(transcript.tokens) for choice, transcript in prompt.emitted.items()}
         unfinished = [choice for choice in range(prompt.request.n or 1) if not prompt.emitted.get(choice, Transcript()).finish_reason]
         choices = [_choice(engine, prompt, choice) for choice in unfinished]

@@ -63,7 +63,7 @@ class _Reply:
         self._seen = seen
         self._writer = LogWriter(by.claims, claim, flush_ms=by.flush_ms)
         self._transcripts = replay(seen)
-        self._continued = by.generator.continued(claim.spec.model)
+        self._continued = by.generator.continued(claim.spec.served)
 
     async def make(self, held: Ending) -> str:
         """Generate, save, publish; how it ended."""

@@ -1,10 +1,20 @@
-"""The models that can be asked."""
+"""The models that can be asked: served ones, and custom ones on top of them."""
+
+from typing import Annotated, Any
 
 import msgspec
 
+from core.models.completions import Parameters
+
+ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$")]
+ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """``created``: Unix seconds. ``pool``: the worker pool that answers for it. ``context_length`` in tokens, where known."""
+    """``created``: Unix seconds. ``pool``: the worker pool that answers for it. ``context_length`` in tokens, where known.
+
+    ``base_model_id`` and ``meta``: of a custom model.
+    """
 
     id: str
     name: str
@@ -12,3 +22,57 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     pool: str
     context_length: int | None = None
+    base_model_id: str | None = None
+    meta: dict[str, Any] = {}
+
+
+class CustomModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A served model under another name, with parameters of its own. Times are Unix seconds.
+
+    ``params``: those of a request, and ``system``, a prompt that only its owner and administrators see. ``meta``: whatever clients keep.
+    Nobody can ask one that is not ``is_active``.
+    """
+
+    id: str
+    name: str
+    base_model_id: str
+    user_id: str
+    params: dict[str, Any] = {}
+    meta: dict[str, Any] = {}
+    is_active: bool = True
+    created_at: int
+    updated_at: int
+
+    @property
+    def system(self) -> str:
+        """Its system prompt."""
+        return self.params.get("system") or ""
+
+
+class ModelParameters(Parameters, frozen=True, kw_only=True):
+    """What a custom model asks for where a request does not say. ``system`` comes before a request's own system prompt."""
+
+    system: str | None = None
+
+
+class CreateModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A new custom model. Without ``id``: made of the name. ``base_model_id`` is another name for ``base_model``; one of them is needed."""
+
+    name: ModelName
+    id: ModelId | None = None
+    base_model: str | None = None
+    base_model_id: str | None = None
+    params: ModelParameters = ModelParameters()
+    meta: dict[str, Any] = {}
+    is_active: bool = True
+
+
+class UpdateModel(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes of a custom model. What is null or missing stays; ``params`` and ``meta`` are replaced whole."""
+
+    name: ModelName | None = None
+    base_model: str | None = None
+    base_model_id: str | None = None
+    params: ModelParameters | None = None
+    meta: dict[str, Any] | None = None
+    is_active: bool | None = None

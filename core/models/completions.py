@@ -17,13 +17,9 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool = False
 
 
-class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request. Null stands for the default, as on OpenAI's own servers. ``top_k`` 0 or null: no limit."""
+class Parameters(msgspec.Struct, frozen=True, kw_only=True):
+    """How an answer is sampled. Null stands for the default, as on OpenAI's own servers. ``top_k`` 0 or null: no limit."""
 
-    model: str
-    messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
     top_k: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -34,6 +30,15 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     logit_bias: dict[str, Annotated[float, msgspec.Meta(ge=-100, le=100)]] | None = None
+
+
+class CompletionRequest(Parameters, frozen=True, kw_only=True):
+    """One request."""
+
+    model: str
+    messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
     user: str | None = None
 

@@ -32,6 +32,8 @@ class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True):
     ``body`` mean nothing: the worker builds them from the chat. ``seed`` is always set: the client's, else drawn when
     the job was made, so that any worker continues with the same one. ``request_id`` links the worker's log line to
     the request's.
+
+    Where ``model`` is a custom one, ``base_model`` names the served one behind it, and ``system`` is its system prompt.
     """
 
     id: str
@@ -44,6 +46,13 @@ class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     chat_id: str | None = None
     message_id: str | None = None
+    base_model: str = ""
+    system: str = ""
+
+    @property
+    def served(self) -> str:
+        """The model that a worker is asked for."""
+        return self.base_model or self.model
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

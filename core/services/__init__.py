@@ -11,6 +11,7 @@ from core.jobs.queue import JobQueue
 from core.security import Passwords, Tokens
 from core.services.answers import Answers
 from core.services.chats import Chats
+from core.services.custom_models import CustomModels
 from core.services.generations import Generations
 from core.services.keys import Keys
 from core.services.models import Models
@@ -24,6 +25,7 @@ from core.storage.documents import Documents
 from core.storage.generations import Generations as GenerationRows
 from core.storage.keys import Keys as KeyRows
 from core.storage.messages import Messages as MessageRows
+from core.storage.models import Models as ModelRows
 from core.storage.redis import Redis, Scripts, connect
 from core.storage.users import Users as UserRows
 
@@ -67,7 +69,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         rows = GenerationRows(documents)
         rooms = Rooms(claims, events)
         chats = Chats(ChatRows(documents), MessageRows(documents), rows, rooms)
-        models = Models(scripts)
+        customs = CustomModels(ModelRows(documents), events)
+        stack.push_async_callback(customs.close)
+        models = Models(scripts, customs)
         yield Services(
             settings=settings,
             redis=redis,

@@ -17,7 +17,7 @@ from core.events import START, EventLog, position
 from core.jobs import GENERATE
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
-from core.models.catalog import Model
+from core.models.catalog import CustomModel, Model
 from core.models.chats import Chat, Message, SendMessage
 from core.models.completions import CompletionRequest
 from core.models.events import Event
@@ -26,6 +26,7 @@ from core.models.pools import Pool
 from core.models.users import Principal
 from core.services.chats import Chats
 from core.services.models import Models
+from core.services.parameters import based, completed
 from core.services.rooms import Rooms
 from core.storage.generations import Generations as GenerationRows
 
@@ -53,8 +54,12 @@ class Generations:
     async def complete(self, principal: Principal, body: bytes) -> GenerationSpec:
         """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
         request = parse_request(body) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(parse_request, body)
-        model = await self._models.get(principal, request.model)
-        spec = self._spec(principal, model, seed=request.seed, body=body)
+        model, custom = await self._models.resolve(principal, request.model)
+        seed = request.seed
+        if custom:
+            body = based(body, custom) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(based, body, custom)
+            seed = custom.params.get("seed") if seed is None else seed
+        spec = self._spec(principal, model, seed=seed, body=body, custom=custom)
         self._events.expect(spec.id)
         await self._submit(spec)
         return spec
@@ -69,9 +74,10 @@ class Generations:
             raise BadRequest(message, param="message.content")
         chat = await self._chats.readable(principal, command.chat_id)
         wanted = command.model or next(iter(chat.document.get("models") or ()), None)
-        model = await self._models.get(principal, wanted) if wanted else await self._models.default(principal)
-        body = _encode({**_parameters(chat), "model": model.id, "messages": [{"role": "user"}], "stream": True})
-        spec = self._spec(principal, model, seed=parse_request(body).seed, body=body)
+        model, custom = await self._models.resolve(principal, wanted or (await self._models.default(principal)).id)
+        given = {**_parameters(chat), "model": custom.base_model_id if custom else model.id, "messages": [{"role": "user"}], "stream": True}
+        body = _encode(completed(given, custom.params) if custom else given)
+        spec = self._spec(principal, model, seed=parse_request(body).seed, body=body, custom=custom)
         asked, answer = _messages(command, spec, principal)
         spec = msgspec.structs.replace(spec, chat_id=chat.id, message_id=answer.id)
         await self._chats.append(principal, chat.id, (asked, answer))
@@ -124,7 +130,9 @@ class Generations:
         """Ids of the answers now being made in a chat, oldest first."""
         return [row.id for row in await self._rows.running(chat_id)]
 
-    def _spec(self, principal: Principal, model: Model, *, seed: int | None, body: bytes) -> GenerationSpec:
+    def _spec(
+        self, principal: Principal, model: Model, *, seed: int | None, body: bytes, custom: CustomModel | None = None
+    ) -> GenerationSpec:
         return GenerationSpec(
             id=self._events.new_id(),
             user_id=principal.id,
@@ -134,6 +142,8 @@ class Generations:
             created_at=int(time.time()),
             body=msgspec.Raw(body),
             request_id=str(get_contextvars().get("request_id", "")),
+            base_model=custom.base_model_id if custom else "",
+            system=custom.system if custom else "",
         )
 
     async def _submit(self, spec: GenerationSpec) -> None:

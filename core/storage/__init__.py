@@ -8,11 +8,18 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from core.settings import Settings
-from core.storage import chats, generations, keys, messages, users
+from core.storage import chats, generations, keys, messages, models, users
 from core.storage.documents import Documents
 from core.storage.sqlite import SqliteDocuments
 
-COLLECTIONS = (users.COLLECTION, keys.COLLECTION, chats.COLLECTION, messages.COLLECTION, generations.COLLECTION)
+COLLECTIONS = (
+    users.COLLECTION,
+    keys.COLLECTION,
+    chats.COLLECTION,
+    messages.COLLECTION,
+    generations.COLLECTION,
+    models.COLLECTION,
+)
 
 
 @asynccontextmanager

@@ -1,9 +1,11 @@
 from typing import Any
 
+import pytest
+
 from core.models.chats import Chat, ChatDetail
 from core.models.events import ChoiceFinished, Delta, Event, Started
 from core.services.chat_documents import parts, rows
-from pipelines.chat import Transcript, history, replay
+from pipelines.chat import Transcript, history, instructed, replay
 
 
 def detail(document: dict[str, Any]) -> ChatDetail:
@@ -56,3 +58,20 @@ def test_a_log_is_replayed_per_choice() -> None:
         ("2-2", ChoiceFinished(choice=1, finish_reason="length")),
     ]
     assert replay(log) == {0: Transcript(text="ab", tokens=[1, 2, 3]), 1: Transcript(text="x", tokens=[9], finish_reason="length")}
+
+
+@pytest.mark.parametrize(
+    ("messages", "expected"),
+    [
+        ([{"role": "user", "content": "hi"}], [{"role": "system", "content": "S"}, {"role": "user", "content": "hi"}]),
+        ([{"role": "system", "content": "T"}], [{"role": "system", "content": "S\n\nT"}]),
+        ([{"role": "system", "content": None}], [{"role": "system", "content": "S"}]),
+        (
+            [{"role": "system", "content": [{"type": "text", "text": "T"}]}],
+            [{"role": "system", "content": [{"type": "text", "text": "S"}, {"type": "text", "text": "T"}]}],
+        ),
+    ],
+)
+def test_a_custom_models_system_prompt_comes_first(messages: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    assert instructed("S", messages) == expected
+    assert instructed("", messages) == messages

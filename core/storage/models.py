@@ -1,0 +1,37 @@
+"""Custom models."""
+
+from typing import Any
+
+import msgspec
+
+from core.models.catalog import CustomModel
+from core.storage.documents import KEY, Collection, Documents, Index
+
+COLLECTION = Collection("models", indexes=(Index(("user_id",)),), opaque=("params", "meta"))
+
+
+class Models:
+    """Rows of custom models."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def get(self, model_id: str) -> CustomModel | None:
+        """One, whoever's."""
+        return await self._documents.get(COLLECTION, model_id, CustomModel)
+
+    async def all(self) -> list[CustomModel]:
+        """All, in any order."""
+        return await self._documents.find(COLLECTION, {}, CustomModel)
+
+    async def insert(self, model: CustomModel) -> None:
+        """Add one. Raises Conflict where the id is taken."""
+        await self._documents.insert(COLLECTION, [{KEY: model.id, **msgspec.to_builtins(model)}])
+
+    async def change(self, model_id: str, changes: dict[str, Any]) -> bool:
+        """Set some fields; whether it was there."""
+        return await self._documents.update(COLLECTION, model_id, changes)
+
+    async def remove(self, model_id: str) -> bool:
+        """Take one away; whether it was there."""
+        return bool(await self._documents.delete(COLLECTION, {KEY: model_id}))
