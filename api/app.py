@@ -12,9 +12,10 @@ from api.graphql import close_sockets
 from api.keys import ABANDONED, CONNECTIONS, LIMITS, SERVICES, SETTINGS, SOCKETS
 from api.log_context import add_headers, log_context
 from api.openapi import encoded
-from api.principal import ACCESS, principal
-from api.routes import ROUTES, access, table
+from api.principal import DOORS, principal
+from api.routes import ROUTES, doors, table
 from api.sockets import Sockets
+from core.models.configs import RateLimits
 from core.services import open_services
 from core.services.limits import Limits
 from core.settings import Settings
@@ -28,7 +29,7 @@ def create_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=(log_context, errors, principal), client_max_size=MAX_BODY_BYTES)
     app[SETTINGS] = settings
     app[CONNECTIONS] = Connections()
-    app[ACCESS] = access()
+    app[DOORS] = doors()
     app[DOCUMENT] = Document.of(encoded(ROUTES))
     app.router.add_routes(table())
     app.cleanup_ctx.extend((services_ctx, limits_ctx, abandoned_ctx, sockets_ctx))
@@ -45,9 +46,12 @@ async def services_ctx(app: web.Application) -> AsyncIterator[None]:
 
 
 async def limits_ctx(app: web.Application) -> AsyncIterator[None]:
-    """The rate limit, which does not wait for a Redis that is away."""
-    app[LIMITS] = Limits(Scripts(app[SERVICES].redis, patience_s=0), per_minute=app[SETTINGS].rate_limit_per_minute)
+    """The rate limits, which do not wait for a Redis that is away, as administrators have set them."""
+    configs = app[SERVICES].configs
+    await configs.open()
+    app[LIMITS] = Limits(Scripts(app[SERVICES].redis, patience_s=0), lambda: configs.get(RateLimits))
     yield
+    await configs.close()
 
 
 async def abandoned_ctx(app: web.Application) -> AsyncIterator[None]:

@@ -14,7 +14,6 @@ from strawberry.aiohttp.views import GraphQLView
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.base import BaseRequestProtocol
-from strawberry.http.websocket_origin import is_same_origin
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
@@ -22,13 +21,14 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 from strawberry.types import ExecutionResult
 from strawberry.types.unset import UNSET, UnsetType
 
+from api.addresses import client_address
 from api.keys import BUDGET, LIMITS, SERVICES
+from api.principal import COOKIE, from_our_own_page
 from core.errors import BadRequest, Unauthenticated
 from schema import schema
 from schema.context import Caller, given_token
 
 MEDIA_TYPE = "application/graphql-response+json"
-TOKEN_COOKIE = "token"  # noqa: S105 - a cookie's name
 HEARTBEAT_S = 30
 CLOSE_S = 1.0
 MAX_FRAME_BYTES = 1_048_576
@@ -102,6 +102,7 @@ class View(GraphQLView[Caller, None]):
             services=request.app[SERVICES],
             limits=request.app[LIMITS],
             token=given_token({"authorization": request.headers.get("Authorization")}) or _cookie(request),
+            address=client_address(request),
             lasting=isinstance(response, web.WebSocketResponse),
             note=partial(request.__setitem__, BUDGET),
         )
@@ -179,8 +180,4 @@ def _refused(status: int, message: str, **headers: str) -> web.Response:
 
 
 def _cookie(request: web.Request) -> str | None:
-    """A browser sends cookies along from pages of other origins too: where something can be done, only those from our own count."""
-    origin, harmless = request.headers.get("Origin"), request.method == "GET" and "Upgrade" not in request.headers
-    if origin is not None and not harmless and not is_same_origin(origin, request.host):
-        return None
-    return request.cookies.get(TOKEN_COOKIE)
+    return request.cookies.get(COOKIE) if from_our_own_page(request) else None

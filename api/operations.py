@@ -170,6 +170,10 @@ def problem_name(status: int, *, openai: bool, limited: bool) -> str:
 
 
 def _limited(route: Route) -> bool:
+    return _guarded(route) or route.counted
+
+
+def _guarded(route: Route) -> bool:
     return route.access is not Access.ANYONE
 
 
@@ -177,7 +181,9 @@ def _implied(route: Route) -> Iterator[int]:
     """The codes of failures that follow from what a route takes and who may use it."""
     yield 500
     if _limited(route):
-        yield from (401, 429, 503)
+        yield 429
+    if _guarded(route):
+        yield from (401, 503)
     if route.access in {Access.ACTIVE, Access.ADMIN}:
         yield 403
     if route.body is not None:
@@ -189,6 +195,6 @@ def _implied(route: Route) -> Iterator[int]:
 
 
 def _security(route: Route) -> list[dict[str, list[str]]]:
-    if _limited(route):
+    if _guarded(route):
         return SIGNED_IN
     return [{}, *SIGNED_IN] if noun(route) in LOOKS_ITSELF else []

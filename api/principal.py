@@ -1,14 +1,17 @@
 """On whose behalf a request is made, and whether they may ask at all."""
 
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from api.addresses import client_address
 from api.keys import BUDGET, LIMITS, PRINCIPAL, SERVICES
 from core.errors import Forbidden, Unauthenticated
 from core.models.users import Role
+from core.services.limits import Budget
 
 COOKIE = "token"
 BEARER = "bearer "
@@ -24,30 +27,44 @@ class Access(Enum):
     ADMIN = 3
 
 
-ACCESS = web.AppKey("access", dict[Handler, Access])
+class Door(NamedTuple):
+    """Who may use a handler, and whether it counts against an address's rate limit where anyone may."""
+
+    access: Access
+    counted: bool
+
+
+DOORS = web.AppKey("doors", dict[Handler, Door])
+
+_FREE, _ACTIVE = Door(Access.ANYONE, counted=False), Door(Access.ACTIVE, counted=True)
 
 
 @web.middleware
 async def principal(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Find the user behind the token, as they are in the store now, and take one place of their rate limit."""
-    access = _access(request)
-    if access is Access.ANYONE:
+    door = _door(request)
+    if door.access is Access.ANYONE:
+        if door.counted:
+            _spend(request, await request.app[LIMITS].take_anonymous(client_address(request)))
         return await handler(request)
     found = request[PRINCIPAL] = await request.app[SERVICES].users.authenticate(_token(request))
-    _may_enter(found.user.role, access)
-    budget = await request.app[LIMITS].take(found)
+    _spend(request, await request.app[LIMITS].take(found))
+    _may_enter(found.user.role, door.access)
+    return await handler(request)
+
+
+def _door(request: web.Request) -> Door:
+    match = request.match_info
+    if match.http_exception is not None or isinstance(match.route.resource, web.StaticResource):
+        return _FREE
+    return request.app[DOORS].get(match.handler, _ACTIVE)
+
+
+def _spend(request: web.Request, budget: Budget | None) -> None:
     if budget:
         request[BUDGET] = budget
         if not budget.allowed:
             raise budget.refusal()
-    return await handler(request)
-
-
-def _access(request: web.Request) -> Access:
-    match = request.match_info
-    if match.http_exception is not None or isinstance(match.route.resource, web.StaticResource):
-        return Access.ANYONE
-    return request.app[ACCESS].get(match.handler, Access.ACTIVE)
 
 
 def _may_enter(role: Role, access: Access) -> None:
@@ -67,13 +84,20 @@ def _token(request: web.Request) -> str:
     if header is not None and header[: len(BEARER)].lower() == BEARER:
         return header[len(BEARER) :].strip()
     cookie = request.cookies.get(COOKIE)
-    if header is None and cookie and _from_our_own_page(request):
+    if header is None and cookie and from_our_own_page(request):
         return cookie
     message = "Sign in first, and send the token as `Authorization: Bearer <token>`."
     raise Unauthenticated(message)
 
 
-def _from_our_own_page(request: web.Request) -> bool:
-    """A browser sends cookies along from pages of other ports too: what changes something must come from our own."""
+def from_our_own_page(request: web.Request) -> bool:
+    """A browser sends cookies along from others' pages too, of other ports at least: what changes something must come from our own.
+
+    A program, which says nothing of where it comes from, has no cookie that it was not given.
+    """
     origin = request.headers.get("Origin")
-    return request.method in SAFE_METHODS or origin is None or urlsplit(origin).netloc == request.host
+    if request.method in SAFE_METHODS and "Upgrade" not in request.headers:
+        return True
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
+    return urlsplit(origin).netloc == request.host

@@ -16,6 +16,7 @@ class Route(NamedTuple):
 
     ``media``: other media types that the answer may have. ``errors``: codes beside those that follow from the rest (api.operations);
     ``others``: codes with the model of a body that is no ``{"detail"}``, None where there is no body.
+    ``counted``: where anyone may ask, whether it counts against the rate limit of their address.
     """
 
     method: str
@@ -26,6 +27,7 @@ class Route(NamedTuple):
     query: type[msgspec.Struct] | None = None
     answer: Any = None
     status: int = 200
+    counted: bool = True
     also: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
     errors: tuple[int, ...] = ()

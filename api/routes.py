@@ -6,15 +6,16 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import api_keys, auths, chats, completions, documentation, generations, health, models
+from api import api_keys, auths, chats, completions, configs, documentation, generations, health, models
 from api.completion_shapes import ChatCompletion
 from api.graphql import graphiql_assets, graphql
 from api.graphql_shapes import Operation, Outcome, Query
-from api.principal import Access
+from api.principal import Access, Door
 from api.route import Route
 from api.socket_io import Transport, socket_io
 from core.models.catalog import CreateModel, UpdateModel
 from core.models.completions import CompletionRequest
+from core.models.configs import RateLimitChanges, RateLimits
 from core.models.users import SignIn, SignUp
 
 ANYONE, SIGNED_IN, ACTIVE, ADMIN = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE, Access.ADMIN
@@ -29,8 +30,8 @@ NOTHING = ((204, None),)
 SOCKET = ("/ws/socket.io/",)
 
 ROUTES = (
-    Route("GET", "/health", health.alive, ANYONE, answer=health.Alive),
-    Route("GET", "/ready", health.ready, ANYONE, answer=health.Readiness, others=((503, health.Readiness),)),
+    Route("GET", "/health", health.alive, ANYONE, counted=False, answer=health.Alive),
+    Route("GET", "/ready", health.ready, ANYONE, counted=False, answer=health.Readiness, others=((503, health.Readiness),)),
     Route("POST", "/api/auths/signup", auths.sign_up, ANYONE, body=SignUp, answer=auths.Welcome, status=201),
     Route("POST", "/api/auths/signin", auths.sign_in, ANYONE, body=SignIn, answer=auths.Welcome),
     Route("GET", "/api/auths/", auths.current, SIGNED_IN, answer=auths.Profile, also=("/api/auths",)),
@@ -80,14 +81,18 @@ ROUTES = (
         errors=(404, 502, 504),
     ),
     Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE, answer=models.ModelRow, also=("/v1/models/{model_id:.+}",)),
-    Route("GET", "/openapi.json", documentation.openapi, ANYONE, answer=dict[str, Any], others=((304, None),)),
-    Route("GET", "/docs", documentation.swagger, ANYONE, media=HTML),
-    Route("GET", "/redoc", documentation.redoc, ANYONE, media=HTML),
-    Route("GET", "/graphql", graphql, ANYONE, query=Query, answer=Outcome, media=GRAPHQL + HTML, others=GRAPHQL_REFUSED),
-    Route("POST", "/graphql", graphql, ANYONE, body=Operation, answer=Outcome, media=GRAPHQL + EVENTS, others=GRAPHQL_REFUSED),
-    Route("GET", "/socket.io/", socket_io, ANYONE, query=Transport, also=SOCKET, media=TEXT),
-    Route("POST", "/socket.io/", socket_io, ANYONE, query=Transport, also=SOCKET, media=TEXT),
-    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, query=Transport, also=SOCKET, media=TEXT),
+    Route("GET", "/api/configs/rate_limits", configs.rate_limits, ADMIN, answer=RateLimits),
+    Route("POST", "/api/configs/rate_limits", configs.set_rate_limits, ADMIN, body=RateLimitChanges, answer=RateLimits),
+    Route("GET", "/openapi.json", documentation.openapi, ANYONE, counted=False, answer=dict[str, Any], others=((304, None),)),
+    Route("GET", "/docs", documentation.swagger, ANYONE, counted=False, media=HTML),
+    Route("GET", "/redoc", documentation.redoc, ANYONE, counted=False, media=HTML),
+    Route("GET", "/graphql", graphql, ANYONE, counted=False, query=Query, answer=Outcome, media=GRAPHQL + HTML, others=GRAPHQL_REFUSED),
+    Route(
+        "POST", "/graphql", graphql, ANYONE, counted=False, body=Operation, answer=Outcome, media=GRAPHQL + EVENTS, others=GRAPHQL_REFUSED
+    ),
+    Route("GET", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT),
+    Route("POST", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT),
+    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT),
 )
 STREAMS = frozenset({generations.listen, socket_io, graphql})
 
@@ -108,6 +113,6 @@ def addresses() -> Iterator[tuple[Route, str]]:
             yield route, path
 
 
-def access() -> dict[Handler, Access]:
+def doors() -> dict[Handler, Door]:
     """Who may use each handler."""
-    return {route.handler: route.access for route in ROUTES}
+    return {route.handler: Door(route.access, route.counted) for route in ROUTES}

@@ -20,6 +20,7 @@ import socketio
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
+from api.addresses import client_address
 from api.bodies import convert
 from api.errors import bug
 from api.members import Member
@@ -124,13 +125,23 @@ class Sockets:
         if not token and header[: len(BEARER)].lower() == BEARER:
             token = header[len(BEARER) :].strip()
         try:
-            await self._authenticate(token)
+            await self._admit(token, client_address(environ["aiohttp.request"]))
         except PenstockError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.detail, _told(error)) from None
         except Exception as error:  # noqa: BLE001 - logged
             told = bug(error)
             raise socketio.exceptions.ConnectionRefusedError(told.detail, _told(told)) from None
         await self._server.save_session(sid, {"token": token})
+
+    async def _admit(self, token: Any, address: str) -> None:
+        """Strangers who knock are counted by their address. Raises Unauthenticated, Forbidden, RateLimited."""
+        try:
+            await self._authenticate(token)
+        except Unauthenticated:
+            budget = await self._limits.take_anonymous(address)
+            if budget and not budget.allowed:
+                raise budget.refusal() from None
+            raise
 
     async def _disconnect(self, sid: str, _reason: str) -> None:
         await self._rooms.leave_all(sid)

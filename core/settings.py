@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     local_models: tuple[Path, ...] = ()
     default_user_role: Role = Role.USER
     rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
+    anonymous_rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
     trusted_proxies: tuple[str, ...] = ()
     device: str = "auto"
     log_format: LogFormat = LogFormat.AUTO

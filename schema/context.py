@@ -23,12 +23,14 @@ SIGN_IN = "Sign in first: the signIn mutation gives a token. Send it as `Authori
 class Caller:
     """Who stands behind a request or a websocket. ``connection_params``: the payload of ``connection_init``, set by strawberry.
 
-    ``note`` is told what is left of the caller's rate limit; ``lasting``: a websocket, on which many operations come.
+    ``note`` is told what is left of the caller's rate limit; ``address``: what a stranger is counted by;
+    ``lasting``: a websocket, on which many operations come.
     """
 
     services: Services
     limits: Limits
     token: str | None = None
+    address: str = ""
     lasting: bool = False
     note: Callable[[Budget], None] = lambda _: None
     connection_params: dict[str, object] | None = None

@@ -49,18 +49,23 @@ class Entrance(SchemaExtension):
             if kind is OperationType.SUBSCRIPTION and not self.caller.lasting:
                 message = "Subscriptions come over a websocket, with the protocol graphql-transport-ws."
                 raise BadRequest(message)
-            if context.visitor:
-                await self._take(context, fields if kind is OperationType.MUTATION else 1)
+            await self._take(context, fields if kind is OperationType.MUTATION else 1)
         yield
 
     async def _take(self, context: Context, places: int) -> None:
-        caller = self.caller
-        budgets = await asyncio.gather(*(caller.limits.take(context.signed_in) for _ in range(places)))
+        """Of the user's budget, or of the address's where there is no user."""
+        caller, visitor = self.caller, context.visitor
+        budgets = await asyncio.gather(
+            *(caller.limits.take(visitor) if visitor else caller.limits.take_anonymous(caller.address) for _ in range(places))
+        )
         for budget in budgets:
             if budget:
                 caller.note(budget)
-                if not budget.allowed:
-                    context.refuse(budget.refusal())
+                if budget.allowed:
+                    continue
+                if visitor is None:
+                    raise budget.refusal()
+                context.refuse(budget.refusal())
 
     def _caller(self) -> Caller:
         """Strawberry has put the caller where the context goes."""

@@ -11,6 +11,7 @@ from core.jobs.queue import JobQueue
 from core.security import Passwords, Tokens
 from core.services.answers import Answers
 from core.services.chats import Chats
+from core.services.configs import Configs, defaults
 from core.services.custom_models import CustomModels
 from core.services.generations import Generations
 from core.services.keys import Keys
@@ -21,6 +22,7 @@ from core.services.users import Users
 from core.settings import Settings
 from core.storage import open_documents
 from core.storage.chats import Chats as ChatRows
+from core.storage.configs import Configs as ConfigRows
 from core.storage.documents import Documents
 from core.storage.generations import Generations as GenerationRows
 from core.storage.keys import Keys as KeyRows
@@ -47,6 +49,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     pools: Pools
     generations: Generations
     answers: Answers
+    configs: Configs
 
 
 @asynccontextmanager
@@ -87,4 +90,5 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             pools=Pools(scripts),
             generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events, rooms=rooms),
             answers=Answers(rows, chats),
+            configs=Configs(ConfigRows(documents), events, defaults(settings)),
         )

@@ -1,13 +1,19 @@
-"""How often a user may ask: one budget for all their tokens and keys, over a window that moves with every request."""
+"""How often a user may ask: one budget for all their tokens and keys, over a window that moves with every request.
+
+A script of our own, and not the library `limits`: it takes several places in one call, so that requests that come together cost one.
+"""
 
 import asyncio
 import itertools
 import math
+import time
 import uuid
+from collections.abc import Callable
 
 import msgspec
 
 from core.errors import RateLimited, Unavailable
+from core.models.configs import RateLimits
 from core.models.users import Principal
 from core.storage.redis import Scripts
 
@@ -29,78 +35,106 @@ for place = 1, count do
   end
 end
 redis.call('PEXPIRE', KEYS[1], window)
-local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
-return {taken, limit - used, tonumber(oldest) + window, now}
+local next = math.max(0, used - limit)
+local oldest = redis.call('ZRANGE', KEYS[1], next, next, 'WITHSCORES')[2]
+return {taken, math.max(0, limit - used), tonumber(oldest) + window, now}
 """
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left after a request. ``resets_at``: Unix seconds when the next place becomes free; ``wait_s``: seconds until then."""
+    """What is left after a request. ``resets_at``: Unix seconds when the next place becomes free; ``wait_s``: seconds until then.
+
+    ``whose``: "You have" or "Your address has".
+    """
 
     allowed: bool
     limit: int
     remaining: int
     resets_at: int
     wait_s: int
+    whose: str
 
     def refusal(self) -> RateLimited:
         """The error for a request that was not allowed."""
-        message = f"You have made {self.limit} requests within a minute, which is the limit. Try again in {self.wait_s} seconds."
+        message = f"{self.whose} made {self.limit} requests within a minute, which is the limit. Try again in {self.wait_s} seconds."
         return RateLimited(message, retry_after=self.wait_s)
 
 
 class Limits:
-    """The rate limit. Administrators have none. Requests of one user that come together ask Redis together."""
+    """The rate limits. Requests of one user that come together ask Redis together."""
 
-    def __init__(self, scripts: Scripts, *, per_minute: int) -> None:
-        """``scripts``: of little patience, because a Redis that is away must not make every request wait; ``per_minute`` 0: no limit."""
+    def __init__(self, scripts: Scripts, rules: Callable[[], RateLimits]) -> None:
+        """``scripts``: of little patience, because a Redis that is away must not make every request wait; ``rules``: those in force now."""
         self._scripts = scripts
-        self._per_minute = per_minute
+        self._rules = rules
         self._script = scripts.register(_TAKE)
         self._process, self._numbers = uuid.uuid4().hex[:12], itertools.count()
-        self._gathering: dict[str, list[asyncio.Future[Budget | None]]] = {}
+        self._gathering: dict[str, list[_Place]] = {}
 
     async def take(self, principal: Principal) -> Budget | None:
-        """Use one place of a user's budget; None where no limit applies.
+        """Use one place of a user's budget; None where there is no limit.
 
-        Also None where Redis is away: then it is not the limit that is missed most.
+        Nothing is counted, and the budget is whole, of administrators who are free; and of anybody where Redis is away: then it is not
+        the limit that is missed most.
         """
-        if principal.is_admin or not self._per_minute:
+        rules = self._rules()
+        if rules.requests_per_minute is None:
             return None
-        place: asyncio.Future[Budget | None] = asyncio.get_running_loop().create_future()
-        gathered = self._gathering.get(principal.id)
-        if gathered is not None:
-            gathered.append(place)
-            return await place
-        self._gathering[principal.id] = gathered = [place]
-        asyncio.get_running_loop().call_soon(self._send, principal.id, gathered)
-        return await place
+        if principal.is_admin and not rules.admins_limited:
+            return _whole(rules.requests_per_minute)
+        return await self._take(principal.id, rules.requests_per_minute, "You have")
 
-    def _send(self, user_id: str, places: list[asyncio.Future[Budget | None]]) -> None:
-        del self._gathering[user_id]
-        words = (self._per_minute, WINDOW_MS, f"{self._process}:{next(self._numbers)}", len(places))
-        answer = self._scripts.ask(self._script, (f"rate:{user_id}",), words)
-        answer.add_done_callback(lambda answer: self._settle(answer, places))
+    async def take_anonymous(self, address: str) -> Budget | None:
+        """Use one place of an address's budget, for a request without a user; None where there is no limit."""
+        limit = self._rules().anonymous_requests_per_minute
+        return await self._take(f"address:{address}", limit, "Your address has") if limit else None
 
-    def _settle(self, answer: "asyncio.Future[list[int]]", places: list[asyncio.Future[Budget | None]]) -> None:
-        """The first ones are allowed, as far as the budget went."""
-        error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
-        for index, place in enumerate(places):
-            if place.done():
-                continue
-            if error is None:
-                place.set_result(self._budget(answer.result(), index))
-            elif isinstance(error, Unavailable):
-                place.set_result(None)
-            else:
-                place.set_exception(error)
+    async def _take(self, owner: str, limit: int, whose: str) -> Budget:
+        place: _Place = asyncio.get_running_loop().create_future()
+        gathered = self._gathering.get(owner)
+        if gathered is None:
+            self._gathering[owner] = gathered = []
+            asyncio.get_running_loop().call_soon(self._send, owner, limit)
+        gathered.append(place)
+        taken = await place
+        return _whole(limit) if taken is None else _budget(*taken, limit, whose)
 
-    def _budget(self, answer: list[int], index: int) -> Budget:
-        taken, remaining, resets_ms, now_ms = answer
-        return Budget(
-            allowed=index < taken,
-            limit=self._per_minute,
-            remaining=remaining + max(0, taken - 1 - index),
-            resets_at=math.ceil(resets_ms / 1000),
-            wait_s=max(1, math.ceil((resets_ms - now_ms) / 1000)),
-        )
+    def _send(self, owner: str, limit: int) -> None:
+        places = self._gathering.pop(owner)
+        words = (limit, WINDOW_MS, f"{self._process}:{next(self._numbers)}", len(places))
+        answer = self._scripts.ask(self._script, (f"rate:{owner}",), words)
+        answer.add_done_callback(lambda answer: _settle(answer, places))
+
+
+_Place = asyncio.Future[tuple[list[int], int] | None]
+
+
+def _settle(answer: asyncio.Future[list[int]], places: list[_Place]) -> None:
+    """The first ones are allowed, as far as the budget went."""
+    error = asyncio.CancelledError() if answer.cancelled() else answer.exception()
+    for index, place in enumerate(places):
+        if place.done():
+            continue
+        if error is None:
+            place.set_result((answer.result(), index))
+        elif isinstance(error, Unavailable):
+            place.set_result(None)
+        else:
+            place.set_exception(error)
+
+
+def _budget(answer: list[int], index: int, limit: int, whose: str) -> Budget:
+    taken, remaining, resets_ms, now_ms = answer
+    return Budget(
+        allowed=index < taken,
+        limit=limit,
+        remaining=remaining + max(0, taken - 1 - index),
+        resets_at=math.ceil(resets_ms / 1000),
+        wait_s=max(1, math.ceil((resets_ms - now_ms) / 1000)),
+        whose=whose,
+    )
+
+
+def _whole(limit: int) -> Budget:
+    resets_at = int(time.time()) + WINDOW_MS // 1000
+    return Budget(allowed=True, limit=limit, remaining=limit, resets_at=resets_at, wait_s=0, whose="")

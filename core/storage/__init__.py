@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from core.settings import Settings
-from core.storage import chats, generations, keys, messages, models, users
+from core.storage import chats, configs, generations, keys, messages, models, users
 from core.storage.documents import Documents
 from core.storage.sqlite import SqliteDocuments
 
@@ -19,6 +19,7 @@ COLLECTIONS = (
     messages.COLLECTION,
     generations.COLLECTION,
     models.COLLECTION,
+    configs.COLLECTION,
 )
 
 

@@ -1,0 +1,24 @@
+"""What administrators decide while the product runs."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+PerMinute = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+
+
+class RateLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests a minute, null for no limit: of each user over all their tokens and keys; of each address, those without a user."""
+
+    requests_per_minute: PerMinute | None
+    admins_limited: bool
+    anonymous_requests_per_minute: PerMinute | None
+
+
+class RateLimitChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to change; the rest stays."""
+
+    requests_per_minute: PerMinute | UnsetType | None = UNSET
+    admins_limited: bool | UnsetType = UNSET
+    anonymous_requests_per_minute: PerMinute | UnsetType | None = UNSET

@@ -1,0 +1,57 @@
+import pytest
+from msgspec import UNSET
+
+from core.errors import Forbidden
+from core.models.configs import RateLimitChanges, RateLimits
+from core.services.configs import Configs
+from core.storage.configs import Configs as ConfigRows
+from core.storage.documents import Documents
+from tests.core.services.people import ADMIN, ME
+from tests.desk import Desk
+from tests.polling import until
+
+DEFAULT = RateLimits(requests_per_minute=100, admins_limited=False, anonymous_requests_per_minute=60)
+
+
+@pytest.fixture
+def configs(documents: Documents, desk: Desk) -> Configs:
+    return Configs(ConfigRows(documents), desk.log, (DEFAULT,))
+
+
+async def test_what_nobody_has_decided_is_as_the_settings_say(configs: Configs) -> None:
+    assert await configs.shown(ADMIN, RateLimits) == configs.get(RateLimits) == DEFAULT
+
+
+async def test_a_decision_holds_at_once_and_after_a_restart_and_leaves_the_rest_to_the_settings(
+    configs: Configs, documents: Documents, desk: Desk
+) -> None:
+    decided = await configs.change(ADMIN, RateLimits, RateLimitChanges(requests_per_minute=None, admins_limited=True))
+    assert decided == configs.get(RateLimits) == RateLimits(requests_per_minute=None, admins_limited=True, anonymous_requests_per_minute=60)
+    await configs.change(ADMIN, RateLimits, RateLimitChanges(admins_limited=False))
+    later = Configs(
+        ConfigRows(documents), desk.log, (RateLimits(requests_per_minute=5, admins_limited=True, anonymous_requests_per_minute=7),)
+    )
+    await later.open()
+    assert later.get(RateLimits) == RateLimits(requests_per_minute=None, admins_limited=False, anonymous_requests_per_minute=7)
+    await later.close()
+
+
+async def test_another_process_hears_of_it(configs: Configs, documents: Documents, desk: Desk) -> None:
+    other = Configs(ConfigRows(documents), desk.log, (DEFAULT,))
+    await other.open()
+    await configs.change(ADMIN, RateLimits, RateLimitChanges(requests_per_minute=7))
+    await until(lambda: other.get(RateLimits).requests_per_minute == 7, "the other process knows the limit", timeout_s=1)
+    await other.close()
+
+
+async def test_a_decision_that_changes_nothing_stores_nothing(configs: Configs, documents: Documents) -> None:
+    await configs.change(ADMIN, RateLimits, RateLimitChanges(requests_per_minute=UNSET))
+    assert await ConfigRows(documents).get("rate_limits") == {}
+
+
+async def test_only_administrators_decide_and_see(configs: Configs) -> None:
+    with pytest.raises(Forbidden):
+        await configs.shown(ME, RateLimits)
+    with pytest.raises(Forbidden):
+        await configs.change(ME, RateLimits, RateLimitChanges(requests_per_minute=1))
+    assert configs.get(RateLimits) == DEFAULT
