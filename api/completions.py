@@ -66,7 +66,7 @@ async def _stream(request: web.Request, spec: GenerationSpec, wanted: Wanted) ->
 
 def _unless_failed(event: Event) -> Event:
     if isinstance(event, Failed):
-        raise by_code(event.code, event.detail, retry_after=event.retry_after)
+        raise by_code(event.code, event.detail, retry_after=event.retry_after, param=event.param)
     return event
 
 

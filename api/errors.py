@@ -13,7 +13,7 @@ from core.errors import BadRequest, NotFound, PenstockError
 from core.logging import get_logger
 
 CLIENT_GONE = 499
-OPENAI_PREFIXES = ("/v1/", "/api/openai/", "/api/chat/completions")
+OPENAI_PREFIXES = ("/v1/", "/api/openai/", "/api/chat/completions", "/api/embeddings")
 OPENAI_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",

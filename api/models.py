@@ -7,7 +7,7 @@ from aiohttp import web
 
 from api.bodies import answer, query, read
 from api.keys import PRINCIPAL, SERVICES
-from core.models.catalog import CreateModel, CustomModel, Model, UpdateModel
+from core.models.catalog import CreateModel, CustomModel, Model, Task, UpdateModel
 from core.services.models import CUSTOM_OWNER
 
 
@@ -19,13 +19,17 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model that can be asked. ``created``: Unix seconds; ``context_length`` in tokens, where known; ``info``: of a custom one."""
+    """A model that can be asked. ``created``: Unix seconds; ``context_length`` in tokens, where known; ``info``: of a custom one.
+
+    ``tasks``: what it can be asked for, ``chat`` or ``embedding`` or, where that is not known, both.
+    """
 
     id: str
     object: Literal["model"]
     name: str
     owned_by: str
     created: int
+    tasks: tuple[Task, ...]
     context_length: int | None = None
     info: ModelInfo | None = None
 
@@ -38,6 +42,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             name=model.name,
             owned_by=model.owned_by,
             created=model.created,
+            tasks=model.tasks,
             context_length=model.context_length,
             info=ModelInfo(base_model_id=model.base_model_id, meta=model.meta) if model.base_model_id else None,
         )

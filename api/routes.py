@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import api_keys, auths, chats, completions, configs, documentation, generations, health, models
+from api import api_keys, auths, chats, completions, configs, documentation, embeddings, generations, health, models
 from api.completion_shapes import ChatCompletion
 from api.graphql import graphiql_assets, graphql
 from api.graphql_shapes import Operation, Outcome, Query
@@ -16,6 +16,7 @@ from api.socket_io import Transport, socket_io
 from core.models.catalog import CreateModel, UpdateModel
 from core.models.completions import CompletionRequest
 from core.models.configs import RateLimitChanges, RateLimits
+from core.models.embeddings import EmbeddingRequest
 from core.models.users import SignIn, SignUp
 
 ANYONE, SIGNED_IN, ACTIVE, ADMIN = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE, Access.ADMIN
@@ -27,6 +28,7 @@ GRAPHQL = ("application/graphql-response+json",)
 GRAPHQL_REFUSED = ((400, Outcome), (405, Outcome), (415, Outcome))
 EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
+EMBEDDINGS = ("/v1/embeddings", "/api/embeddings")
 SOCKET = ("/ws/socket.io/",)
 
 ROUTES = (
@@ -78,6 +80,16 @@ ROUTES = (
         answer=ChatCompletion,
         also=COMPLETIONS,
         media=EVENTS,
+        errors=(404, 502, 504),
+    ),
+    Route(
+        "POST",
+        "/api/openai/v1/embeddings",
+        embeddings.create,
+        ACTIVE,
+        body=EmbeddingRequest,
+        answer=embeddings.Embedded,
+        also=EMBEDDINGS,
         errors=(404, 502, 504),
     ),
     Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE, answer=models.ModelRow, also=("/v1/models/{model_id:.+}",)),

@@ -28,7 +28,7 @@ async def measure() -> list[Row]:
             await stack.start_redis()
             started: asyncio.Queue[float] = asyncio.Queue()
             loop = asyncio.get_running_loop()
-            broker = WakeBroker(stack.redis_url, middleware=[])
+            broker = WakeBroker(stack.redis_url, middleware=[], places={})
 
             def generate_reply(job_id: str) -> None:
                 del job_id

@@ -134,9 +134,9 @@ class SettingsError(PenstockError):
     code = "settings"
 
 
-def by_code(code: str, detail: str, *, retry_after: int | None = None) -> PenstockError:
+def by_code(code: str, detail: str, *, retry_after: int | None = None, param: str | None = None) -> PenstockError:
     """The error that a ``failed`` event's ``code`` stands for, so that a face answers it like one raised at home."""
-    return _CODES.get(code, PenstockError)(detail, retry_after=retry_after)
+    return _CODES.get(code, PenstockError)(detail, retry_after=retry_after, param=param)
 
 
 def _family(kind: type[PenstockError]) -> dict[str, type[PenstockError]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from core.models.catalog import ANY_TASK, Task
 from core.models.completions import FinishReason, Usage
 from core.models.events import Delta
 
@@ -53,10 +54,25 @@ class Answer(msgspec.Struct, kw_only=True):
     usage: WireUsage | None = None
 
 
+class WireEmbedding(msgspec.Struct, kw_only=True):
+    """One vector: numbers, or base64 of little-endian float32."""
+
+    index: int = 0
+    embedding: list[float] | str
+
+
+class EmbeddingAnswer(msgspec.Struct, kw_only=True):
+    """What ``POST /embeddings`` answers."""
+
+    data: list[WireEmbedding]
+    usage: WireUsage | None = None
+
+
 class ListedModel(msgspec.Struct, kw_only=True):
-    """A row of ``GET /models``."""
+    """A row of ``GET /models``. ``type``: some servers say what a model is for."""
 
     id: str
+    type: Any = None
     name: str | None = None
     created: float | None = None
 
@@ -83,6 +99,17 @@ class Problem(msgspec.Struct, kw_only=True):
     def code(self) -> str:
         """OpenAI's machine-readable code."""
         return str(self.error.get("code") or "") if isinstance(self.error, dict) else ""
+
+    @property
+    def param(self) -> str | None:
+        """The request's field at fault, where the server names one."""
+        found = self.error.get("param") if isinstance(self.error, dict) else None
+        return found if isinstance(found, str) else None
+
+
+def tasks_of(row: ListedModel) -> tuple[Task, ...]:
+    """What a listed model can be asked for. Few servers say so; but embedding models are named as such."""
+    return (Task.EMBEDDING,) if "embed" in f"{row.type} {row.id}".lower() else ANY_TASK
 
 
 def delta_of(choice: WireChoice) -> Delta | None:

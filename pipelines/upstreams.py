@@ -6,58 +6,33 @@ an upstream has begun to answer it cannot be continued: a break is a clear error
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import TypeVar
 
 import aiohttp
 import msgspec
 
-from core.errors import (
-    BadRequest,
-    ContextTooLong,
-    ModelNotFound,
-    PenstockError,
-    UpstreamAuth,
-    UpstreamBroken,
-    UpstreamError,
-    UpstreamLimited,
-    UpstreamRefused,
-    UpstreamTimeout,
-)
+from core.errors import ModelNotFound, PenstockError, UpstreamAuth, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from core.models.catalog import Model
-from core.models.completions import Usage
-from core.models.events import ChoiceFinished, Continued, Delta
+from core.models.embeddings import Vectors
+from core.models.events import Continued
 from core.models.pools import Pool
 from core.settings import Settings
+from pipelines import upstream_answers, upstream_embeddings
 from pipelines.chat import Prompt
-from pipelines.upstream_wire import Answer, Chunk, Listing, Problem, delta_of, usage_of
+from pipelines.embedding import EmbeddingTask
+from pipelines.upstream_answers import Part
+from pipelines.upstream_endpoint import Endpoint, problem
+from pipelines.upstream_wire import Listing, tasks_of
 
 CONNECT_TIMEOUT_S = 5
 LIST_TIMEOUT_S = 10
 MAX_CONNECTIONS = 512
-SHOWN_CHARACTERS = 300
+OFF_LOOP_BYTES = 262_144
 
 T = TypeVar("T")
 _CLOSED = "open() comes first"
-_Part = Delta | ChoiceFinished | Usage
-
-
-class Endpoint:
-    """One server. ``running``: answers it is giving now."""
-
-    def __init__(self, url: str, key: str, owner: str) -> None:
-        self.url = url.rstrip("/")
-        self.key = key
-        self.owner = owner
-        self.running = 0
-        self.models: tuple[Model, ...] = ()
-        self.error: str | None = None
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Its key, where it wants one."""
-        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
 
 
 class Upstreams:
@@ -107,18 +82,30 @@ class Upstreams:
         """Why servers' models are missing, by URL."""
         return {endpoint.url: endpoint.error for endpoint in self._endpoints if endpoint.error}
 
-    async def generate(self, prompt: Prompt) -> AsyncGenerator[_Part, None]:
-        """Ask the least busy server; where it fails before its first token, the next one. Raises UpstreamError and its kin.
+    async def generate(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
+        """An answer. Raises UpstreamError and its kin."""
+        body, stream = upstream_answers.body_of(prompt), bool(prompt.request.stream)
+        async with aclosing(self._asked(prompt.request.model, lambda endpoint: self._answer(endpoint, body, stream=stream))) as parts:
+            async for part in parts:
+                yield part
+
+    async def embed(self, task: EmbeddingTask) -> Vectors:
+        """Vectors. Raises UpstreamError and its kin."""
+        body = upstream_embeddings.body_of(task)
+        async with aclosing(self._asked(task.spec.served, lambda endpoint: self._vectors(endpoint, body))) as found:
+            return await anext(found)
+
+    async def _asked(self, model_id: str, ask: Callable[[Endpoint], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:
+        """Ask the least busy server; where it fails before it has given anything, the next one.
 
         A connection that closes before any answer may only have been idle too long: after the last server the first is tried once more.
         """
-        endpoints = await self._serving(prompt.request.model)
-        body = _body(prompt)
+        endpoints = await self._serving(model_id)
         for left, endpoint in zip(range(len(endpoints), -1, -1), (*endpoints, endpoints[0]), strict=True):
             begun = False
             endpoint.running += 1
             try:
-                async with aclosing(self._ask(endpoint, body, stream=bool(prompt.request.stream))) as parts:
+                async with aclosing(ask(endpoint)) as parts:
                     async for part in parts:
                         begun = True
                         yield part
@@ -144,21 +131,33 @@ class Upstreams:
             raise ModelNotFound(message, param="model")
         return sorted(found, key=lambda endpoint: endpoint.running)
 
-    async def _ask(self, endpoint: Endpoint, body: bytes, *, stream: bool) -> AsyncGenerator[_Part, None]:
-        headers = {**endpoint.headers, "Content-Type": "application/json"}
-        begun = False
-        try:
-            async with self._client.post(f"{endpoint.url}/chat/completions", data=body, headers=headers) as response:
-                if response.status != 200:  # noqa: PLR2004 - the one good status
-                    raise await _problem(endpoint, response)
-                if stream and "event-stream" in response.headers.get("Content-Type", ""):
-                    async with aclosing(_streamed(response, endpoint)) as parts:
-                        async for part in parts:
-                            begun = True
-                            yield part
-                else:
-                    for part in _whole(await response.read(), endpoint):
+    async def _answer(self, endpoint: Endpoint, body: bytes, *, stream: bool) -> AsyncGenerator[Part, None]:
+        async with self._post(endpoint, "chat/completions", body) as response:
+            if stream and "event-stream" in response.headers.get("Content-Type", ""):
+                async with aclosing(upstream_answers.streamed(response, endpoint)) as parts:
+                    async for part in parts:
                         yield part
+            else:
+                for part in upstream_answers.whole(await response.read(), endpoint):
+                    yield part
+
+    async def _vectors(self, endpoint: Endpoint, body: bytes) -> AsyncGenerator[Vectors, None]:
+        async with self._post(endpoint, "embeddings", body) as response:
+            answer = await response.read()
+        read = upstream_embeddings.vectors_of
+        yield read(answer, endpoint) if len(answer) < OFF_LOOP_BYTES else await asyncio.to_thread(read, answer, endpoint)
+
+    @asynccontextmanager
+    async def _post(self, endpoint: Endpoint, path: str, body: bytes) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+        """A server's answer, once it is a good one; what goes wrong while it is read is one of our errors too."""
+        headers = {**endpoint.headers, "Content-Type": "application/json"}
+        answering = False
+        try:
+            async with self._client.post(f"{endpoint.url}/{path}", data=body, headers=headers) as response:
+                if response.status != 200:  # noqa: PLR2004 - the one good status
+                    raise await problem(endpoint, response)
+                answering = True
+                yield response
         except TimeoutError:
             message = f"The upstream {endpoint.url} did not answer in time."
             raise UpstreamTimeout(message) from None
@@ -166,7 +165,7 @@ class Upstreams:
             message = f"The upstream {endpoint.url} cannot be reached."
             raise UpstreamRefused(message) from None
         except (aiohttp.ClientError, ConnectionError):
-            message = f"The upstream {endpoint.url} broke off{' in the middle of its answer' if begun else ' before it answered'}."
+            message = f"The upstream {endpoint.url} broke off{' in the middle of its answer' if answering else ' before it answered'}."
             raise UpstreamBroken(message) from None
 
     async def _list(self, endpoint: Endpoint) -> None:
@@ -174,7 +173,7 @@ class Upstreams:
             timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT_S)
             async with self._client.get(f"{endpoint.url}/models", headers=endpoint.headers, timeout=timeout) as response:
                 if response.status != 200:  # noqa: PLR2004 - the one good status
-                    raise await _problem(endpoint, response)
+                    raise await problem(endpoint, response)
                 listed = msgspec.json.decode(await response.read(), type=Listing)
         except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, PenstockError) as error:
             endpoint.error = error.detail if isinstance(error, PenstockError) else f"The upstream {endpoint.url} cannot be reached."
@@ -182,92 +181,13 @@ class Upstreams:
             return
         endpoint.error = None
         endpoint.models = tuple(
-            Model(id=row.id, name=row.name or row.id, owned_by=endpoint.owner, created=int(row.created or time.time()), pool=Pool.RELAY)
+            Model(
+                id=row.id,
+                name=row.name or row.id,
+                owned_by=endpoint.owner,
+                created=int(row.created or time.time()),
+                pool=Pool.RELAY,
+                tasks=tasks_of(row),
+            )
             for row in listed.data
         )
-
-
-def _body(prompt: Prompt) -> bytes:
-    """The client's request as it came, but for what we must know or that must not travel."""
-    body: dict[str, Any] = msgspec.json.decode(prompt.spec.body)
-    body["messages"] = prompt.messages
-    for name in ("user", "chat_id", "session_id"):
-        body.pop(name, None)
-    if body.get("stream"):
-        body["stream_options"] = {"include_usage": True}
-    else:
-        body.pop("stream_options", None)
-    return msgspec.json.encode(body)
-
-
-async def _streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncGenerator[_Part, None]:
-    """Server-sent events by whatever pieces the network brings; the end is ``[DONE]``, and a stream without one broke off."""
-    rest, tokens, usage, finished = b"", 0, None, False
-    async for piece in response.content.iter_any():
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            data = line[5:].strip() if line.startswith(b"data:") else b""
-            if not data:
-                continue
-            if data == b"[DONE]":
-                yield usage or Usage(prompt_tokens=0, completion_tokens=tokens, total_tokens=tokens)
-                return
-            chunk = _decode(data, Chunk, endpoint)
-            if chunk.error is not None:
-                message = f"The upstream {endpoint.url} failed: {str(chunk.error)[:SHOWN_CHARACTERS]}"
-                raise UpstreamError(message)
-            usage = usage_of(chunk.usage) or usage
-            for choice in chunk.choices:
-                delta = delta_of(choice)
-                if delta is not None:
-                    tokens += 1
-                    yield delta
-                if choice.finish_reason:
-                    finished = True
-                    yield ChoiceFinished(choice=choice.index, finish_reason=choice.finish_reason)
-    if not finished:
-        message = f"The upstream {endpoint.url} broke off in the middle of its answer."
-        raise UpstreamBroken(message)
-    yield usage or Usage(prompt_tokens=0, completion_tokens=tokens, total_tokens=tokens)
-
-
-def _whole(body: bytes, endpoint: Endpoint) -> Sequence[_Part]:
-    answer = _decode(body, Answer, endpoint)
-    parts: list[_Part] = []
-    for choice in answer.choices:
-        parts.append(delta_of(choice) or Delta(choice=choice.index))
-        parts.append(ChoiceFinished(choice=choice.index, finish_reason=choice.finish_reason or "stop"))
-    return [*parts, usage_of(answer.usage) or Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)]
-
-
-def _decode(data: bytes, kind: type[T], endpoint: Endpoint) -> T:
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError:
-        message = f"The upstream {endpoint.url} answered with something that is not OpenAI's format."
-        raise UpstreamError(message) from None
-
-
-async def _problem(endpoint: Endpoint, response: aiohttp.ClientResponse) -> PenstockError:
-    """An upstream's error as one of ours; its own words are kept where they are the client's to read."""
-    text = (await response.text(errors="replace"))[:4000]
-    try:
-        said = msgspec.json.decode(text, type=Problem)
-    except msgspec.MsgspecError:
-        said = Problem()
-    words, code = said.words or f"HTTP {response.status}", said.code
-    status = response.status
-    if status in {401, 403}:
-        return UpstreamAuth(f"The upstream {endpoint.url} refused our API key. Check PENSTOCK_OPENAI_API_KEYS.")
-    if status == 429:  # noqa: PLR2004 - too many requests
-        wait = response.headers.get("Retry-After", "")
-        return UpstreamLimited(
-            f"The upstream {endpoint.url} is being asked too often: {words}", retry_after=int(wait) if wait.isdigit() else 1
-        )
-    if status == 404:  # noqa: PLR2004 - not found
-        return ModelNotFound(f"The upstream {endpoint.url} answered: {words}", param="model")
-    if status in {408, 504}:
-        return UpstreamTimeout(f"The upstream {endpoint.url} did not answer in time: {words}")
-    if 400 <= status < 500:  # noqa: PLR2004 - the client's fault, in the upstream's words
-        return ContextTooLong(words) if code == "context_length_exceeded" else BadRequest(words)
-    return UpstreamError(f"The upstream {endpoint.url} failed: {words}")

@@ -31,6 +31,7 @@ class Upstream:
         app = web.Application()
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._complete)
+        app.router.add_post("/v1/embeddings", self._embed)
         return app
 
     @asynccontextmanager
@@ -51,6 +52,20 @@ class Upstream:
         return web.json_response(
             {"object": "list", "data": [{"id": name, "object": "model", "created": 1, "owned_by": "test"} for name in self.models]}
         )
+
+    async def _embed(self, request: web.Request) -> web.Response:
+        """Each text's vector: its length, then as many twos as its place in the request, to ``dimensions`` numbers."""
+        body = await request.json()
+        self.seen.append((body, request.headers.get("Authorization", "")))
+        if body["model"] == "picky-embed":
+            return _error(400, "This model does not support specifying dimensions.", "invalid_value", param="dimensions")
+        inputs = body["input"] if isinstance(body["input"], list) and not isinstance(body["input"][0], int) else [body["input"]]
+        size = body.get("dimensions") or 4
+        rows = [{"object": "embedding", "index": place, "embedding": _vector(given, place, size)} for place, given in enumerate(inputs)]
+        if body["model"] == "short-embed":
+            rows.pop()
+        usage = {"prompt_tokens": 5, "total_tokens": 5}
+        return web.json_response({"object": "list", "data": rows[::-1], "model": body["model"], "usage": usage})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -103,8 +118,12 @@ def _chunk(model: str, delta: dict[str, Any], finish_reason: str | None) -> byte
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"
 
 
-def _error(status: int, message: str, code: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.json_response({"error": {"message": message, "type": "x", "param": None, "code": code}}, status=status, headers=headers)
+def _vector(given: str | list[int], place: int, size: int) -> list[float]:
+    return [float(len(given)), *[2.0] * place, *[0.1] * size][:size]
+
+
+def _error(status: int, message: str, code: str, headers: dict[str, str] | None = None, param: str | None = None) -> web.Response:
+    return web.json_response({"error": {"message": message, "type": "x", "param": param, "code": code}}, status=status, headers=headers)
 
 
 if __name__ == "__main__":

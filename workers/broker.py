@@ -4,6 +4,7 @@ Measured on an idle worker: from enqueue to the actor's start 2.5 ms at the medi
 """
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import redis
@@ -25,8 +26,11 @@ RECONNECT_S = 0.2
 class WakeBroker(RedisBroker):
     """``drain()`` ends fetching for good: what is on the queues stays there."""
 
-    def __init__(self, url: str, *, middleware: list[Middleware]) -> None:
-        """``url``: the main database's; the broker uses the next one. Maintenance on every fetch: redelivery must not be left to chance."""
+    def __init__(self, url: str, *, middleware: list[Middleware], places: Mapping[str, int]) -> None:
+        """``url``: the main database's; the broker uses the next one. ``places``: how many jobs of a queue may be in hand here.
+
+        Maintenance on every fetch: redelivery must not be left to chance.
+        """
         pool = redis.ConnectionPool(retry=Retry(NoBackoff(), 1), **_blocking(options(url, broker=True)))
         super().__init__(  # type: ignore[no-untyped-call]
             middleware=middleware,
@@ -36,6 +40,7 @@ class WakeBroker(RedisBroker):
             heartbeat_timeout=HEARTBEAT_TIMEOUT_MS,
             dead_message_ttl=DEAD_MESSAGE_TTL_MS,
         )
+        self.places = places
         self.draining = False
         self._wakes: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
@@ -81,7 +86,8 @@ class WakeConsumer(_RedisConsumer):
     """Fetches when woken, when a place became free, and after the idle time-out at the latest."""
 
     def __init__(self, broker: WakeBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout)  # type: ignore[no-untyped-call]
+        places = broker.places.get(q_name(queue_name), prefetch)  # in-progress ones count: what waits stays for whoever is free
+        super().__init__(broker, queue_name, places, timeout)  # type: ignore[no-untyped-call]
         self._delayed = q_name(queue_name) != queue_name
         self._wake = broker.wake_event(queue_name)
 

@@ -7,6 +7,7 @@ from core.models.catalog import Model
 from core.models.pools import Pool
 from core.settings import Settings
 from pipelines.chat import Generator
+from pipelines.embedding import Embedder
 from pipelines.upstreams import Upstreams
 from workers.process import PoolWork
 
@@ -24,6 +25,7 @@ class CpuWork:
     """Parsing and functions will be its jobs; it already takes part in putting back what dead workers left."""
 
     generator: Generator | None = None
+    embedder: Embedder | None = None
     device = "cpu"
 
     async def open(self) -> None:
@@ -43,6 +45,7 @@ class RelayWork:
         self._upstreams = Upstreams(settings)
         self._source = ",".join(("relay", *settings.openai_base_urls, *settings.ollama_base_urls))
         self.generator: Generator | None = self._upstreams
+        self.embedder: Embedder | None = self._upstreams
 
     async def open(self) -> None:
         """Make the client session."""
@@ -61,6 +64,7 @@ class GpuWork:
 
     def __init__(self, generator: Generator, models: Sequence[Model], device: str) -> None:
         self.generator: Generator | None = generator
+        self.embedder: Embedder | None = None
         self.device = device
         self._models = models
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Protocol
 
@@ -20,7 +20,7 @@ from dramatiq.logging import get_logger as get_dramatiq_logger
 from dramatiq.worker import Worker as DramatiqWorker
 
 from core.errors import PenstockError
-from core.jobs import KINDS, queues
+from core.jobs import EMBED, GENERATE, Job, queues
 from core.logging import get_logger
 from core.models.catalog import Model
 from core.models.pools import Pool, Worker
@@ -28,7 +28,9 @@ from core.services import Services, open_services
 from core.services.models import REPUBLISH_S
 from core.settings import Settings
 from pipelines.chat import Generator
+from pipelines.embedding import Embedder
 from workers.broker import WakeBroker
+from workers.embeddings import Embeddings
 from workers.leases import Leases
 from workers.replies import Replies
 
@@ -37,7 +39,9 @@ INTERRUPT_CHECK_S = 3_600.0
 HEARTBEAT_S = 1.0
 RETRY_MODELS_S = 5.0
 DRAIN_S = 0.8
-RELAY_THREADS = 128
+RELAYED_ANSWERS = 128
+RELAYED_EMBEDDINGS = 32
+LOCAL_EMBEDDINGS = 16
 SWITCH_S = 0.0005  # a waking thread waits this long for a busy one, not 5 ms: jobs pass from thread to thread
 
 log = get_logger()
@@ -47,6 +51,7 @@ class PoolWork(Protocol):
     """What differs between pools: how answers are made, and what with."""
 
     generator: Generator | None
+    embedder: Embedder | None
     device: str
 
     async def open(self) -> None:
@@ -65,8 +70,8 @@ class WorkerProcess:
         self._work = work
         self._id = f"{pool}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._started_at = int(time.time())
-        self._threads = {Pool.GPU: settings.max_batch, Pool.RELAY: RELAY_THREADS, Pool.CPU: 1}[pool]
-        self._broker = WakeBroker(settings.redis_url, middleware=[])
+        self._places = _places(pool, settings)
+        self._broker = WakeBroker(settings.redis_url, middleware=[], places=self._places)
         self._models: tuple[str, ...] = ()
 
     def run(self) -> None:
@@ -83,8 +88,7 @@ class WorkerProcess:
         stack = AsyncExitStack()
         services, leases = loop.run_coroutine(self._open(stack))
         self._declare(services, leases)
-        worker = DramatiqWorker(self._broker, worker_timeout=IDLE_MS, worker_threads=self._threads)
-        worker.queue_prefetch = self._threads  # in-progress ones count: what waits stays on the queue, for whoever is free
+        worker = DramatiqWorker(self._broker, worker_timeout=IDLE_MS, worker_threads=max(1, sum(self._places.values())))
         worker.start()
         log.info("worker ready", worker=self._id, pool=self._pool, device=self._work.device, models=self._models)
         stop.wait()
@@ -95,21 +99,25 @@ class WorkerProcess:
         log.info("worker drained", worker=self._id)
 
     def _declare(self, services: Services, leases: Leases) -> None:
-        """The pool's actors: each of its queues' jobs goes to the same maker of answers."""
-        if self._work.generator is None:
-            return
-        replies = Replies(
-            worker_id=self._id,
-            claims=services.claims,
-            leases=leases,
-            events=services.events,
-            answers=services.answers,
-            generator=self._work.generator,
-            flush_ms=self._settings.flush_ms,
-        )
-        for kind in KINDS:
-            if kind.queue in queues(self._pool):
-                dramatiq.actor(broker=self._broker, actor_name=kind.actor, queue_name=kind.queue)(replies.make)
+        """The pool's actors: each of its queues' jobs goes to the maker of answers, or of vectors."""
+        makers: dict[type[Job] | None, Callable[[str], Awaitable[None]]] = {}
+        if self._work.generator:
+            makers[GENERATE.get(self._pool)] = Replies(
+                worker_id=self._id,
+                claims=services.claims,
+                leases=leases,
+                events=services.events,
+                answers=services.answers,
+                generator=self._work.generator,
+                flush_ms=self._settings.flush_ms,
+            ).make
+        if self._work.embedder:
+            makers[EMBED.get(self._pool)] = Embeddings(
+                worker_id=self._id, claims=services.claims, leases=leases, results=services.results, embedder=self._work.embedder
+            ).make
+        for kind, make in makers.items():
+            if kind:
+                dramatiq.actor(broker=self._broker, actor_name=kind.actor, queue_name=kind.queue)(make)
 
     async def _open(self, stack: AsyncExitStack) -> tuple[Services, Leases]:
         services = await stack.enter_async_context(open_services(self._settings))
@@ -168,6 +176,17 @@ class WorkerProcess:
             running=len(leases),
             started_at=self._started_at,
         )
+
+
+def _places(pool: Pool, settings: Settings) -> dict[str, int]:
+    """How many jobs of each queue this process has in hand at most: one kind's never wait for another's."""
+    wanted = {
+        "gpu.generate": settings.max_batch,
+        "gpu.embed": LOCAL_EMBEDDINGS,
+        "relay.generate": RELAYED_ANSWERS,
+        "relay.embed": RELAYED_EMBEDDINGS,
+    }
+    return {queue: wanted.get(queue, 1) for queue in queues(pool)}
 
 
 async def _kept_up(duty: Callable[[], object]) -> None:

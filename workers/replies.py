@@ -6,15 +6,16 @@ from contextlib import aclosing, suppress
 
 from structlog.contextvars import bound_contextvars
 
-from core.errors import PenstockError, Unavailable, UpstreamBroken
+from core.errors import PenstockError, UpstreamBroken
 from core.events import EventLog
 from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims, Fenced
 from core.logging import get_logger
 from core.models.completions import Usage
-from core.models.events import Cancelled, Event, Failed, Finished, Started
+from core.models.events import Cancelled, Event, Finished, Started
 from core.models.generations import GenerationStatus
 from core.services.answers import Answers
 from pipelines.chat import Generator, Transcript, note, prompt_of, replay
+from workers.failures import failure
 from workers.leases import Ending, Leases
 from workers.writer import LogWriter
 
@@ -76,7 +77,7 @@ class _Reply:
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the readers must hear of it
-            return await self._end(GenerationStatus.FAILED, self._failed(error))
+            return await self._end(GenerationStatus.FAILED, failure(error, self._claim.spec, TIME_LIMIT_S))
         return await self._end(GenerationStatus.FINISHED, Finished(usage=usage))
 
     async def _generate(self) -> Usage:
@@ -120,21 +121,13 @@ class _Reply:
         if held.reason == "stopped":
             return await self._end(GenerationStatus.CANCELLED, Cancelled())
         if self._continued is None and self._begun():
-            return await self._end(GenerationStatus.FAILED, self._failed(UpstreamBroken(_CUT)))
+            return await self._end(GenerationStatus.FAILED, failure(UpstreamBroken(_CUT), self._claim.spec, TIME_LIMIT_S))
         await self._writer.flush()
         await self._by.leases.give_back(self._claim)
         return "handed back"
 
     def _begun(self) -> bool:
         return any(transcript.text or transcript.tokens for transcript in self._transcripts.values())
-
-    def _failed(self, error: Exception) -> Failed:
-        if isinstance(error, TimeoutError):
-            error = Unavailable(f"The answer took longer than {TIME_LIMIT_S} seconds.")
-        if isinstance(error, PenstockError):
-            return Failed(code=error.code, detail=error.detail, retry_after=error.retry_after)
-        log.error("bug", model=self._claim.spec.model, exc_info=error)
-        return Failed(code=PenstockError.code, detail=f"Something went wrong on our side. Reference: {self._claim.spec.id}.")
 
 
 _CUT = "The worker that relayed this answer stopped, and an upstream's answer cannot be continued. What arrived was kept; ask again."

@@ -31,8 +31,21 @@ class RelayReply(Job, frozen=True, kw_only=True):
     actor, queue = "relay_reply", "relay.generate"
 
 
-KINDS: tuple[type[Job], ...] = (GenerateReply, RelayReply)
+class EmbedTexts(Job, frozen=True, kw_only=True):
+    """Vectors of the local embedding model."""
+
+    actor, queue = "embed_texts", "gpu.embed"
+
+
+class RelayEmbed(Job, frozen=True, kw_only=True):
+    """Vectors of an upstream's model."""
+
+    actor, queue = "relay_embed", "relay.embed"
+
+
+KINDS: tuple[type[Job], ...] = (GenerateReply, RelayReply, EmbedTexts, RelayEmbed)
 GENERATE: dict[Pool, type[Job]] = {Pool.GPU: GenerateReply, Pool.RELAY: RelayReply}
+EMBED: dict[Pool, type[Job]] = {Pool.GPU: EmbedTexts, Pool.RELAY: RelayEmbed}
 BY_QUEUE = {kind.queue: kind for kind in KINDS}
 
 

@@ -1,5 +1,6 @@
 """The models that can be asked: served ones, and custom ones on top of them."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -10,10 +11,21 @@ ModelId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[
 ModelName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
+class Task(StrEnum):
+    """What a model can be asked for."""
+
+    CHAT = "chat"
+    EMBEDDING = "embedding"
+
+
+ANY_TASK = (Task.CHAT, Task.EMBEDDING)
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``created``: Unix seconds. ``pool``: the worker pool that answers for it. ``context_length`` in tokens, where known.
 
     ``base_model_id`` and ``meta``: of a custom model.
+    ``tasks``: what it can be asked for; all of them where that is not known, and then it answers for itself.
     """
 
     id: str
@@ -22,6 +34,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     pool: str
     context_length: int | None = None
+    tasks: tuple[Task, ...] = ANY_TASK
     base_model_id: str | None = None
     meta: dict[str, Any] = {}
 

@@ -49,11 +49,12 @@ class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
 
 
 class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
-    """It failed; what arrived before stays. ``code`` is one of core.errors."""
+    """It failed; what arrived before stays. ``code`` is one of core.errors; ``param``: the request's field at fault."""
 
     code: str
     detail: str
     retry_after: int | None = None
+    param: str | None = None
 
 
 class Cancelled(_Event, frozen=True, kw_only=True, tag="cancelled"):

@@ -8,11 +8,13 @@ import msgspec
 from core.events import EventLog
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
+from core.jobs.results import Results
 from core.security import Passwords, Tokens
 from core.services.answers import Answers
 from core.services.chats import Chats
 from core.services.configs import Configs, defaults
 from core.services.custom_models import CustomModels
+from core.services.embeddings import Embeddings
 from core.services.generations import Generations
 from core.services.keys import Keys
 from core.services.models import Models
@@ -50,6 +52,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     generations: Generations
     answers: Answers
     configs: Configs
+    embeddings: Embeddings
+    results: Results
 
 
 @asynccontextmanager
@@ -75,6 +79,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         customs = CustomModels(ModelRows(documents), events)
         stack.push_async_callback(customs.close)
         models = Models(scripts, customs)
+        pools, results = Pools(scripts), Results(scripts)
         yield Services(
             settings=settings,
             redis=redis,
@@ -87,8 +92,10 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             keys=Keys(keys),
             chats=chats,
             models=models,
-            pools=Pools(scripts),
+            pools=pools,
             generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events, rooms=rooms),
             answers=Answers(rows, chats),
             configs=Configs(ConfigRows(documents), events, defaults(settings)),
+            embeddings=Embeddings(models=models, pools=pools, claims=claims, queue=queue, events=events, results=results),
+            results=results,
         )

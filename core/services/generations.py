@@ -17,7 +17,7 @@ from core.events import START, EventLog, position
 from core.jobs import GENERATE
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
-from core.models.catalog import CustomModel, Model
+from core.models.catalog import CustomModel, Model, Task
 from core.models.chats import Chat, Message, SendMessage
 from core.models.completions import CompletionRequest
 from core.models.events import Event
@@ -27,13 +27,12 @@ from core.models.users import Principal
 from core.services.chats import Chats
 from core.services.models import Models
 from core.services.parameters import based, completed
+from core.services.requests import OFF_LOOP_BYTES, decode
 from core.services.rooms import Rooms
 from core.storage.generations import Generations as GenerationRows
 
 SEED_BITS = 63
-OFF_LOOP_BYTES = 262_144
 
-_decode_request = msgspec.json.Decoder(CompletionRequest).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,7 +53,7 @@ class Generations:
     async def complete(self, principal: Principal, body: bytes) -> GenerationSpec:
         """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
         request = parse_request(body) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(parse_request, body)
-        model, custom = await self._models.resolve(principal, request.model)
+        model, custom = await self._models.resolve(principal, request.model, Task.CHAT)
         seed = request.seed
         if custom:
             body = based(body, custom) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(based, body, custom)
@@ -74,7 +73,7 @@ class Generations:
             raise BadRequest(message, param="message.content")
         chat = await self._chats.readable(principal, command.chat_id)
         wanted = command.model or next(iter(chat.document.get("models") or ()), None)
-        model, custom = await self._models.resolve(principal, wanted or (await self._models.default(principal)).id)
+        model, custom = await self._models.resolve(principal, wanted or (await self._models.default(principal)).id, Task.CHAT)
         given = {**_parameters(chat), "model": custom.base_model_id if custom else model.id, "messages": [{"role": "user"}], "stream": True}
         body = _encode(completed(given, custom.params) if custom else given)
         spec = self._spec(principal, model, seed=parse_request(body).seed, body=body, custom=custom)
@@ -156,15 +155,7 @@ _NO_GENERATION = "There is no such generation. It may have ended more than an ho
 
 def parse_request(body: bytes) -> CompletionRequest:
     """The OpenAI request in a body. Raises BadRequest that names the field, what was wrong and what is allowed."""
-    try:
-        request = _decode_request(body)
-    except msgspec.ValidationError as error:
-        fault, _, where = str(error).partition(" - at `$")
-        field = where.rstrip("`").lstrip(".")
-        raise BadRequest(f"{field}: {fault}." if field else f"{fault}.", param=field or None) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"The body is not JSON that can be read: {error}."
-        raise BadRequest(message) from None
+    request = decode(body, CompletionRequest)
     for index, message_ in enumerate(request.messages):
         if not isinstance(message_.get("role"), str):
             field = f"messages[{index}].role"

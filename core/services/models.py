@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest, Conflict, Forbidden, ModelNotFound, Unavailable
-from core.models.catalog import CreateModel, CustomModel, Model, UpdateModel
+from core.models.catalog import CreateModel, CustomModel, Model, Task, UpdateModel
 from core.models.pools import Pool
 from core.models.users import Principal
 from core.services.custom_models import CustomModels
@@ -52,11 +52,22 @@ class Models:
 
     async def get(self, principal: Principal, model_id: str) -> Model:
         """One model. Raises ModelNotFound, naming some that exist."""
-        model, _ = await self.resolve(principal, model_id)
+        model, _ = await self._resolve(principal, model_id)
         return model
 
-    async def resolve(self, principal: Principal, model_id: str) -> tuple[Model, CustomModel | None]:
-        """A model to ask, and what it adds where it is a custom one. Raises ModelNotFound, naming some that exist."""
+    async def resolve(self, principal: Principal, model_id: str, task: Task) -> tuple[Model, CustomModel | None]:
+        """A model to ask for something, and what it adds where it is a custom one.
+
+        Raises ModelNotFound, naming some that exist, and BadRequest where it is of the other kind.
+        """
+        model, custom = await self._resolve(principal, model_id)
+        if task not in model.tasks:
+            fitting = ", ".join([other.id for other in self._cached.values() if task in other.tasks][:5]) or "none here"
+            message = f"model: {model_id!r} cannot be asked for {task}, only for {', '.join(model.tasks)}. Models that can: {fitting}."
+            raise BadRequest(message, param="model")
+        return model, custom
+
+    async def _resolve(self, principal: Principal, model_id: str) -> tuple[Model, CustomModel | None]:
         del principal
         served = await self._catalogue()
         if model_id in served:
@@ -78,7 +89,8 @@ class Models:
 
     async def default(self, principal: Principal) -> Model:
         """The model for a chat that names none: an upstream's first, else the local one. Raises Unavailable where there is none."""
-        models = await self.list(principal) or list((await self._catalogue(fresh=True)).values())
+        listed = await self.list(principal) or list((await self._catalogue(fresh=True)).values())
+        models = [model for model in listed if Task.CHAT in model.tasks]
         if not models:
             message = "No model is served yet. Start a worker (penstock worker gpu), or wait until it has loaded its model."
             raise Unavailable(message, retry_after=5)

@@ -1,0 +1,36 @@
+"""From texts to vectors, by way of whatever can embed."""
+
+from typing import Protocol
+
+import msgspec
+
+from core.errors import UpstreamError
+from core.models.embeddings import EmbeddingRequest, Vectors
+from core.models.generations import GenerationSpec
+
+_decode = msgspec.json.Decoder(EmbeddingRequest).decode
+
+
+class EmbeddingTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A job's part of the work: its request as read, and as it came."""
+
+    spec: GenerationSpec
+    request: EmbeddingRequest
+
+
+class Embedder(Protocol):
+    """The local model, or an upstream."""
+
+    async def embed(self, task: EmbeddingTask) -> Vectors:
+        """All inputs' vectors. Cancelling it ends it. Raises core.errors."""
+
+
+async def embed(spec: GenerationSpec, embedder: Embedder) -> Vectors:
+    """A job's vectors, as many as it has inputs and all of one length. Raises UpstreamError where they are not."""
+    task = EmbeddingTask(spec=spec, request=_decode(spec.body))
+    vectors = await embedder.embed(task)
+    count = len(task.request.inputs)
+    if vectors.count != count or not vectors.data or len(vectors.data) % (4 * count):
+        message = f"{spec.model} gave {vectors.count} vectors for {count} inputs, or none of one length."
+        raise UpstreamError(message)
+    return vectors

@@ -1,0 +1,18 @@
+"""What went wrong with a job, as its log's last entry."""
+
+from core.errors import PenstockError, Unavailable
+from core.logging import get_logger
+from core.models.events import Failed
+from core.models.generations import GenerationSpec
+
+log = get_logger()
+
+
+def failure(error: Exception, spec: GenerationSpec, time_limit_s: int) -> Failed:
+    """An expected error in its own words; a bug is logged with its stack, and told as a reference."""
+    if isinstance(error, TimeoutError):
+        error = Unavailable(f"The answer took longer than {time_limit_s} seconds.")
+    if isinstance(error, PenstockError):
+        return Failed(code=error.code, detail=error.detail, retry_after=error.retry_after, param=error.param)
+    log.error("bug", model=spec.model, exc_info=error)
+    return Failed(code=PenstockError.code, detail=f"Something went wrong on our side. Reference: {spec.id}.")
