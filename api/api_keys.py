@@ -55,24 +55,24 @@ class MadeKey(KeyRow, frozen=True, kw_only=True):
 
 
 async def create(request: web.Request) -> web.Response:
-    """``POST /api/users/api_key``: only with a token of signing in, not with another key."""
+    """``POST /api/users/api_key``: make a key. Only with a token of signing in, not with another key."""
     wanted = await read(request, NewKey)
     secret, key = await request.app[SERVICES].keys.create(request[PRINCIPAL], wanted.name, wanted.expires_at)
     return answer(MadeKey(api_key=secret, **msgspec.structs.asdict(KeyRow.of(key))), status=201)
 
 
 async def list_(request: web.Request) -> web.Response:
-    """``GET /api/users/api_keys``: one's own, oldest first."""
+    """``GET /api/users/api_keys``: one's own keys, oldest first."""
     return answer([KeyRow.of(key) for key in await request.app[SERVICES].keys.list(request[PRINCIPAL])])
 
 
 async def rename(request: web.Request) -> web.Response:
-    """``POST /api/users/api_key/{key_id}``: only with a token of signing in."""
+    """``POST /api/users/api_key/{key_id}``: rename a key. Only with a token of signing in."""
     wanted = await read(request, KeyName)
     return answer(KeyRow.of(await request.app[SERVICES].keys.rename(request[PRINCIPAL], request.match_info["key_id"], wanted.name)))
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """``DELETE /api/users/api_key/{key_id}``: it opens nothing any more. Only with a token of signing in."""
+    """``DELETE /api/users/api_key/{key_id}``: revoke a key. It opens nothing any more. Only with a token of signing in."""
     await request.app[SERVICES].keys.revoke(request[PRINCIPAL], request.match_info["key_id"])
     return answer(True)  # noqa: FBT003 - the whole body, as clients know it

@@ -16,7 +16,7 @@ from api.route import Route
 
 JSON = "application/json"
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-TITLES = {"auths": "Authentication", "graphql": "GraphQL", "socket_io": "Socket.IO"}
+TITLES = {"api_keys": "API keys", "auths": "Authentication", "graphql": "GraphQL", "socket_io": "Socket.IO"}
 LOOKS_ITSELF = frozenset({"graphql"})
 SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 
@@ -64,10 +64,15 @@ def noun(route: Route) -> str:
 
 def name(route: Route, path: str) -> str:
     """The operation's id: noun and verb; of another path for the same thing with the path behind it."""
-    verb = f"{noun(route)}_{route.handler.__name__.rstrip('_')}"
-    if noun(route) == route.handler.__name__.rstrip("_"):
-        verb = f"{noun(route)}_{route.method.lower()}"
-    return verb if path == route.path else f"{verb}_at_{re.sub(r'[^a-z0-9]+', '_', plain(path).lower()).strip('_')}"
+    verb = route.handler.__name__.rstrip("_")
+    words = f"{noun(route)}_{route.method.lower() if verb == noun(route) else verb}"
+    return _camel(words if path == route.path else f"{words}_at_{plain(path)}")
+
+
+def _camel(words: str) -> str:
+    """One word, because an underscore in an id means a space to Swagger UI's links."""
+    first, *more = (found[0] for found in re.finditer(r"[A-Za-z0-9]+", words))
+    return first + "".join(word[0].upper() + word[1:] for word in more)
 
 
 def told(route: Route) -> tuple[str, str]:

@@ -1,12 +1,9 @@
 """The GraphiQL page in a real browser: nothing from elsewhere, a query, and a subscription with the token of the Headers editor."""
 
 import json
-import shutil
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import aiohttp
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from core.events import events_key
 from core.models.chats import SendMessage
@@ -15,38 +12,8 @@ from core.models.events import Delta, Finished, Started
 from core.models.generations import GenerationStatus
 from core.models.users import Session
 from core.services import Services
+from tests.browser import opened
 from tests.polling import until
-from tests.servers import missing
-
-FLAGS = (
-    "--no-sandbox",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-)
-
-
-@asynccontextmanager
-async def browser(url: str) -> AsyncGenerator[Page, None]:
-    """A page at ``/graphql``; it fails the test where anything is fetched from elsewhere or an error reaches the console."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        missing("chromium")
-    troubles: list[str] = []
-    async with async_playwright() as playwright:
-        running = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        page = await running.new_page(viewport={"width": 1400, "height": 900})
-        page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: None if request.url.startswith((url, "data:", "blob:")) else troubles.append(request.url))
-        await page.goto(f"{url}/graphql")
-        try:
-            yield page
-        finally:
-            await running.close()
-    assert troubles == []
 
 
 async def write(page: Page, editor: str, text: str) -> None:
@@ -69,7 +36,7 @@ async def test_the_page_asks_and_listens(url: str, services: Services, ada: Sess
     spec, _, _ = await services.generations.reply(principal, SendMessage(chat_id=chat.id, content="Where does it flow?"))
     claim = await services.claims.claim(spec.id, "worker")
     assert claim
-    async with browser(url) as page:
+    async with opened(url, "/graphql") as page:
         result = page.locator(".result-window")
         await expect(page.get_by_text("Welcome to Penstock")).to_be_visible()
         await write(page, "Headers", json.dumps({"Authorization": f"Bearer {ada.token}"}))
@@ -89,7 +56,7 @@ async def test_stopping_a_subscription_closes_its_websocket(url: str, services: 
     principal = await services.users.authenticate(ada.token)
     chat = (await services.chats.create(principal, {"title": "Rivers"})).chat
     spec, _, _ = await services.generations.reply(principal, SendMessage(chat_id=chat.id, content="Where does it flow?"))
-    async with browser(url) as page:
+    async with opened(url, "/graphql") as page:
         await expect(page.get_by_text("Welcome to Penstock")).to_be_visible()
         await write(page, "Headers", json.dumps({"Authorization": f"Bearer {ada.token}"}))
         await run(page, f'subscription Follow {{ generation(id: "{spec.id}") {{ id }} }}', "Follow")

@@ -1,0 +1,59 @@
+"""The pages at ``/docs`` and ``/redoc`` in a real browser, used as their readers use them."""
+
+import re
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.api.conftest import Client
+from tests.browser import opened
+
+
+async def authorize(page: Page, token: str) -> None:
+    """As one does with the button."""
+    await page.get_by_role("button", name="Authorize").first.click()
+    dialog = page.locator(".modal-ux")
+    await dialog.get_by_label("auth-bearer-value").fill(token)
+    await dialog.get_by_role("button", name="Apply credentials").first.click()
+    await dialog.get_by_role("button", name="Close").last.click()
+
+
+async def tried(page: Page, operation: str) -> Locator:
+    """What comes back of an operation that is opened and executed."""
+    block = page.locator(f"[id$='{operation}']")
+    await block.locator(".opblock-summary-control").click()
+    await block.get_by_role("button", name="Execute").click()
+    return block.locator(".live-responses-table .response")
+
+
+async def test_a_token_is_given_and_requests_are_tried(url: str, bob: Client) -> None:
+    async with opened(url, "/docs") as page:
+        await authorize(page, bob.token)
+        answer = await tried(page, "authsCurrent")
+        await expect(answer.locator(".response-col_status")).to_contain_text("200")
+        await expect(answer).to_contain_text("bob@example.com")
+        answer = await tried(page, "chatsCreate")
+        await expect(answer.locator(".response-col_status")).to_contain_text("201")
+        await page.reload()
+        answer = await tried(page, "chatsList")
+        await expect(answer.locator(".response-col_status")).to_contain_text("200")
+    assert len((await bob.get("/api/chats/")).body) == 1
+
+
+async def test_redoc_shows_every_operation_and_finds(url: str, visitor: Client) -> None:
+    described = (await visitor.get("/openapi.json")).body
+    names = [operation["operationId"] for item in described["paths"].values() for operation in item.values()]
+    async with opened(url, "/redoc") as page:
+        await expect(page.get_by_role("heading", name="Penstock")).to_be_visible()
+        for name in names:
+            await expect(page.locator(f"[id$='operation/{name}']").first).to_be_attached()
+        await page.get_by_role("textbox").fill("sign")
+        await expect(page.get_by_role("search").get_by_text("Make an account")).to_be_visible()
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+async def test_the_pages_let_only_files_from_here_in(visitor: Client, path: str) -> None:
+    async with visitor.session.get(f"{visitor.url}{path}") as response:
+        assert (response.status, response.content_type) == (200, "text/html")
+        assert response.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+        assert re.findall(r"https?://|<script>|\son\w+=", await response.text()) == []
