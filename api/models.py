@@ -7,7 +7,7 @@ from aiohttp import web
 
 from api.bodies import answer, query, read
 from api.keys import PRINCIPAL, SERVICES
-from core.models.catalog import CreateModel, CustomModel, Model, Task, UpdateModel
+from core.models.catalog import ANY_TASK, CreateModel, CustomModel, Model, Task, UpdateModel
 from core.services.models import CUSTOM_OWNER
 
 
@@ -21,7 +21,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A model that can be asked. ``created``: Unix seconds; ``context_length`` in tokens, where known; ``info``: of a custom one.
 
-    ``tasks``: what it can be asked for, ``chat`` or ``embedding`` or, where that is not known, both.
+    ``tasks``: what it can be asked for, ``chat`` or ``embedding``; left out where that is not known.
     """
 
     id: str
@@ -29,8 +29,8 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     owned_by: str
     created: int
-    tasks: tuple[Task, ...]
     context_length: int | None = None
+    tasks: tuple[Task, ...] = ANY_TASK
     info: ModelInfo | None = None
 
     @classmethod

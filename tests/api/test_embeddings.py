@@ -158,8 +158,8 @@ async def test_a_chat_that_names_no_model_is_never_given_an_embedding_model(bob:
 
 async def test_models_say_what_they_can_be_asked_for(bob: Client, services: Services) -> None:
     await services.models.publish("local", (LOCAL,))
-    rows = {row["id"]: row["tasks"] for row in (await bob.get("/v1/models")).body["data"]}
-    assert rows == {"local": ["embedding"], "echo": ["chat", "embedding"]}
+    rows = {row["id"]: row.get("tasks") for row in (await bob.get("/v1/models")).body["data"]}
+    assert rows == {"local": ["embedding"], "echo": None}
 
 
 async def test_an_unknown_model_is_openais_model_not_found(bob: Client) -> None:
