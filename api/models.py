@@ -30,7 +30,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     owned_by: str
     created: int
     context_length: int | None = None
-    tasks: tuple[Task, ...] = ANY_TASK
+    tasks: tuple[Task, ...] | None = None
     info: ModelInfo | None = None
 
     @classmethod
@@ -42,7 +42,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             name=model.name,
             owned_by=model.owned_by,
             created=model.created,
-            tasks=model.tasks,
+            tasks=None if set(model.tasks) == set(ANY_TASK) else model.tasks,
             context_length=model.context_length,
             info=ModelInfo(base_model_id=model.base_model_id, meta=model.meta) if model.base_model_id else None,
         )
