@@ -24,6 +24,11 @@ async def read(request: web.Request, kind: type[T]) -> T:
     return decode(body, kind)
 
 
+async def read_or(request: web.Request, otherwise: T) -> T:
+    """The same for a body that may be left out, which means ``otherwise``. Raises BadRequest."""
+    return await read(request, type(otherwise)) if await request.read() else otherwise
+
+
 def query(request: web.Request, kind: type[T]) -> T:
     """The parameters behind the ``?`` as a model; unknown ones are ignored. Raises BadRequest that names the parameter at fault."""
     return convert(dict(request.query), kind, strict=False)

@@ -1,23 +1,44 @@
-"""Chats over REST."""
+"""Chats over REST: listed, found, read and written. What is done with their messages, marks and copies has modules of its own."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
 from api.bodies import answer, query, read
-from api.keys import GENERATION_ID, PRINCIPAL, SERVICES
-from core.models.chats import Chat, ChatDetail, SendMessage
-from core.services.chats import as_document, message_document
+from api.keys import PRINCIPAL, SERVICES
+from core.models.chats import Chat, ChatDetail
+from core.services.chats import as_document
 
 MAX_PAGE = 1_000
+PAGE = 60
+
+Page = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)]
 
 
-class ListChats(msgspec.Struct, frozen=True, kw_only=True):
-    """``after``: the id of the last chat of the page before."""
+class ListMarked(msgspec.Struct, frozen=True, kw_only=True):
+    """``limit`` many (60 where only a page is asked for), after the chat whose id is ``after``, or as the page of that number, from 1."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] | None = None
+    limit: Limit | None = None
     after: str | None = None
+    page: Page | None = None
+
+
+class ListChats(ListMarked, frozen=True, kw_only=True):
+    """Also: only those that are pinned or archived, or that are not."""
+
+    pinned: bool | None = None
+    archived: bool | None = None
+
+
+class SearchChats(msgspec.Struct, frozen=True, kw_only=True):
+    """``text``: what stands in the title or a message, whatever its case."""
+
+    text: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
+    limit: Limit = PAGE
+    page: Page = 1
 
 
 class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,13 +76,11 @@ class ChatWhole(ChatRow, frozen=True, kw_only=True):
     meta: dict[str, Any]
     chat: dict[str, Any]
 
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The stored message, and the empty one that the answer is being made for."""
-
-    generation_id: str
-    message: dict[str, Any]
-    answer: dict[str, Any]
+    @classmethod
+    def whole(cls, detail: ChatDetail) -> "ChatWhole":
+        """From the model."""
+        row = ChatRow.of(detail.chat)
+        return cls(**msgspec.structs.asdict(row), meta=detail.chat.meta, chat=as_document(detail))
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,37 +89,46 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
     chat: dict[str, Any]
 
 
-class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that asks for an answer."""
-
-    content: Any
-    role: str = "user"
-    id: str | None = None
-    model: str | None = None
-
-
 async def list_(request: web.Request) -> web.Response:
-    """``GET /api/chats/``: one's own chats, newest change first. Whole, or ``?limit=`` many after ``?after=<the last one's id>``."""
+    """``GET /api/chats/``: one's own chats, newest change first: whole, or a page of them; pinned and archived ones among them."""
     wanted = query(request, ListChats)
-    chats = await request.app[SERVICES].chats.list(request[PRINCIPAL], limit=wanted.limit, after=wanted.after)
-    return answer([ChatRow.of(chat) for chat in chats])
+    marks = {"pinned": wanted.pinned, "archived": wanted.archived}
+    return await _listed(request, wanted, {mark: value for mark, value in marks.items() if value is not None})
+
+
+async def list_pinned(request: web.Request) -> web.Response:
+    """``GET /api/chats/pinned``: those of one's own that are pinned."""
+    return await _listed(request, query(request, ListMarked), {"pinned": True})
+
+
+async def list_archived(request: web.Request) -> web.Response:
+    """``GET /api/chats/archived``: those of one's own that are archived."""
+    return await _listed(request, query(request, ListMarked), {"archived": True})
+
+
+async def search(request: web.Request) -> web.Response:
+    """``GET /api/chats/search``: those of one's own whose title or a message of which holds a text, newest change first."""
+    wanted = query(request, SearchChats)
+    skip = (wanted.page - 1) * wanted.limit
+    found = await request.app[SERVICES].chat_search.find(request[PRINCIPAL], wanted.text, limit=wanted.limit, skip=skip)
+    return answer([ChatRow.of(chat) for chat in found])
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET /api/chats/{chat_id}``: a chat with its messages."""
-    return answer(_whole(await request.app[SERVICES].chats.get(request[PRINCIPAL], request.match_info["chat_id"])))
+    return answer(ChatWhole.whole(await request.app[SERVICES].chats.get(request[PRINCIPAL], request.match_info["chat_id"])))
 
 
 async def create(request: web.Request) -> web.Response:
     """``POST /api/chats/new``: begin a chat."""
     posted = await read(request, Posted)
-    return answer(_whole(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
+    return answer(ChatWhole.whole(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
 
 
 async def update(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}``: change a chat. A shallow merge; messages that are not sent are kept."""
     posted = await read(request, Posted)
-    return answer(_whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
+    return answer(ChatWhole.whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -109,15 +137,14 @@ async def delete(request: web.Request) -> web.Response:
     return answer(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
-async def send(request: web.Request) -> web.Response:
-    """``POST /api/chats/{chat_id}/messages``: ask for an answer. It is heard at ``/api/generations/{id}/events``, or on any other face."""
-    posted = await read(request, PostedMessage)
-    command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
-    spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
-    request[GENERATION_ID] = spec.id
-    return answer(Asked(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201)
+async def delete_all(request: web.Request) -> web.Response:
+    """``DELETE /api/chats/``: all of one's own. Answers that still run are stopped."""
+    await request.app[SERVICES].chats.delete_all(request[PRINCIPAL].id)
+    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
-def _whole(detail: ChatDetail) -> ChatWhole:
-    row = ChatRow.of(detail.chat)
-    return ChatWhole(**msgspec.structs.asdict(row), meta=detail.chat.meta, chat=as_document(detail))
+async def _listed(request: web.Request, wanted: ListMarked, marks: Mapping[str, bool]) -> web.Response:
+    limit = wanted.limit or (PAGE if wanted.page else None)
+    skip = (wanted.page - 1) * (limit or 0) if wanted.page else 0
+    found = await request.app[SERVICES].chats.list(request[PRINCIPAL], limit=limit, after=wanted.after, skip=skip, marks=marks)
+    return answer([ChatRow.of(chat) for chat in found])

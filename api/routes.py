@@ -6,7 +6,21 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import api_keys, auths, chats, completions, configs, documentation, embeddings, generations, health, models
+from api import (
+    api_keys,
+    auths,
+    chat_copies,
+    chat_marks,
+    chat_messages,
+    chats,
+    completions,
+    configs,
+    documentation,
+    embeddings,
+    generations,
+    health,
+    models,
+)
 from api.completion_shapes import ChatCompletion
 from api.graphql import graphiql_assets, graphql
 from api.graphql_shapes import Operation, Outcome, Query
@@ -31,6 +45,8 @@ NOTHING = ((204, None),)
 EMBEDDINGS = ("/v1/embeddings", "/api/embeddings")
 SOCKET = ("/ws/socket.io/",)
 
+ASKING, IMPORT = chat_messages.PostedMessage, chat_copies.GIVEN
+
 ROUTES = (
     Route("GET", "/health", health.alive, ANYONE, counted=False, answer=health.Alive),
     Route("GET", "/ready", health.ready, ANYONE, counted=False, answer=health.Readiness, others=((503, health.Readiness),)),
@@ -42,11 +58,23 @@ ROUTES = (
     Route("POST", "/api/users/api_key/{key_id}", api_keys.rename, ACTIVE, body=api_keys.KeyName, answer=api_keys.KeyRow),
     Route("DELETE", "/api/users/api_key/{key_id}", api_keys.revoke, ACTIVE, answer=bool),
     Route("GET", "/api/chats/", chats.list_, ACTIVE, query=chats.ListChats, answer=list[chats.ChatRow], also=("/api/chats",)),
+    Route("DELETE", "/api/chats/", chats.delete_all, ACTIVE, answer=bool),
     Route("POST", "/api/chats/new", chats.create, ACTIVE, body=chats.Posted, answer=chats.ChatWhole, status=201),
+    Route("GET", "/api/chats/search", chats.search, ACTIVE, query=chats.SearchChats, answer=list[chats.ChatRow]),
+    Route("GET", "/api/chats/pinned", chats.list_pinned, ACTIVE, query=chats.ListMarked, answer=list[chats.ChatRow]),
+    Route("GET", "/api/chats/archived", chats.list_archived, ACTIVE, query=chats.ListMarked, answer=list[chats.ChatRow]),
+    Route("POST", "/api/chats/archive/all", chat_marks.archive_all, ACTIVE, answer=bool),
+    Route("POST", "/api/chats/unarchive/all", chat_marks.unarchive_all, ACTIVE, answer=bool),
+    Route("GET", "/api/chats/all", chat_copies.export, ACTIVE, answer=list[chats.ChatWhole]),
+    Route("POST", "/api/chats/import", chat_copies.import_, ACTIVE, body=IMPORT, answer=list[chats.ChatRow], status=201),
     Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=chats.ChatWhole),
     Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=chats.ChatWhole),
     Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE, answer=bool),
-    Route("POST", "/api/chats/{chat_id}/messages", chats.send, ACTIVE, body=chats.PostedMessage, answer=chats.Asked, status=201),
+    Route("POST", "/api/chats/{chat_id}/pin", chat_marks.pin, ACTIVE, body=chat_marks.Pin, answer=chats.ChatRow),
+    Route("GET", "/api/chats/{chat_id}/pinned", chat_marks.pinned, ACTIVE, answer=bool),
+    Route("POST", "/api/chats/{chat_id}/archive", chat_marks.archive, ACTIVE, body=chat_marks.Archive, answer=chats.ChatRow),
+    Route("POST", "/api/chats/{chat_id}/clone", chat_copies.clone, ACTIVE, body=chat_copies.Clone, answer=chats.ChatWhole, status=201),
+    Route("POST", "/api/chats/{chat_id}/messages", chat_messages.send, ACTIVE, body=ASKING, answer=chat_messages.Asked, status=201),
     Route(
         "GET", "/api/generations/{generation_id}/events", generations.listen, ACTIVE, query=generations.Resume, media=EVENTS, others=NOTHING
     ),

@@ -1,6 +1,6 @@
 """Chats and their messages. A message is a row of its own: appending to a long chat costs what appending to a short one costs."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -49,6 +49,21 @@ class ChatDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     chat: Chat
     messages: tuple[Message, ...]
+
+
+Time = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
+
+
+class TakenIn(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat out of a file: what an export wrote of it, of which all but the document may be missing. Times are Unix seconds."""
+
+    chat: dict[str, Any]
+    title: str | None = None
+    created_at: Time | None = None
+    updated_at: Time | None = None
+    pinned: bool | None = None
+    archived: bool | None = None
+    meta: dict[str, Any] | None = None
 
 
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from core.jobs.queue import JobQueue
 from core.jobs.results import Results
 from core.security import Passwords, Tokens
 from core.services.answers import Answers
+from core.services.chat_copies import ChatCopies
+from core.services.chat_search import ChatSearch
 from core.services.chats import Chats
 from core.services.configs import Configs, defaults
 from core.services.custom_models import CustomModels
@@ -47,6 +49,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     users: Users
     keys: Keys
     chats: Chats
+    chat_copies: ChatCopies
+    chat_search: ChatSearch
     models: Models
     pools: Pools
     generations: Generations
@@ -75,7 +79,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         claims, queue = Claims(scripts, lease_ms=settings.lease_ms), JobQueue(scripts, Scripts(broker))
         rows = GenerationRows(documents)
         rooms = Rooms(claims, events)
-        chats = Chats(ChatRows(documents), MessageRows(documents), rows, rooms)
+        chat_rows, message_rows = ChatRows(documents), MessageRows(documents)
+        chats = Chats(chat_rows, message_rows, rows, rooms)
         customs = CustomModels(ModelRows(documents), events)
         stack.push_async_callback(customs.close)
         models = Models(scripts, customs)
@@ -91,6 +96,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             users=Users(UserRows(documents), keys, passwords, Tokens(settings), settings),
             keys=Keys(keys),
             chats=chats,
+            chat_copies=ChatCopies(chats, chat_rows),
+            chat_search=ChatSearch(chat_rows, message_rows),
             models=models,
             pools=pools,
             generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events, rooms=rooms),

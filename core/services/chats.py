@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest, Conflict, NotFound
-from core.models.chats import Chat, ChatDetail, Message
+from core.models.chats import Chat, ChatDetail, Message, TakenIn
 from core.models.users import Principal
 from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, as_document, message_document, parts, rows
 from core.services.rooms import Rooms
@@ -58,28 +58,30 @@ class Chats:
 
     async def histories(self, principal: Principal, chat_ids: Sequence[str]) -> dict[str, tuple[Message, ...]]:
         """The messages of several chats at once, by chat; those that the principal may not see are left out."""
-        mine = [chat.id for chat in await self._chats.several(chat_ids) if chat.user_id == principal.id]
-        found: dict[str, list[Message]] = {chat_id: [] for chat_id in mine}
-        for message in await self._messages.of_chats(mine) if mine else ():
+        return {detail.chat.id: detail.messages for detail in await self.several(principal, chat_ids)}
+
+    async def several(self, principal: Principal, chat_ids: Sequence[str]) -> Sequence[ChatDetail]:
+        """Several chats at once with their messages, in this order; those that the principal may not see are left out."""
+        mine = {chat.id: chat for chat in await self._chats.several(chat_ids) if chat.user_id == principal.id}
+        found: dict[str, list[Message]] = {chat_id: [] for chat_id in chat_ids if chat_id in mine}
+        for message in await self._messages.of_chats(list(mine)) if mine else ():
             found[message.chat_id].append(message)
-        return {chat_id: tuple(messages) for chat_id, messages in found.items()}
+        return [ChatDetail(chat=mine[chat_id], messages=tuple(messages)) for chat_id, messages in found.items()]
 
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""
-        pieces, now, chat_id = parts(document), int(time.time()), str(uuid.uuid4())
-        chat = Chat(
-            id=chat_id,
-            user_id=principal.id,
-            title=pieces.title or DEFAULT_TITLE,
-            document=pieces.document,
-            layout=pieces.layout,
-            created_at=now,
-            updated_at=now,
-        )
-        messages = rows(pieces, chat_id=chat_id, now=now)
-        await self._messages.insert(messages)
-        await self._chats.insert(chat)
-        return ChatDetail(chat=chat, messages=tuple(messages))
+        detail = _new(principal, document, int(time.time()))
+        await self._messages.insert(detail.messages)
+        await self._chats.insert(detail.chat)
+        return detail
+
+    async def take_in(self, principal: Principal, chats: Sequence[TakenIn]) -> Sequence[Chat]:
+        """New chats out of a file, with their times and marks, all or none. Raises BadRequest that names the first field at fault."""
+        now = int(time.time())
+        found = [_taken_in(principal, chat, f"[{place}].", now) for place, chat in enumerate(chats)]
+        await self._messages.insert([message for detail in found for message in detail.messages])
+        await self._chats.take_in([detail.chat for detail in found])
+        return [detail.chat for detail in found]
 
     async def update(self, principal: Principal, chat_id: str, document: dict[str, Any]) -> ChatDetail:
         """Merge a posted document into a chat, one level deep; one that holds no messages keeps them. Raises NotFound, BadRequest.
@@ -181,6 +183,31 @@ def _owned(principal: Principal, chat: Chat | None) -> Chat:
     if chat is None or chat.user_id != principal.id:
         raise NotFound(_NO_CHAT)
     return chat
+
+
+def _new(principal: Principal, document: dict[str, Any], now: int) -> ChatDetail:
+    pieces, chat_id = parts(document), str(uuid.uuid4())
+    chat = Chat(
+        id=chat_id,
+        user_id=principal.id,
+        title=pieces.title or DEFAULT_TITLE,
+        document=pieces.document,
+        layout=pieces.layout,
+        created_at=now,
+        updated_at=now,
+    )
+    return ChatDetail(chat=chat, messages=tuple(rows(pieces, chat_id=chat_id, now=now)))
+
+
+def _taken_in(principal: Principal, given: TakenIn, where: str, now: int) -> ChatDetail:
+    try:
+        detail = _new(principal, given.chat, now)
+    except BadRequest as error:
+        raise BadRequest(where + error.detail, param=where + (error.param or "")) from None
+    kept = {name: value for name, value in msgspec.structs.asdict(given).items() if name != "chat" and value is not None}
+    if "title" in given.chat:
+        kept.pop("title", None)
+    return msgspec.structs.replace(detail, chat=msgspec.structs.replace(detail.chat, **kept))
 
 
 def _changed(old: Chat, pieces: Parts, document: dict[str, Any], layout: tuple[str, ...], now: int) -> Chat:

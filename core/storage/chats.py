@@ -9,6 +9,7 @@ import msgspec
 from core.models.chats import Chat
 from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
 
+SECOND = 1_000_000
 COLLECTION = Collection(
     "chats",
     indexes=(Index(("user_id", "touched")), Index(("user_id", "pinned", "touched")), Index(("user_id", "archived", "touched"))),
@@ -54,10 +55,13 @@ class Chats:
         found = await self._documents.find(COLLECTION, {"user_id": user_id}, _Named, order=_NEWEST, limit=limit)
         return [chat.id for chat in found]
 
-    async def insert(self, chat: Chat, *, touched: int | None = None) -> None:
-        """Add a chat; ``touched``: when it got its last change, if that was not now."""
-        record: Record = {KEY: chat.id, **msgspec.to_builtins(chat), "touched": touched or self._moments.next(), "version": 1}
-        await self._documents.insert(COLLECTION, [record])
+    async def insert(self, chat: Chat) -> None:
+        """Add a chat."""
+        await self._documents.insert(COLLECTION, [_record(chat, self._moments.next())])
+
+    async def take_in(self, chats: Sequence[Chat]) -> None:
+        """Add chats, all or none, that got their last changes before, the later ones first."""
+        await self._documents.insert(COLLECTION, [_record(chat, (chat.updated_at + 1) * SECOND - n) for n, chat in enumerate(chats, 1)])
 
     async def change(self, chat: Chat, version: int) -> bool:
         """Write a chat's new content if nobody has changed that since ``version``; whether it was written. Its marks stay as they are."""
@@ -80,6 +84,10 @@ class Chats:
     async def remove(self, *chat_ids: str) -> int:
         """Take chats away; how many were there."""
         return await self._documents.delete(COLLECTION, {KEY: In(chat_ids)})
+
+
+def _record(chat: Chat, touched: int) -> Record:
+    return {KEY: chat.id, **msgspec.to_builtins(chat), "touched": touched, "version": 1}
 
 
 class _Named(msgspec.Struct, frozen=True):

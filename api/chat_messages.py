@@ -1,0 +1,37 @@
+"""The messages of a chat over REST."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from api.bodies import answer, read
+from api.keys import GENERATION_ID, PRINCIPAL, SERVICES
+from core.models.chats import SendMessage
+from core.services.chats import message_document
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """The stored message, and the empty one that the answer is being made for."""
+
+    generation_id: str
+    message: dict[str, Any]
+    answer: dict[str, Any]
+
+
+class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that asks for an answer."""
+
+    content: Any
+    role: str = "user"
+    id: str | None = None
+    model: str | None = None
+
+
+async def send(request: web.Request) -> web.Response:
+    """``POST /api/chats/{chat_id}/messages``: ask for an answer. It is heard at ``/api/generations/{id}/events``, or on any other face."""
+    posted = await read(request, PostedMessage)
+    command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
+    spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
+    request[GENERATION_ID] = spec.id
+    return answer(Asked(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201)
