@@ -19,9 +19,9 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model that can be asked. ``created``: Unix seconds; ``context_length`` in tokens, where known; ``info``: of a custom one.
+    """A model that can be asked. ``created``: Unix seconds; ``context_length`` in tokens and ``size`` in bytes, where known.
 
-    ``tasks``: what it can be asked for, ``chat`` or ``embedding``; left out where that is not known.
+    ``tasks``: what it can be asked for, ``chat`` or ``embedding``; left out where that is not known. ``info``: of a custom one.
     """
 
     id: str
@@ -29,8 +29,9 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str
     owned_by: str
     created: int
-    context_length: int | None = None
     tasks: tuple[Task, ...] | None = None
+    context_length: int | None = None
+    size: int | None = None
     info: ModelInfo | None = None
 
     @classmethod
@@ -44,6 +45,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             created=model.created,
             tasks=None if set(model.tasks) == set(ANY_TASK) else model.tasks,
             context_length=model.context_length,
+            size=model.size_bytes,
             info=ModelInfo(base_model_id=model.base_model_id, meta=model.meta) if model.base_model_id else None,
         )
 
@@ -91,9 +93,18 @@ class GivenParams(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any] | None = None
 
 
+class ListModels(msgspec.Struct, frozen=True, kw_only=True):
+    """``refresh``: have the workers look again at what upstreams serve; what they find is in the next list."""
+
+    refresh: bool = False
+
+
 async def list_(request: web.Request) -> web.Response:
-    """``GET /api/models/``: the models that can be asked. Also beside each ``chat/completions``."""
-    rows = [ModelRow.of(model) for model in await request.app[SERVICES].models.list(request[PRINCIPAL])]
+    """``GET /api/models/``: the models that can be asked, served and custom. Also beside each ``chat/completions``."""
+    models = request.app[SERVICES].models
+    if query(request, ListModels).refresh:
+        await models.look_again()
+    rows = [ModelRow.of(model) for model in await models.list(request[PRINCIPAL])]
     return answer(ModelList(object="list", data=rows, models=rows))
 
 

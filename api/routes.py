@@ -80,7 +80,13 @@ ROUTES = (
     ),
     Route("DELETE", "/api/generations/{generation_id}", generations.stop, ACTIVE, answer=generations.Stopped),
     Route(
-        "GET", "/api/models/", models.list_, ACTIVE, answer=models.ModelList, also=("/api/models", "/api/openai/v1/models", "/v1/models")
+        "GET",
+        "/api/models/",
+        models.list_,
+        ACTIVE,
+        query=models.ListModels,
+        answer=models.ModelList,
+        also=("/api/models", "/api/openai/v1/models", "/v1/models"),
     ),
     Route("POST", "/api/models/create", models.create, ACTIVE, body=CreateModel, answer=models.ModelWhole, status=201, errors=(404,)),
     Route("GET", "/api/models/model", models.find, ACTIVE, query=models.Named, answer=models.ModelWhole, errors=(404,)),

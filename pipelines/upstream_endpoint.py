@@ -1,5 +1,10 @@
-"""One upstream server: what it serves, what it says, and what its errors mean to us."""
+"""One upstream server: what it serves, what it says, and what its errors mean to us.
 
+Sources: OpenAI's API reference, models list; Ollama's API, ``GET /api/tags``.
+"""
+
+import time
+from datetime import datetime
 from typing import TypeVar
 
 import aiohttp
@@ -15,27 +20,108 @@ from core.errors import (
     UpstreamLimited,
     UpstreamTimeout,
 )
-from core.models.catalog import Model  # noqa: TC001 - for readers of annotations at run time
-from pipelines.upstream_wire import Problem
+from core.models.catalog import Model, readable
+from core.models.pools import Pool
+from pipelines.upstream_wire import ListedModel, Listing, Problem, Tags, tasks_of
+
+LIST_TIMEOUT_S = 10
+REMEMBERED_S = 30.0
 
 T = TypeVar("T")
 
 
 class Endpoint:
-    """One server. ``running``: answers it is giving now."""
+    """A server that speaks OpenAI's API. ``running``: answers it is giving now. ``error``: why its models are missing, if they are.
 
-    def __init__(self, url: str, key: str, owner: str) -> None:
+    While it cannot be reached its models are remembered for REMEMBERED_S, so that a restart does not look as if they were gone.
+    """
+
+    owner = "openai"
+
+    def __init__(self, url: str, key: str = "") -> None:
         self.url = url.rstrip("/")
         self.key = key
-        self.owner = owner
         self.running = 0
         self.models: tuple[Model, ...] = ()
         self.error: str | None = None
+        self._seen_at = 0.0
+        self._first_seen: dict[str, int] = {}
 
     @property
     def headers(self) -> dict[str, str]:
         """Its key, where it wants one."""
         return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+
+    @property
+    def listing_url(self) -> str:
+        """Where it says what it serves."""
+        return f"{self.url}/models"
+
+    async def look(self, client: aiohttp.ClientSession) -> None:
+        """Ask what it serves now."""
+        try:
+            timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT_S)
+            async with client.get(self.listing_url, headers=self.headers, timeout=timeout) as response:
+                if response.status != 200:  # noqa: PLR2004 - the one good status
+                    raise await problem(self, response)
+                self.models = self._listed(await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, PenstockError) as error:
+            self.error = error.detail if isinstance(error, PenstockError) else f"The upstream {self.url} cannot be reached."
+            if isinstance(error, UpstreamAuth) or time.monotonic() - self._seen_at > REMEMBERED_S:
+                self.models = ()
+            return
+        self.error = None
+        self._seen_at = time.monotonic()
+
+    def _listed(self, body: bytes) -> tuple[Model, ...]:
+        return tuple(
+            Model(
+                id=row.id,
+                name=row.name or readable(row.id),
+                owned_by=row.owned_by or self.owner,
+                created=int(row.created or self._first_seen.setdefault(row.id, int(time.time()))),
+                pool=Pool.RELAY,
+                tasks=tasks_of(row),
+            )
+            for row in msgspec.json.decode(body, type=Listing).data
+        )
+
+
+class OllamaEndpoint(Endpoint):
+    """An Ollama server: asked through its OpenAI route, listed by its own."""
+
+    owner = "ollama"
+
+    def __init__(self, url: str) -> None:
+        self.root = url.rstrip("/")
+        super().__init__(f"{self.root}/v1")
+
+    @property
+    def listing_url(self) -> str:
+        """Its own list tells sizes and times."""
+        return f"{self.root}/api/tags"
+
+    def _listed(self, body: bytes) -> tuple[Model, ...]:
+        return tuple(
+            Model(
+                id=row.name,
+                name=readable(row.name),
+                owned_by=self.owner,
+                created=_seconds(row.modified_at),
+                pool=Pool.RELAY,
+                size_bytes=row.size,
+                tasks=tasks_of(ListedModel(id=row.name)),
+            )
+            for row in msgspec.json.decode(body, type=Tags).models
+        )
+
+
+def _seconds(moment: str) -> int:
+    """Unix seconds of an RFC 3339 time, 0 where it is none."""
+    try:
+        return int(datetime.fromisoformat(moment).timestamp())
+    except ValueError:
+        return 0
 
 
 def decoded(data: bytes, kind: type[T], endpoint: Endpoint) -> T:

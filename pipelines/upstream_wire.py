@@ -1,6 +1,6 @@
-"""What OpenAI-compatible servers send, as far as it is read.
+"""What upstreams send, as far as it is read.
 
-Source: OpenAI's API reference, chat completion object and chunk object, and models list.
+Sources: OpenAI's API reference, chat completion object and chunk object, and models list; Ollama's API, list of local models.
 """
 
 from typing import Any
@@ -75,12 +75,27 @@ class ListedModel(msgspec.Struct, kw_only=True):
     type: Any = None
     name: str | None = None
     created: float | None = None
+    owned_by: str | None = None
 
 
 class Listing(msgspec.Struct, kw_only=True):
     """``GET /models``."""
 
     data: list[ListedModel] = []
+
+
+class Tag(msgspec.Struct, kw_only=True):
+    """A row of Ollama's ``GET /api/tags``; ``size`` in bytes."""
+
+    name: str
+    modified_at: str = ""
+    size: int | None = None
+
+
+class Tags(msgspec.Struct, kw_only=True):
+    """Ollama's ``GET /api/tags``."""
+
+    models: list[Tag] = []
 
 
 class Problem(msgspec.Struct, kw_only=True):

@@ -5,29 +5,24 @@ an upstream has begun to answer it cannot be continued: a break is a clear error
 """
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 import aiohttp
-import msgspec
 
-from core.errors import ModelNotFound, PenstockError, UpstreamAuth, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
+from core.errors import ModelNotFound, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from core.models.catalog import Model
 from core.models.embeddings import Vectors
 from core.models.events import Continued
-from core.models.pools import Pool
 from core.settings import Settings
 from pipelines import upstream_answers, upstream_embeddings
 from pipelines.chat import Prompt
 from pipelines.embedding import EmbeddingTask
 from pipelines.upstream_answers import Part
-from pipelines.upstream_endpoint import Endpoint, problem
-from pipelines.upstream_wire import Listing, tasks_of
+from pipelines.upstream_endpoint import Endpoint, OllamaEndpoint, problem
 
 CONNECT_TIMEOUT_S = 5
-LIST_TIMEOUT_S = 10
 MAX_CONNECTIONS = 512
 OFF_LOOP_BYTES = 262_144
 
@@ -40,8 +35,8 @@ class Upstreams:
 
     def __init__(self, settings: Settings) -> None:
         keys = (*settings.openai_api_keys, *[""] * len(settings.openai_base_urls))
-        self._endpoints = [Endpoint(url, key, "openai") for url, key in zip(settings.openai_base_urls, keys, strict=False)]
-        self._endpoints += [Endpoint(f"{url.rstrip('/')}/v1", "", "ollama") for url in settings.ollama_base_urls]
+        self._endpoints = [Endpoint(url, key) for url, key in zip(settings.openai_base_urls, keys, strict=False)]
+        self._endpoints += [OllamaEndpoint(url) for url in settings.ollama_base_urls]
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=settings.upstream_timeout_s
         )
@@ -70,7 +65,7 @@ class Upstreams:
 
     async def refresh(self) -> list[Model]:
         """Ask every server for its models, all at once. One that cannot be reached costs its own models only."""
-        await asyncio.gather(*map(self._list, self._endpoints))
+        await asyncio.gather(*(endpoint.look(self._client) for endpoint in self._endpoints))
         found: dict[str, Model] = {}
         for endpoint in self._endpoints:
             for model in endpoint.models:
@@ -167,27 +162,3 @@ class Upstreams:
         except (aiohttp.ClientError, ConnectionError):
             message = f"The upstream {endpoint.url} broke off{' in the middle of its answer' if answering else ' before it answered'}."
             raise UpstreamBroken(message) from None
-
-    async def _list(self, endpoint: Endpoint) -> None:
-        try:
-            timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT_S)
-            async with self._client.get(f"{endpoint.url}/models", headers=endpoint.headers, timeout=timeout) as response:
-                if response.status != 200:  # noqa: PLR2004 - the one good status
-                    raise await problem(endpoint, response)
-                listed = msgspec.json.decode(await response.read(), type=Listing)
-        except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, PenstockError) as error:
-            endpoint.error = error.detail if isinstance(error, PenstockError) else f"The upstream {endpoint.url} cannot be reached."
-            endpoint.models = () if isinstance(error, UpstreamAuth) else endpoint.models
-            return
-        endpoint.error = None
-        endpoint.models = tuple(
-            Model(
-                id=row.id,
-                name=row.name or row.id,
-                owned_by=endpoint.owner,
-                created=int(row.created or time.time()),
-                pool=Pool.RELAY,
-                tasks=tasks_of(row),
-            )
-            for row in listed.data
-        )

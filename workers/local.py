@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from core.errors import BadRequest, ModelNotFound
-from core.models.catalog import Model
+from core.models.catalog import Model, readable
 from core.models.completions import CompletionRequest, Usage
 from core.models.events import ChoiceFinished, Continued, Delta
 from core.models.pools import Pool
@@ -26,7 +26,14 @@ class LocalModels:
     def models(self) -> list[Model]:
         """Their entries in the catalogue."""
         return [
-            Model(id=name, name=name, owned_by=engine.owned_by, created=engine.created, pool=Pool.GPU, context_length=engine.context_length)
+            Model(
+                id=name,
+                name=readable(name),
+                owned_by=engine.owned_by,
+                created=engine.created,
+                pool=Pool.GPU,
+                context_length=engine.context_length,
+            )
             for name, engine in self._engines.items()
         ]
 

@@ -25,7 +25,7 @@ from core.logging import get_logger
 from core.models.catalog import Model
 from core.models.pools import Pool, Worker
 from core.services import Services, open_services
-from core.services.models import REPUBLISH_S
+from core.services.models import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.chat import Generator
 from pipelines.embedding import Embedder
@@ -73,6 +73,7 @@ class WorkerProcess:
         self._places = _places(pool, settings)
         self._broker = WakeBroker(settings.redis_url, middleware=[], places=self._places)
         self._models: tuple[str, ...] = ()
+        self._look = asyncio.Event()
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -131,6 +132,7 @@ class WorkerProcess:
             leases.hear_cancels,
             lambda: self._beat(services, leases),
             lambda: self._republish(services),
+            lambda: self._hear(services),
         ):
             stack.push_async_callback(_cancel, asyncio.create_task(_kept_up(duty)))
         return services, leases
@@ -143,7 +145,15 @@ class WorkerProcess:
     async def _republish(self, services: Services) -> None:
         while True:
             well = await self._publish(services)
-            await asyncio.sleep(REPUBLISH_S if well else RETRY_MODELS_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), self._settings.models_refresh_s if well else RETRY_MODELS_S)
+            self._look.clear()
+
+    async def _hear(self, services: Services) -> None:
+        """Look again when somebody says so."""
+        async for told in services.events.hear(LOOK_TOPIC):
+            if told is not None:
+                self._look.set()
 
     async def _publish(self, services: Services) -> bool:
         source, models, well = await self._work.models()

@@ -1,5 +1,6 @@
 """The models that can be asked: served ones, and custom ones on top of them."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -24,8 +25,8 @@ ANY_TASK = (Task.CHAT, Task.EMBEDDING)
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``created``: Unix seconds. ``pool``: the worker pool that answers for it. ``context_length`` in tokens, where known.
 
-    ``base_model_id`` and ``meta``: of a custom model.
     ``tasks``: what it can be asked for; all of them where that is not known, and then it answers for itself.
+    ``size_bytes``: of its weights, where known. ``base_model_id`` and ``meta``: of a custom model.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     pool: str
     context_length: int | None = None
     tasks: tuple[Task, ...] = ANY_TASK
+    size_bytes: int | None = None
     base_model_id: str | None = None
     meta: dict[str, Any] = {}
 
@@ -89,3 +91,23 @@ class UpdateModel(msgspec.Struct, frozen=True, kw_only=True):
     params: ModelParameters | None = None
     meta: dict[str, Any] | None = None
     is_active: bool | None = None
+
+
+def readable(model_id: str) -> str:
+    """A name for people, where nobody gave one: ``llama3.3:70b`` is called Llama 3.3 70B, ``gpt-4`` GPT-4."""
+    words = [word for word in re.split(r"[\s:-]+", model_id.rpartition("/")[2].removesuffix(":latest")) if word]
+    return _VERSION.sub(r"\1-\2", " ".join(_shown(part) for word in words for part in _FAMILY.sub(r"\1 \2", word).split())) or model_id
+
+
+def _shown(word: str) -> str:
+    if _SIZE.fullmatch(word):
+        return word[:-1] + word[-1].upper()
+    if _ACRONYM.fullmatch(word):
+        return word.upper()
+    return word[:1].upper() + word[1:] if word[1:2].isalpha() else word
+
+
+_FAMILY = re.compile(r"^([a-zA-Z]{3,})(\d[\d.]*)$")
+_SIZE = re.compile(r"(\d+x)?\d+(\.\d+)?[bmk]", re.IGNORECASE)
+_ACRONYM = re.compile(r"[bcdfghjklmnpqrstvwxz]{2,4}")
+_VERSION = re.compile(r"^(GPT) (\d)")

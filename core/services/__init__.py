@@ -83,7 +83,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         chats = Chats(chat_rows, message_rows, rows, rooms)
         customs = CustomModels(ModelRows(documents), events)
         stack.push_async_callback(customs.close)
-        models = Models(scripts, customs)
+        models = Models(scripts, customs, events)
         pools, results = Pools(scripts), Results(scripts)
         yield Services(
             settings=settings,

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest, Conflict, Forbidden, ModelNotFound, Unavailable
+from core.events import EventLog
 from core.models.catalog import CreateModel, CustomModel, Model, Task, UpdateModel
 from core.models.pools import Pool
 from core.models.users import Principal
@@ -18,10 +19,12 @@ from core.services.custom_models import CustomModels
 from core.storage.redis import Scripts
 
 STALE_S = 600
-REPUBLISH_S = 60
 CACHE_S = 1.0
+LOOK_TOPIC = "models:look"
+LOOK_EVERY_S = 5
 CUSTOM_OWNER = "user"
 _KEY = "models"
+_LOOKED_KEY = "models:looked"
 _PREFERENCE = {Pool.RELAY: 0, Pool.GPU: 1, Pool.CPU: 2}
 
 
@@ -33,8 +36,9 @@ class _Published(msgspec.Struct, frozen=True, kw_only=True):
 class Models:
     """Models as every face lists and resolves them."""
 
-    def __init__(self, scripts: Scripts, customs: CustomModels) -> None:
+    def __init__(self, scripts: Scripts, customs: CustomModels, events: EventLog) -> None:
         self._scripts = scripts
+        self._events = events
         self._customs = customs
         self._cached: dict[str, Model] = {}
         self._cached_until = 0.0
@@ -42,6 +46,11 @@ class Models:
     async def publish(self, source: str, models: Sequence[Model]) -> None:
         """A worker pool's part of the catalogue, whole; ``source`` names who answers for it (two workers of one kind share a name)."""
         await self._scripts.command("HSET", _KEY, source, msgspec.json.encode(_Published(seen_at=time.time(), models=tuple(models))))
+
+    async def look_again(self) -> None:
+        """Have workers look now which models they can answer for, but not more often than every LOOK_EVERY_S. Waits for nobody."""
+        if await self._scripts.command("SET", _LOOKED_KEY, 1, "NX", "EX", LOOK_EVERY_S):
+            await self._events.notify(LOOK_TOPIC, b"")
 
     async def list(self, principal: Principal) -> list[Model]:
         """Every model that a principal may ask: served ones, then active custom ones whose base is served."""

@@ -7,6 +7,7 @@ import pytest
 
 from core.models.catalog import Model
 from core.services import Services, open_services
+from core.services.models import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.chat import Prompt, prompt_of
 from tests.api.conftest import MODEL, Client
@@ -239,3 +240,24 @@ async def test_other_processes_hear_of_changes(bob: Client, services: Services, 
         return not await listed()
 
     await until(gone, "the other process knows that it is gone")
+
+
+async def test_a_refresh_is_asked_of_the_workers_but_not_too_often(bob: Client, services: Services) -> None:
+    told: list[bytes] = []
+    ready = asyncio.Event()
+
+    async def hear() -> None:
+        async for payload in services.events.hear(LOOK_TOPIC):
+            ready.set()
+            if payload is not None:
+                told.append(payload)
+
+    hearing = asyncio.create_task(hear())
+    await ready.wait()
+    for _ in range(3):
+        assert (await bob.get("/api/models/?refresh=true")).status == 200
+    await until(lambda: told, "the workers are told")
+    assert len(told) == 1
+    assert (await bob.get("/api/models/?refresh=perhaps")).status == 400
+    hearing.cancel()
+    await asyncio.gather(hearing, return_exceptions=True)
