@@ -1,15 +1,17 @@
-"""Signing up and in."""
+"""Signing up, in and out, and one's own account."""
 
 import time
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
 
+from api.addresses import client_address
 from api.bodies import answer, read
 from api.keys import PRINCIPAL, SERVICES
 from api.principal import COOKIE
 from core.models.users import Role, Session, SignIn, SignUp, User
+from core.services.accounts import UserChanges
 
 DEFAULT_IMAGE = "/user.png"
 TOKEN_TYPE: Literal["Bearer"] = "Bearer"  # noqa: S105 - a kind of token
@@ -49,6 +51,35 @@ class Welcome(Profile, frozen=True, kw_only=True):
     user: Profile
 
 
+class SignedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The token is worth nothing any more."""
+
+    status: bool
+
+
+class NewPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """``password``: the one so far; ``new_password``: 8 to 1024 characters."""
+
+    password: str
+    new_password: str
+
+
+class OwnProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left out stays.
+
+    ``profile_image_url``: an http or https URL, a path, or a ``data:`` URL of a PNG, JPEG, GIF or WebP image of at most 1 MiB.
+    """
+
+    name: str | None = None
+    profile_image_url: str | None = None
+
+
+class NewUser(SignUp, frozen=True, kw_only=True):
+    """Somebody whom an administrator lets in; without a ``role`` a plain user."""
+
+    role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(Role)})] | None = None
+
+
 async def sign_up(request: web.Request) -> web.Response:
     """``POST /api/auths/signup``: make an account. The first one is the administrator's."""
     return _welcome(request, await request.app[SERVICES].users.sign_up(await read(request, SignUp)), status=201)
@@ -56,12 +87,48 @@ async def sign_up(request: web.Request) -> web.Response:
 
 async def sign_in(request: web.Request) -> web.Response:
     """``POST /api/auths/signin``: a fresh token."""
-    return _welcome(request, await request.app[SERVICES].users.sign_in(await read(request, SignIn)), status=200)
+    return _welcome(request, await request.app[SERVICES].users.sign_in(await read(request, SignIn), client_address(request)), status=200)
 
 
 async def current(request: web.Request) -> web.Response:
     """``GET /api/auths/``: the signed-in user."""
     return answer(Profile.of(request[PRINCIPAL].user))
+
+
+async def leave(request: web.Request) -> web.Response:
+    """``GET /api/auths/signout``: the same as `POST /api/auths/signout`, as Open WebUI's pages ask for it."""
+    return await sign_out(request)
+
+
+async def sign_out(request: web.Request) -> web.Response:
+    """``POST /api/auths/signout``: the token that this comes with is dead at once, on every face; the cookie is taken away."""
+    await request.app[SERVICES].users.sign_out(request[PRINCIPAL])
+    response = answer(SignedOut(status=True))
+    response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax", secure=request.secure)
+    return response
+
+
+async def update_password(request: web.Request) -> web.Response:
+    """``POST /api/auths/update/password``: change one's password. One's other sessions end, this one goes on.
+
+    Only with a token of signing in, not with an API key.
+    """
+    wanted, address = await read(request, NewPassword), client_address(request)
+    await request.app[SERVICES].accounts.change_password(request[PRINCIPAL], wanted.password, wanted.new_password, address)
+    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+
+
+async def update_profile(request: web.Request) -> web.Response:
+    """``POST /api/auths/update/profile``: change one's own name and picture."""
+    wanted, principal = await read(request, OwnProfile), request[PRINCIPAL]
+    changes = UserChanges(name=wanted.name, profile_image_url=wanted.profile_image_url)
+    return answer(Profile.of(await request.app[SERVICES].accounts.update(principal, principal.id, changes)))
+
+
+async def add(request: web.Request) -> web.Response:
+    """``POST /api/auths/add``: make a user, as an administrator."""
+    wanted = await read(request, NewUser)
+    return answer(Profile.of(await request.app[SERVICES].accounts.add(request[PRINCIPAL], wanted, wanted.role)), status=201)
 
 
 def _welcome(request: web.Request, session: Session, *, status: int) -> web.Response:

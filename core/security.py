@@ -62,11 +62,15 @@ class Passwords:
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What a token says: whose it is, which of theirs, and until when (Unix seconds)."""
+    """What a token says: whose it is, which of theirs, and until when (Unix seconds).
+
+    ``epoch``: how often all of the user's tokens had been ended when it was made.
+    """
 
     user_id: str
     session: str
     expires_at: int
+    epoch: int = 0
 
 
 class Tokens:
@@ -80,10 +84,10 @@ class Tokens:
         self._life_s = settings.token_days * SECONDS_PER_DAY
         self._verified: dict[str, Claim] = {}
 
-    def issue(self, user_id: str) -> tuple[str, int]:
+    def issue(self, user_id: str, epoch: int = 0) -> tuple[str, int]:
         """A fresh token, and when it ends (Unix seconds)."""
         now = int(time.time())
-        claims = {"id": user_id, "iat": now, "exp": now + self._life_s, "jti": secrets.token_hex(8)}
+        claims = {"id": user_id, "iat": now, "exp": now + self._life_s, "jti": secrets.token_hex(8), "epoch": epoch}
         return jwt.encode(claims, self._key, ALGORITHM), now + self._life_s
 
     def verify(self, token: str) -> Claim:
@@ -109,9 +113,10 @@ class Tokens:
             raise Unauthenticated(_EXPIRED) from None
         except (jwt.InvalidTokenError, ValueError):  # ValueError: characters that are in no token
             raise Unauthenticated(_INVALID) from None
-        if not isinstance(claims["id"], str):
+        user_id, epoch = claims["id"], claims.get("epoch", 0)
+        if not isinstance(user_id, str) or not isinstance(epoch, int):
             raise Unauthenticated(_INVALID)
-        return Claim(user_id=claims["id"], session=str(claims.get("jti", "")), expires_at=int(claims["exp"]))
+        return Claim(user_id=user_id, session=str(claims.get("jti", "")), expires_at=int(claims["exp"]), epoch=epoch)
 
 
 def new_api_key() -> str:

@@ -23,7 +23,7 @@ SIGN_IN = "Sign in first: the signIn mutation gives a token. Send it as `Authori
 class Caller:
     """Who stands behind a request or a websocket. ``connection_params``: the payload of ``connection_init``, set by strawberry.
 
-    ``note`` is told what is left of the caller's rate limit; ``address``: what a stranger is counted by;
+    ``note`` is told what is left of the caller's rate limit; ``address``: what strangers and tries to sign in are counted by;
     ``lasting``: a websocket, on which many operations come.
     """
 
@@ -46,6 +46,7 @@ class Context:
     """One operation's. ``visitor`` is None for a stranger; ``refusal``: why nothing may be done that needs a user."""
 
     services: Services
+    address: str = ""
     visitor: Principal | None = None
     refusal: Exception = field(default_factory=lambda: Unauthenticated(SIGN_IN))
     histories: DataLoader[str, Sequence[Message]] = field(init=False)

@@ -26,7 +26,7 @@ class Entrance(SchemaExtension):
         A failure is kept for the first field that needs a user: signing in works with a stale token in a cookie.
         """
         operation, caller = self.execution_context, self._caller()
-        context = operation.context = Context(services=caller.services)
+        context = operation.context = Context(services=caller.services, address=caller.address)
         if caller.lasting:
             bind_contextvars(request_id=secrets.token_hex(8))
         try:

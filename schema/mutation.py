@@ -62,7 +62,8 @@ class Mutation:
     @strawberry.mutation(description="A fresh token for a user.")
     async def sign_in(self, info: Info, email: str, password: str) -> Session:
         """Sign in."""
-        return Session.of(await info.context.services.users.sign_in(SignIn(email=email, password=password)))
+        command = SignIn(email=email, password=password)
+        return Session.of(await info.context.services.users.sign_in(command, info.context.address))
 
     @strawberry.mutation(description="A new user. The first one becomes the administrator.")
     async def sign_up(self, info: Info, name: str, email: str, password: str) -> Session:

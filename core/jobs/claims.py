@@ -217,6 +217,13 @@ class Claims:
         answer: bytes = await self._scripts.run(self._cancel, keys, (job_id, events.encode(Cancelled()), KEPT_MS, CANCEL_TOPIC))
         return answer.decode()
 
+    async def cancel_user(self, user_id: str) -> None:
+        """Stop all jobs of a user that have not ended."""
+        for job_id in await self._scripts.command("ZRANGE", LEASES_KEY, 0, -1):
+            spec = await self.spec(job_id.decode())
+            if spec and spec.user_id == user_id:
+                await self.cancel(spec.id)
+
     async def spec(self, job_id: str) -> GenerationSpec | None:
         """A job's spec, while Redis keeps it."""
         stored = await self._scripts.command("HGET", job_key(job_id), "spec")

@@ -27,22 +27,39 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Credentials(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` is the user's; ``password_hash`` is in PHC string format (argon2id)."""
+    """``id`` is the user's; ``password_hash`` is in PHC string format (argon2id); ``epoch``: how often all their tokens were ended."""
 
     id: str
     password_hash: str
+    epoch: int = 0
+
+
+class Sessions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of a user's tokens count: those of this epoch and the one ``kept`` from before it, but not those that were signed out.
+
+    ``ended``: these, each with when it would have expired (Unix seconds).
+    """
+
+    epoch: int = 0
+    kept: str = ""
+    ended: dict[str, int] = {}
+
+    def has(self, session: str, epoch: int) -> bool:
+        """Whether a token is good still."""
+        return session not in self.ended and (epoch == self.epoch or (session != "" and session == self.kept))
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """The user on whose behalf something is done, as they are in the store now, not as they were when their token was made.
 
     ``session``: which of their tokens or keys they came with, so that one user's several clients can be told apart; ``by_key``: with an
-    API key, which is for programs and may not do everything.
+    API key, which is for programs and may not do everything; ``expires_at``: until when (Unix seconds), where it ends at all.
     """
 
     user: User
     session: str = ""
     by_key: bool = False
+    expires_at: int | None = None
 
     @property
     def id(self) -> str:

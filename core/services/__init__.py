@@ -10,6 +10,7 @@ from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.jobs.results import Results
 from core.security import Passwords, Tokens
+from core.services.accounts import Accounts
 from core.services.answers import Answers
 from core.services.chat_copies import ChatCopies
 from core.services.chat_search import ChatSearch
@@ -18,13 +19,17 @@ from core.services.configs import Configs, defaults
 from core.services.custom_models import CustomModels
 from core.services.embeddings import Embeddings
 from core.services.generations import Generations
+from core.services.guesses import Guesses
 from core.services.keys import Keys
 from core.services.models import Models
+from core.services.pictures import Pictures
 from core.services.pools import Pools
+from core.services.removal import Removal
 from core.services.rooms import Rooms
 from core.services.users import Users
 from core.settings import Settings
 from core.storage import open_documents
+from core.storage.administrators import Administrators
 from core.storage.chats import Chats as ChatRows
 from core.storage.configs import Configs as ConfigRows
 from core.storage.documents import Documents
@@ -32,6 +37,7 @@ from core.storage.generations import Generations as GenerationRows
 from core.storage.keys import Keys as KeyRows
 from core.storage.messages import Messages as MessageRows
 from core.storage.models import Models as ModelRows
+from core.storage.pictures import Pictures as PictureRows
 from core.storage.redis import Redis, Scripts, connect
 from core.storage.users import Users as UserRows
 
@@ -47,6 +53,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     claims: Claims
     queue: JobQueue
     users: Users
+    accounts: Accounts
     keys: Keys
     chats: Chats
     chat_copies: ChatCopies
@@ -74,7 +81,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         events = EventLog(redis)
         await events.start()
         stack.push_async_callback(events.close)
-        scripts, passwords, keys = Scripts(redis), Passwords(), KeyRows(documents)
+        scripts, passwords = Scripts(redis), Passwords()
         stack.callback(passwords.close)
         claims, queue = Claims(scripts, lease_ms=settings.lease_ms), JobQueue(scripts, Scripts(broker))
         rows = GenerationRows(documents)
@@ -85,6 +92,19 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         stack.push_async_callback(customs.close)
         models = Models(scripts, customs, events)
         pools, results = Pools(scripts), Results(scripts)
+        user_rows, keys, pictures = UserRows(documents), KeyRows(documents), PictureRows(documents)
+        guesses, portraits = Guesses(Scripts(redis, patience_s=0)), Pictures(pictures)
+        users = Users(
+            rows=user_rows,
+            keys=keys,
+            pictures=portraits,
+            passwords=passwords,
+            tokens=Tokens(settings),
+            guesses=guesses,
+            settings=settings,
+        )
+        belongings = (claims.cancel_user, chats.delete_all, keys.remove_user, pictures.remove_user)
+        removal = Removal(user_rows, Administrators(documents), belongings)
         yield Services(
             settings=settings,
             redis=redis,
@@ -93,7 +113,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             events=events,
             claims=claims,
             queue=queue,
-            users=Users(UserRows(documents), keys, passwords, Tokens(settings), settings),
+            users=users,
+            accounts=Accounts(rows=user_rows, users=users, pictures=portraits, passwords=passwords, guesses=guesses, removal=removal),
             keys=Keys(keys),
             chats=chats,
             chat_copies=ChatCopies(chats, chat_rows),

@@ -1,70 +1,88 @@
-"""Users: coming in, and being recognised."""
+"""Users: coming in, being recognised, and going out."""
 
 import asyncio
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 
 from core.errors import BadRequest, Conflict, PenstockError, Unauthenticated
 from core.models.keys import ApiKey
-from core.models.users import Credentials, Principal, Session, SignIn, SignUp, User
+from core.models.users import Credentials, Principal, Role, Session, Sessions, SignIn, SignUp, User
 from core.security import API_KEY_PREFIX, Passwords, Tokens, api_key_hash
+from core.services import user_fields
+from core.services.guesses import Guesses
+from core.services.keys import signed_in
+from core.services.pictures import Pictures
 from core.settings import Settings
 from core.storage.keys import Keys as KeyRows
 from core.storage.users import Users as UserRows
 
-MIN_PASSWORD, MAX_PASSWORD = 8, 1024
-MAX_NAME = 200
-MAX_EMAIL = 254
 ACTIVE_EVERY_S = 60
-
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@(localhost|[^@\s.\x00-\x1f\x7f]+(\.[^@\s.\x00-\x1f\x7f]+)+)")
 
 
 class Users:
     """The service of users."""
 
-    def __init__(self, users: UserRows, keys: KeyRows, passwords: Passwords, tokens: Tokens, settings: Settings) -> None:
-        self._users = users
+    def __init__(  # noqa: PLR0913 - each by its name, where services are wired
+        self,
+        *,
+        rows: UserRows,
+        keys: KeyRows,
+        pictures: Pictures,
+        passwords: Passwords,
+        tokens: Tokens,
+        guesses: Guesses,
+        settings: Settings,
+    ) -> None:
+        self._rows = rows
         self._keys = keys
+        self._pictures = pictures
         self._passwords = passwords
         self._tokens = tokens
+        self._guesses = guesses
         self._role = settings.default_user_role
         self._noting: dict[str, asyncio.Task[None]] = {}
 
     async def sign_up(self, command: SignUp) -> Session:
         """A new user, the first one as administrator.
 
-        Raises BadRequest that says what is wrong with the name, address or password, or that the address is taken.
+        Raises BadRequest that says what is wrong with the name, address, password or picture, or that the address is taken.
         """
-        email, name = _email(command.email), command.name.strip()
-        if not name or len(name) > MAX_NAME:
-            message = f"name must have 1 to {MAX_NAME} characters."
-            raise BadRequest(message, param="name")
-        password_hash = await self._passwords.hash(_password(command.password))
+        return self._session(await self.add(command, self._role), 0)
+
+    async def add(self, command: SignUp, role: Role) -> User:
+        """The same for a given role, without coming in."""
+        user_id, email, name = str(uuid.uuid4()), user_fields.email(command.email), user_fields.name(command.name)
+        image, picture = self._pictures.checked(user_id, command.profile_image_url)
+        password_hash = await self._passwords.hash(user_fields.password(command.password))
         now = int(time.time())
         newcomer = User(
-            id=str(uuid.uuid4()),
+            id=user_id,
             name=name,
             email=email,
-            role=self._role,
-            profile_image_url=command.profile_image_url,
+            role=role,
+            profile_image_url=image,
             created_at=now,
             updated_at=now,
             last_active_at=now,
         )
         try:
-            user = await self._users.add(newcomer, Credentials(id=newcomer.id, password_hash=password_hash))
+            user = await self._rows.add(newcomer, Credentials(id=newcomer.id, password_hash=password_hash))
         except Conflict:
             message = "This e-mail address is already registered. Sign in, or use another one."
             raise BadRequest(message, param="email") from None
-        return self._session(user)
+        if picture:
+            await self._pictures.keep(user_id, image, picture)
+        return user
 
-    async def sign_in(self, command: SignIn) -> Session:
-        """A fresh token. Raises Unauthenticated, with one text and in the same time for an unknown address and a wrong password."""
-        found = await self._users.credentials(command.email.strip().casefold())
-        password = command.password if len(command.password) <= MAX_PASSWORD and _is_text(command.password) else ""
+    async def sign_in(self, command: SignIn, address: str = "") -> Session:
+        """A fresh token. ``address``: where the client is, to slow guessing; empty where that is not known.
+
+        Raises Unauthenticated, with one text and in the same time for an unknown address and a wrong password; RateLimited after too many.
+        """
+        email, password = user_fields.folded_email(command.email), user_fields.password_to_try(command.password)
+        attempt = await self._guesses.begin(email, address)
+        found = await self._rows.credentials(email)
         if found is None:
             known = await self._passwords.verify_dummy(password)
         else:
@@ -72,18 +90,30 @@ class Users:
         if found is None or not known:
             message = "The e-mail address or the password is wrong."
             raise Unauthenticated(message)
-        return self._session(found[0])
+        await attempt.succeeded()
+        return self._session(found[0], found[1].epoch)
+
+    async def sign_out(self, principal: Principal) -> None:
+        """The token that they came with is worth nothing from now on, on every process. Raises Forbidden for an API key."""
+        signed_in(principal)
+        if principal.expires_at is not None:
+            await self._rows.end_session(principal.id, principal.session, principal.expires_at)
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token or API key it is, as they are in the store now.
 
-        Raises Unauthenticated for one that is not valid, or whose user is gone.
+        Raises Unauthenticated for one that is not valid or was ended, or whose user is gone.
         """
         if token.startswith(API_KEY_PREFIX):
             key = await self._key(token)
-            return Principal(user=await self._user(key.user_id), session=key.id, by_key=True)
+            user, _ = await self._user(key.user_id)
+            return Principal(user=user, session=key.id, by_key=True, expires_at=key.expires_at)
         claim = self._tokens.verify(token)
-        return Principal(user=await self._user(claim.user_id), session=claim.session)
+        user, sessions = await self._user(claim.user_id)
+        if not sessions.has(claim.session, claim.epoch):
+            message = "This session has ended: you signed out, or your password was changed. Sign in again."
+            raise Unauthenticated(message)
+        return Principal(user=user, session=claim.session, expires_at=claim.expires_at)
 
     async def _key(self, token: str) -> ApiKey:
         key, now = await self._keys.of_hash(api_key_hash(token)), int(time.time())
@@ -97,18 +127,18 @@ class Users:
             self._note(key.id, lambda: self._keys.used(key, now))
         return key
 
-    async def _user(self, user_id: str) -> User:
-        user = await self._users.get(user_id)
-        if user is None:
+    async def _user(self, user_id: str) -> tuple[User, Sessions]:
+        found = await self._rows.recognised(user_id)
+        if found is None:
             message = "The user of this token is no longer there."
             raise Unauthenticated(message)
         now = int(time.time())
-        if now - user.last_active_at >= ACTIVE_EVERY_S:
-            self._note(user.id, lambda: self._users.seen(user.id, now))
-        return user
+        if now - found[0].last_active_at >= ACTIVE_EVERY_S:
+            self._note(user_id, lambda: self._rows.seen(user_id, now))
+        return found
 
-    def _session(self, user: User) -> Session:
-        token, expires_at = self._tokens.issue(user.id)
+    def _session(self, user: User, epoch: int) -> Session:
+        token, expires_at = self._tokens.issue(user.id, epoch)
         return Session(token=token, expires_at=expires_at, user=user)
 
     def _note(self, what: str, write: Callable[[], Awaitable[None]]) -> None:
@@ -123,26 +153,3 @@ class Users:
             pass
         finally:
             self._noting.pop(what, None)
-
-
-def _email(given: str) -> str:
-    email = given.strip().casefold()
-    if len(email) > MAX_EMAIL or not _EMAIL.fullmatch(email) or not _is_text(email):
-        message = "email must be an address such as name@example.com."
-        raise BadRequest(message, param="email")
-    return email
-
-
-def _password(given: str) -> str:
-    if not MIN_PASSWORD <= len(given) <= MAX_PASSWORD:
-        message = f"password must have {MIN_PASSWORD} to {MAX_PASSWORD} characters; this one has {len(given)}."
-        raise BadRequest(message, param="password")
-    if not _is_text(given):
-        message = "password holds something that is no character."
-        raise BadRequest(message, param="password")
-    return given
-
-
-def _is_text(value: str) -> bool:
-    """Whether it can be written as UTF-8: half of a surrogate pair cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)

@@ -8,13 +8,15 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from core.settings import Settings
-from core.storage import chats, configs, generations, keys, messages, models, users
+from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, users
 from core.storage.documents import Documents
 from core.storage.sqlite import SqliteDocuments
 
 COLLECTIONS = (
     users.COLLECTION,
+    administrators.COLLECTION,
     keys.COLLECTION,
+    pictures.COLLECTION,
     chats.COLLECTION,
     messages.COLLECTION,
     generations.COLLECTION,

@@ -58,7 +58,7 @@ def test_a_token_says_whose_it_is_and_until_when() -> None:
     )
     assert tokens.verify(token) == Tokens(SETTINGS).verify(token)
     claims = jwt.decode(token, KEY, algorithms=["HS256"])
-    assert set(claims) == {"id", "iat", "exp", "jti"}
+    assert set(claims) == {"id", "iat", "exp", "jti", "epoch"}
 
 
 def test_no_two_tokens_are_alike() -> None:
@@ -89,6 +89,7 @@ def unsigned() -> str:
         jwt.encode({"id": "u1"}, KEY, "HS256"),
         jwt.encode({"exp": 99_999_999_999}, KEY, "HS256"),
         forged(id=5),
+        forged(epoch="0"),
         forged(exp=int(time.time()) - 1),
         forged()[:-3] + "AAA",
     ],

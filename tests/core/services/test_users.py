@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import jwt
 import msgspec
@@ -10,12 +11,17 @@ import pytest
 from core.errors import BadRequest, Unauthenticated
 from core.models.users import Role, SignIn, SignUp, User
 from core.security import Passwords, Tokens
+from core.services.guesses import Guesses
+from core.services.pictures import Pictures
 from core.services.users import Users
 from core.settings import Settings
 from core.storage.documents import Documents
 from core.storage.keys import Keys as KeyRows
+from core.storage.pictures import Pictures as PictureRows
+from core.storage.redis import Scripts
 from core.storage.users import COLLECTION
 from core.storage.users import Users as UserRows
+from tests.desk import Desk
 from tests.polling import until
 
 ADA = SignUp(name="Ada", email="ada@example.com", password="correct horse")
@@ -28,13 +34,26 @@ def rows(documents: Documents) -> UserRows:
 
 
 @pytest.fixture
-def keys(documents: Documents) -> KeyRows:
-    return KeyRows(documents)
+def make(documents: Documents, rows: UserRows, desk: Desk) -> Callable[[Settings], Users]:
+    """The service under some settings."""
+
+    def with_settings(settings: Settings) -> Users:
+        return Users(
+            rows=rows,
+            keys=KeyRows(documents),
+            pictures=Pictures(PictureRows(documents)),
+            passwords=Passwords(),
+            tokens=Tokens(settings),
+            guesses=Guesses(Scripts(desk.redis, patience_s=0)),
+            settings=settings,
+        )
+
+    return with_settings
 
 
 @pytest.fixture
-def users(rows: UserRows, keys: KeyRows, store_settings: Settings) -> Users:
-    return Users(rows, keys, Passwords(), Tokens(store_settings), store_settings)
+def users(make: Callable[[Settings], Users], store_settings: Settings) -> Users:
+    return make(store_settings)
 
 
 async def test_the_first_user_is_the_administrator_and_later_ones_get_the_default_role(users: Users) -> None:
@@ -42,9 +61,9 @@ async def test_the_first_user_is_the_administrator_and_later_ones_get_the_defaul
     assert (await users.sign_up(BOB)).user.role is Role.USER
 
 
-async def test_the_default_role_is_a_setting(rows: UserRows, keys: KeyRows, store_settings: Settings) -> None:
+async def test_the_default_role_is_a_setting(make: Callable[[Settings], Users], store_settings: Settings) -> None:
     settings = msgspec.structs.replace(store_settings, default_user_role=Role.PENDING)
-    users = Users(rows, keys, Passwords(), Tokens(settings), settings)
+    users = make(settings)
     await users.sign_up(ADA)
     assert (await users.sign_up(BOB)).user.role is Role.PENDING
 
@@ -160,7 +179,7 @@ async def test_a_deleted_users_token_is_refused_at_once(users: Users, rows: User
 async def test_a_demoted_users_token_loses_its_rights_at_once(users: Users, rows: UserRows) -> None:
     session = await users.sign_up(ADA)
     assert (await users.authenticate(session.token)).is_admin
-    await rows.set_role(session.user.id, Role.USER)
+    await rows.set_role(session.user.id, Role.USER, was=Role.ADMIN)
     assert not (await users.authenticate(session.token)).is_admin
 
 

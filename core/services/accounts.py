@@ -1,0 +1,202 @@
+"""Accounts: changed by those whose they are, managed by administrators."""
+
+import time
+from typing import Literal
+
+import msgspec
+
+from core.errors import BadRequest, Conflict, Forbidden, NotFound
+from core.models.users import Principal, Role, SignUp, User
+from core.security import Passwords
+from core.services import user_fields
+from core.services.guesses import Guesses
+from core.services.keys import signed_in
+from core.services.pictures import Image, Pictures
+from core.services.removal import Removal
+from core.services.users import Users
+from core.storage.documents import Order
+from core.storage.users import Users as UserRows
+
+PAGE = 30
+FIELDS = {"name": "search"}
+
+OrderBy = Literal["created_at", "name", "email", "last_active_at", "role"]
+
+
+class ListUsers(msgspec.Struct, frozen=True, kw_only=True):
+    """``query``: in the name or the address; ``after``: the id of the last user before, or ``page``: of ``limit`` users, counted from 1."""
+
+    query: str = ""
+    order_by: OrderBy = "created_at"
+    descending: bool = False
+    limit: int | None = None
+    after: str | None = None
+    page: int | None = None
+
+
+class UserChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be another; None stays."""
+
+    name: str | None = None
+    profile_image_url: str | None = None
+    email: str | None = None
+    password: str | None = None
+    role: str | None = None
+
+
+class Accounts:
+    """The service of accounts."""
+
+    def __init__(
+        self, *, rows: UserRows, users: Users, pictures: Pictures, passwords: Passwords, guesses: Guesses, removal: Removal
+    ) -> None:
+        self._rows = rows
+        self._users = users
+        self._pictures = pictures
+        self._passwords = passwords
+        self._guesses = guesses
+        self._removal = removal
+
+    async def list(self, principal: Principal, command: ListUsers) -> tuple[list[User], int]:
+        """Users for an administrator, and how many there are on all pages. Raises Forbidden, BadRequest for an ``after`` that is nobody."""
+        _administrator(principal)
+        limit, skipped = command.limit, 0
+        if command.page is not None:
+            limit = limit or PAGE
+            skipped = (command.page - 1) * limit
+            limit += skipped
+        found = await self._rows.find(command.query, order=await self._order(command), limit=limit)
+        return found[skipped:], await self._rows.count(command.query)
+
+    async def get(self, principal: Principal, user_id: str) -> User:
+        """A user; what of them is shown to whom, the face decides by ``may_manage``. Raises NotFound, Forbidden for a pending asker."""
+        if user_id == principal.id:
+            return principal.user
+        if principal.user.role is Role.PENDING:
+            message = "Your account is waiting for an administrator to activate it. Until then you see only yourself."
+            raise Forbidden(message)
+        return await self._there(user_id)
+
+    async def picture(self, principal: Principal, user_id: str) -> Image:
+        """The image that a user sent. Raises NotFound, Forbidden for a pending asker."""
+        await self.get(principal, user_id)
+        return await self._pictures.get(user_id)
+
+    async def add(self, principal: Principal, command: SignUp, role: str | None = None) -> User:
+        """A new user, made by an administrator. Raises Forbidden, BadRequest that names the field at fault."""
+        _administrator(principal)
+        return await self._users.add(command, Role.USER if role is None else user_fields.role(role))
+
+    async def change_password(self, principal: Principal, old: str, new: str, address: str = "") -> None:
+        """Another password for oneself; all one's tokens but the one that this came with end.
+
+        Raises BadRequest where the old one is wrong or the new one cannot be used, RateLimited, Forbidden for an API key.
+        """
+        signed_in(principal)
+        user_fields.password(new, "new_password")
+        attempt = await self._guesses.begin(principal.user.email, address)
+        found = await self._rows.credentials(principal.user.email)
+        right = found and await self._passwords.verify(user_fields.password_to_try(old), found[1].password_hash)
+        if not right:
+            message = "password is not your password so far."
+            raise BadRequest(message, param="password")
+        await attempt.succeeded()
+        await self._rows.set_password(principal.id, await self._passwords.hash(new), keep=principal.session)
+
+    async def update(self, principal: Principal, user_id: str, changes: UserChanges) -> User:
+        """Change one's own name and picture; administrators change everything of everybody. A role from anybody else is ignored.
+
+        Raises Forbidden, NotFound, BadRequest that names the field at fault.
+        """
+        if not principal.is_admin:
+            if user_id != principal.id:
+                raise Forbidden(_ADMINISTRATORS)
+            changes = _own(principal.user, changes)
+        role = None if changes.role is None else user_fields.role(changes.role)
+        password_hash = await self._password_hash(principal, changes.password)
+        user = await self._change(await self._there(user_id), changes)
+        if password_hash:
+            await self._rows.set_password(user_id, password_hash, keep=principal.session if user_id == principal.id else "")
+        return user if role is None else await self._removal.change_role(user, role)
+
+    async def set_role(self, principal: Principal, user_id: str, role: str) -> User:
+        """Give a user another role. Raises Forbidden, NotFound, BadRequest for a role that is none and for the last administrator."""
+        _administrator(principal)
+        return await self._removal.change_role(await self._there(user_id), user_fields.role(role))
+
+    async def delete(self, principal: Principal, user_id: str) -> None:
+        """Take a user away with all that is theirs. Raises Forbidden, NotFound, BadRequest for the last administrator."""
+        _administrator(principal)
+        await self._removal.remove(await self._there(user_id))
+
+    async def _there(self, user_id: str) -> User:
+        user = await self._rows.get(user_id)
+        if user is None:
+            message = "There is no such user. They may have been deleted."
+            raise NotFound(message)
+        return user
+
+    async def _order(self, command: ListUsers) -> Order:
+        field = FIELDS.get(command.order_by, command.order_by)
+        if command.after is None:
+            return Order(field, descending=command.descending)
+        place = await self._rows.place(command.after, field)
+        if place is None:
+            message = "after must be the id of a user: the last one of the page before."
+            raise BadRequest(message, param="after")
+        return Order(field, descending=command.descending, after=(place, command.after))
+
+    async def _password_hash(self, principal: Principal, password: str | None) -> str:
+        """Empty where the password stays: forms send an empty one for that."""
+        if not password:
+            return ""
+        signed_in(principal)
+        return await self._passwords.hash(user_fields.password(password))
+
+    async def _change(self, user: User, changes: UserChanges) -> User:
+        """Write a name, address and picture over those that are there; of two writers at once neither is lost."""
+        while True:
+            image, picture = user.profile_image_url, None
+            if changes.profile_image_url is not None:
+                image, picture = self._pictures.checked(user.id, changes.profile_image_url)
+            new = msgspec.structs.replace(
+                user,
+                name=user.name if changes.name is None else user_fields.name(changes.name),
+                email=user.email if changes.email is None else user_fields.email(changes.email),
+                profile_image_url=image,
+                updated_at=int(time.time()),
+            )
+            try:
+                written = await self._rows.change(user, new)
+            except Conflict:
+                message = "email belongs to another user already."
+                raise BadRequest(message, param="email") from None
+            if written:
+                if changes.profile_image_url is not None:
+                    await self._pictures.keep(user.id, image, picture)
+                return new
+            user = await self._there(user.id)
+
+
+_ADMINISTRATORS = "Only administrators may do this."
+
+
+def may_manage(principal: Principal, user: User) -> bool:
+    """Whether somebody sees all of a user: themself, and administrators."""
+    return principal.is_admin or principal.id == user.id
+
+
+def _administrator(principal: Principal) -> None:
+    if not principal.is_admin:
+        raise Forbidden(_ADMINISTRATORS)
+
+
+def _own(user: User, changes: UserChanges) -> UserChanges:
+    """What somebody may change of themself. Raises Forbidden for more, but not for what forms send along."""
+    if changes.email is not None and user_fields.folded_email(changes.email) != user.email:
+        message = "Only administrators may change an e-mail address. Leave email out."
+        raise Forbidden(message, param="email")
+    if changes.password:
+        message = "Change your password at /api/auths/update/password, which asks for the one so far. Leave password out here."
+        raise Forbidden(message, param="password")
+    return UserChanges(name=changes.name, profile_image_url=changes.profile_image_url)

@@ -1,0 +1,27 @@
+"""Pictures that users sent, apart from their rows: those are read with every request."""
+
+import msgspec
+
+from core.models.pictures import Picture
+from core.storage.documents import KEY, Collection, Documents
+
+COLLECTION = Collection("pictures")
+
+
+class Pictures:
+    """One for each user, at most."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def get(self, user_id: str) -> Picture | None:
+        """A user's."""
+        return await self._documents.get(COLLECTION, user_id, Picture)
+
+    async def put(self, picture: Picture) -> None:
+        """Keep one, in place of the one before."""
+        await self._documents.put(COLLECTION, [{KEY: picture.id, **msgspec.to_builtins(picture)}])
+
+    async def remove_user(self, user_id: str) -> None:
+        """Forget a user's."""
+        await self._documents.delete(COLLECTION, {KEY: user_id})
