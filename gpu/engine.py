@@ -22,6 +22,7 @@ from gpu.sequence import Sequence
 from gpu.sources import ModelSource, sources
 from gpu.spans import BLOCK
 from gpu.tokenizer import ChatTokenizer
+from gpu.turns import Turns
 
 __all__ = ["Engine", "load", "sources"]
 
@@ -32,7 +33,9 @@ OWNER = "penstock"
 class Engine:
     """One loaded model."""
 
-    def __init__(self, source: ModelSource, forward: Forward, tokenizer: ChatTokenizer, *, max_batch: int, threads: int) -> None:
+    def __init__(
+        self, source: ModelSource, forward: Forward, tokenizer: ChatTokenizer, *, max_batch: int, threads: int, turns: Turns
+    ) -> None:
         config, length = _limits(forward, max_batch)
         forward.allocate(config.rows, length)
         self.model_id = source.id
@@ -45,7 +48,9 @@ class Engine:
         self._vocabulary = forward.vocabulary
         self._tokenizer = tokenizer
         self._delivery = Delivery()
-        self._loop = EngineLoop(Runner(forward), Scheduler(config), threads=threads, after_step=self._delivery.flush, name=source.id)
+        self._loop = EngineLoop(
+            Runner(forward), Scheduler(config), turns=turns, threads=threads, after_step=self._delivery.flush, name=source.id
+        )
 
     def count_prompt(self, messages: list[dict[str, Any]]) -> int:
         """How many tokens a conversation is."""
@@ -115,16 +120,18 @@ def load(
     progress: Callable[[str], None] = lambda _: None,
     threads: int | None = None,
     max_batch: int | None = None,
+    turns: Turns | None = None,
 ) -> Engine:
     """Load a model on the device of ``settings``; what is made of a GGUF is kept under its data folder. ``progress`` gets lines for people.
 
+    ``turns``: of what else computes on that device in this process.
     Raises SettingsError for a model or device that cannot be used.
     """
     device, count = devices.choose(settings.device), devices.threads(threads)
     torch.set_num_threads(count)
     progress(f"Loading {source.id} on {devices.named(device)}")
     forward, tokenizer = open_model(source, device=device, cache_dir=settings.data_dir / "models", progress=progress)
-    engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, threads=count)
+    engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, threads=count, turns=turns or Turns())
     progress(f"{source.id} is ready: context {engine.context_length} tokens, up to {max_batch or settings.max_batch} requests at once")
     return engine
 

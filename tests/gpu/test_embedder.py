@@ -1,0 +1,184 @@
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch.nn import functional
+from transformers import AutoModel, AutoTokenizer
+
+from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
+from core.settings import Settings
+from gpu import sources
+from gpu.bert import BertEncoder
+from gpu.embedder import Embedder
+from gpu.turns import Turns
+from tests.polling import until
+
+TEXTS = [
+    "How do I reset my password?",
+    "Steps for recovering access to an account",
+    "The mill stands by the river.",
+    "Ünïcödé, 漢字 and emoji 🙂 too",
+    "x",
+    " ".join(["a sentence that goes on and on"] * 30),
+]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[Embedder]:
+    made = loaded()
+    yield made
+    made.close()
+
+
+def loaded() -> Embedder:
+    source = sources.embedder()
+    assert source
+    return Embedder(source, Settings(device="cpu"), turns=Turns(), threads=1)
+
+
+def vectors(data: bytes) -> torch.Tensor:
+    return torch.frombuffer(bytearray(data), dtype=torch.float32).view(-1, 384)
+
+
+async def one_by_one(embedder: Embedder, texts: list[str]) -> torch.Tensor:
+    return torch.cat([vectors((await embedder.embed([text]))[0]) for text in texts])
+
+
+async def test_it_gives_what_transformers_and_the_models_own_pooling_give(embedder: Embedder) -> None:
+    source = sources.embedder()
+    assert source
+
+    def straightforward() -> torch.Tensor:
+        tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True)
+        model = AutoModel.from_pretrained(source.path, local_files_only=True).eval()
+        made = []
+        with torch.inference_mode():
+            for text in TEXTS:
+                states = model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0]
+                made.append(functional.normalize(states.mean(0), dim=0))
+        return torch.stack(made)
+
+    expected = await asyncio.to_thread(straightforward)
+    assert torch.allclose(await one_by_one(embedder, TEXTS), expected, atol=1e-6)
+
+
+async def test_a_text_has_the_same_vector_alone_and_beside_others(embedder: Embedder) -> None:
+    alone = await one_by_one(embedder, TEXTS)
+    together, tokens = await embedder.embed(TEXTS)
+    assert torch.allclose(vectors(together), alone, atol=1e-6)
+    assert torch.allclose(vectors(together).norm(dim=1), torch.ones(len(TEXTS)))
+    assert tokens == sum([(await embedder.embed([text]))[1] for text in TEXTS])
+
+
+async def test_texts_of_one_meaning_are_nearer_than_others(embedder: Embedder) -> None:
+    question, answer, other = vectors((await embedder.embed(TEXTS[:3]))[0])
+    assert float(question @ answer) > 0.5
+    assert float(question @ other) < 0.2
+
+
+async def test_token_ids_are_texts_without_the_special_tokens(embedder: Embedder) -> None:
+    tokenizer = embedder._opened()
+    ids = tokenizer.encode(TEXTS[0], add_special_tokens=False).ids
+    assert (await embedder.embed([ids]))[0] == (await embedder.embed([TEXTS[0]]))[0]
+    with pytest.raises(BadRequest, match=r"input\[1\]: 30522 is not a token of this model; ids run from 0 to 30521"):
+        await embedder.embed([[1], [30522]])
+
+
+async def test_a_text_over_the_limit_is_refused_not_cut(embedder: Embedder) -> None:
+    assert (await embedder.embed(["word " * 254]))[1] == 256
+    with pytest.raises(ContextTooLong, match=r"maximum context length is 256 tokens. However, input\[1\] resulted in 257"):
+        await embedder.embed(["short", "word " * 255])
+
+
+async def test_many_requests_at_once_share_batches_and_each_gets_its_own(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches: list[int] = []
+    call = BertEncoder.__call__
+
+    def counted(self: BertEncoder, texts: list[list[int]]) -> torch.Tensor:
+        batches.append(len(texts))
+        return call(self, texts)
+
+    monkeypatch.setattr(BertEncoder, "__call__", counted)
+    asked = [[f"{number} of {place}" for place in range(1 + number % 4)] for number in range(40)]
+    given = await asyncio.gather(*map(embedder.embed, asked))
+    assert len(batches) < len(asked) / 2
+    for texts, (data, _) in zip(asked[:4], given, strict=False):
+        assert torch.allclose(vectors(data), await one_by_one(embedder, texts), atol=1e-6)
+
+
+async def test_a_question_is_embedded_before_the_passages_that_wait(embedder: Embedder) -> None:
+    await embedder.embed(["load it"])
+    passages = asyncio.create_task(embedder.embed([f"passage {place} {TEXTS[5]}" for place in range(15)]))
+    await until(lambda: len(embedder._texts._passages) < 15, "the passages are begun")
+    await embedder.embed(["a question"])
+    assert not passages.done()
+    await passages
+
+
+async def test_a_text_that_breaks_the_model_fails_alone(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = BertEncoder.__call__
+    (breaking,) = embedder._read(["break it"])
+
+    def broken(self: BertEncoder, texts: list[list[int]]) -> torch.Tensor:
+        if breaking in texts:
+            raise ZeroDivisionError
+        return call(self, texts)
+
+    monkeypatch.setattr(BertEncoder, "__call__", broken)
+    good, bad = await asyncio.gather(embedder.embed(["good", "better"]), embedder.embed(["fine", "break it"]), return_exceptions=True)
+    assert isinstance(good, tuple)
+    assert isinstance(bad, PenstockError)
+    assert "break" not in bad.detail
+
+
+async def test_what_nobody_waits_for_any_more_is_not_embedded(embedder: Embedder) -> None:
+    asked = asyncio.create_task(embedder.embed([f"{place} {TEXTS[5]}" for place in range(400)]))
+    await until(lambda: len(embedder._texts._passages) > 0, "it waits")
+    asked.cancel()
+    await embedder.embed(["another"])
+    assert not embedder._texts._passages
+
+
+async def test_it_is_loaded_with_the_first_text_and_that_takes_little(embedder: Embedder) -> None:
+    del embedder
+    made = await asyncio.to_thread(loaded)
+    assert made._encoder is None
+    began = time.perf_counter()
+    await made.embed(["first"])
+    assert time.perf_counter() - began < 3
+    await asyncio.to_thread(made.close)
+    with pytest.raises(Unavailable):
+        await made.embed(["too late"])
+
+
+def test_what_it_says_of_itself(embedder: Embedder) -> None:
+    assert (embedder.model_id, embedder.dimensions, embedder.context_length, embedder.owned_by) == (
+        "all-MiniLM-L6-v2",
+        384,
+        256,
+        "penstock",
+    )
+
+
+def test_turns_are_given_in_order_to_one_at_a_time() -> None:
+    turns, order = Turns(), list[int]()
+    inside = threading.Lock()
+
+    def work(number: int) -> None:
+        with turns.take():
+            assert inside.acquire(blocking=False)
+            order.append(number)
+            inside.release()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    with turns.take():
+        for number, thread in enumerate(threads):
+            thread.start()
+            while len(turns._waiting) <= number:
+                time.sleep(0.001)
+    for thread in threads:
+        thread.join()
+    assert order == list(range(8))
