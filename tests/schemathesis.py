@@ -1,0 +1,72 @@
+"""schemathesis over a whole running product: web process, relay worker, and a model's server that echoes.
+
+``python -m tests.schemathesis MINUTES`` runs it on an empty server, and then on a filled one, each that long.
+"""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.ports import free_port
+from tests.stack import Stack, stack_in
+
+CONFIG = Path(__file__).with_suffix(".toml")
+ADA = {"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}
+GRACE_S = 60
+CHATS, MESSAGES = 40, 20
+
+
+async def found(folder: Path, *, seconds: int, filled: bool) -> tuple[int, str]:
+    """What schemathesis exits with, and its report. 0: no check failed."""
+    port = free_port()
+    settings = {"rate_limit_per_minute": 0, "anonymous_rate_limit_per_minute": 0, "openai_base_urls": f"http://127.0.0.1:{port}/v1"}
+    async with stack_in(folder, **settings) as stack:
+        await stack.start_redis()
+        await stack.start(sys.executable, "-m", "tests.upstream", str(port))
+        await asyncio.gather(stack.start_api(), stack.start_worker("relay"))
+        await fill(stack.url, chats=CHATS if filled else 0)
+        return await run(stack, "--max-time", str(seconds))
+
+
+async def fill(url: str, *, chats: int) -> None:
+    """An administrator, and what she has made."""
+    async with aiohttp.ClientSession(url, raise_for_status=True) as session:
+
+        async def post(path: str, body: dict[str, Any]) -> Any:
+            async with session.post(path, json=body) as response:
+                return await response.json()
+
+        token = (await post("/api/auths/signup", ADA))["token"]
+        session.headers["Authorization"] = f"Bearer {token}"
+        for number in range(chats):
+            messages = [{"role": ("user", "assistant")[place % 2], "content": f"Message {place}"} for place in range(MESSAGES)]
+            chat = await post("/api/chats/new", {"chat": {"title": f"Chat {number}", "models": ["echo"], "messages": messages}})
+            await post(f"/api/chats/{chat['id']}/messages", {"content": "And now?"})
+            await post("/api/users/api_key", {"name": f"Key {number}"})
+            await post("/api/models/create", {"name": f"model-{number}", "base_model": "echo", "params": {"temperature": 0.5}})
+
+
+async def run(stack: Stack, *options: str) -> tuple[int, str]:
+    """The program itself."""
+    program = Path(sys.executable).with_name("schemathesis")
+    command = (str(program), "--config-file", str(CONFIG), "run", f"{stack.url}/openapi.json", "--no-color", *options)
+    running = await stack.start(*command)
+    code = await running.process.wait()
+    return code, running.log.read_text(encoding="utf-8")
+
+
+def main() -> None:
+    """From the command line."""
+    seconds = int(float(sys.argv[1]) * 60)
+    for filled in (False, True):
+        with tempfile.TemporaryDirectory() as folder:
+            code, report = asyncio.run(found(Path(folder), seconds=seconds, filled=filled))
+        sys.stdout.write(f"{report}\n{'filled' if filled else 'empty'} server: exit code {code}\n")
+
+
+if __name__ == "__main__":
+    main()
