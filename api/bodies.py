@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from aiohttp import web
@@ -10,6 +10,7 @@ from aiohttp import web
 from core.errors import BadRequest
 
 OFF_LOOP_BYTES = 262_144
+MAX_EXACT = 2**53
 
 T = TypeVar("T")
 
@@ -31,7 +32,17 @@ async def read_or(request: web.Request, otherwise: T) -> T:
 
 def query(request: web.Request, kind: type[T]) -> T:
     """The parameters behind the ``?`` as a model; unknown ones are ignored. Raises BadRequest that names the parameter at fault."""
-    return convert(dict(request.query), kind, strict=False)
+    given = dict(request.query)
+    found = convert(given, kind, strict=False)
+    for field in msgspec.structs.fields(cast("type[msgspec.Struct]", kind)) if given else ():
+        times = request.query.getall(field.encode_name, [])
+        if len(times) > 1:
+            message = f"{field.encode_name}: given {len(times)} times. Give it once."
+            raise BadRequest(message, param=field.encode_name)
+        if times and getattr(found, field.name) is None:
+            message = f"{field.encode_name}: {times[0]!r} stands for nothing. Give a value, or leave the parameter out."
+            raise BadRequest(message, param=field.encode_name)
+    return found
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -39,6 +50,8 @@ def decode(body: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
+        if "got `float`" in str(error):
+            return convert(_whole(msgspec.json.decode(body)), kind)
         raise _invalid(error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"The body is not JSON that can be read: {error}."
@@ -56,6 +69,15 @@ def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:
 def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(body=encode(value), status=status, headers=headers, content_type="application/json")
+
+
+def _whole(value: Any) -> Any:
+    """Numbers such as 3.0 as the integers that they are, which is how JSON Schema and programs without integers see them."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= MAX_EXACT else value
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    return {key: _whole(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _invalid(error: msgspec.ValidationError) -> BadRequest:

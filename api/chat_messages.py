@@ -1,6 +1,6 @@
 """The messages of a chat over REST."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
@@ -22,8 +22,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message that asks for an answer."""
 
-    content: Any
-    role: str = "user"
+    content: Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["string", "array"], "minLength": 1, "minItems": 1})]
+    role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "system"]})] = "user"
     id: str | None = None
     model: str | None = None
 

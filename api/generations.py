@@ -1,6 +1,7 @@
 """Answers being made: listened to from any point, and stopped."""
 
 from contextlib import aclosing
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -19,7 +20,7 @@ RETRY = b"retry: 500\n"
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """``after``: the id of the last event seen; the header ``Last-Event-ID`` comes first."""
 
-    after: str = START
+    after: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"^[0-9]{1,15}(-[0-9]{1,15})?$"})] = START
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):

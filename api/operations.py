@@ -15,6 +15,8 @@ from api.problems import MEANINGS, OpenAIProblem, Problem
 from api.route import Route
 
 JSON = "application/json"
+EVENT_ID = r"^([0-9]{1,15}(-[0-9]{1,15})?)?$"
+TEXT = {"schema": {"type": "string"}}
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 TITLES = {"api_keys": "API keys", "auths": "Authentication", "graphql": "GraphQL", "socket_io": "Socket.IO"}
 LOOKS_ITSELF = frozenset({"graphql"})
@@ -48,8 +50,8 @@ def operation(route: Route, path: str, schema_of: SchemaOf) -> Json:
 def types(route: Route) -> Iterator[Any]:
     """Every model that the route's operation speaks of."""
     parameters = (field.type for field in msgspec.structs.fields(route.query)) if route.query else ()
-    kinds = (route.body, route.answer, *(kind for _, kind in route.others), *parameters, Problem, OpenAIProblem)
-    yield from (kind for kind in kinds if kind is not None)
+    kinds = (route.body, route.answer, route.pieces, *(kind for _, kind in route.others), *parameters, Problem, OpenAIProblem)
+    yield from (kind for kind in kinds if kind is not None and not isinstance(kind, str))
 
 
 def plain(path: str) -> str:
@@ -129,19 +131,33 @@ def _header_parameters(route: Route) -> Iterator[Json]:
     """What a client may say beside: where a broken stream goes on."""
     if "text/event-stream" in route.media and route.method == "GET":
         about = "The id of the last event seen: goes before `after`. Browsers send it by themselves."
-        yield {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}, "description": about}
+        yield {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string", "pattern": EVENT_ID}, "description": about}
 
 
 def _answers(route: Route, path: str, schema_of: SchemaOf) -> Iterator[tuple[int, Json]]:
     shape = {"schema": schema_of(route.answer)} if route.answer is not None else {}
     content: Json = {JSON: shape} if shape else {}
-    content |= {media: shape if media.endswith("json") else {"schema": {"type": "string"}} for media in route.media}
+    content |= {media: _shape_of(media, route, schema_of) for media in route.media}
     yield route.status, answer(route.status, content, limited=_limited(route))
     for status, kind in route.others:
-        yield status, answer(status, {JSON: {"schema": schema_of(kind)}} if kind is not None else {}, limited=_limited(route))
+        media = {kind: TEXT} if isinstance(kind, str) else {JSON: {"schema": schema_of(kind)}} if kind is not None else {}
+        yield status, answer(status, media, limited=_limited(route))
     openai = f"{path}/".startswith(OPENAI_PREFIXES)
     for status in {*_implied(route), *route.errors} - {status for status, _ in route.others}:
         yield status, {"$ref": f"#/components/responses/{problem_name(status, openai=openai, limited=_limited(route))}"}
+
+
+def _shape_of(media: str, route: Route, schema_of: SchemaOf) -> Json:
+    """What such an answer holds; of one that comes piece by piece, what each piece holds."""
+    if media.endswith("+json"):
+        return {"schema": schema_of(route.answer)}
+    if media != "text/event-stream":
+        return TEXT
+    data: Json = {"type": "string"}
+    if route.pieces is not None:
+        data |= {"contentMediaType": JSON, "contentSchema": schema_of(route.pieces)}
+    event = {"data": data, "event": {"type": "string"}, "id": {"type": "string"}, "retry": {"type": "integer"}}
+    return {"schema": {"description": "Each of the events.", "type": "object", "properties": event}}
 
 
 def answer(status: int, content: Json, *, limited: bool) -> Json:

@@ -15,7 +15,8 @@ class Route(NamedTuple):
     with ``status``, None where that is not JSON of one shape. ``also``: other paths for the same thing.
 
     ``media``: other media types that the answer may have. ``errors``: codes beside those that follow from the rest (api.operations);
-    ``others``: codes with the model of a body that is no ``{"detail"}``, None where there is no body.
+    ``others``: codes with the model of a body that is no ``{"detail"}``, a media type where it is text, None where there is no body.
+    ``pieces``: the model of what an answer that comes piece by piece is made of.
     ``counted``: where anyone may ask, whether it counts against the rate limit of their address.
     """
 
@@ -29,6 +30,7 @@ class Route(NamedTuple):
     status: int = 200
     counted: bool = True
     also: tuple[str, ...] = ()
+    pieces: Any = None
     media: tuple[str, ...] = ()
     errors: tuple[int, ...] = ()
     others: tuple[tuple[int, Any], ...] = ()

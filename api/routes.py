@@ -22,7 +22,7 @@ from api import (
     models,
     users,
 )
-from api.completion_shapes import ChatCompletion
+from api.completion_shapes import ChatCompletion, ChatCompletionChunk
 from api.graphql import graphiql_assets, graphql
 from api.graphql_shapes import Operation, Outcome, Query
 from api.principal import Access, Door
@@ -32,6 +32,7 @@ from core.models.catalog import CreateModel, UpdateModel
 from core.models.completions import CompletionRequest
 from core.models.configs import RateLimitChanges, RateLimits
 from core.models.embeddings import EmbeddingRequest
+from core.models.events import Event
 from core.models.users import SignIn, SignUp
 
 ANYONE, SIGNED_IN, ACTIVE, ADMIN = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE, Access.ADMIN
@@ -44,6 +45,7 @@ GRAPHQL_REFUSED = ((400, Outcome), (405, Outcome), (415, Outcome))
 EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
 EMBEDDINGS = ("/v1/embeddings", "/api/embeddings")
+REFUSED = ((400, "text/plain"),)
 SOCKET = ("/ws/socket.io/",)
 
 ASKING, IMPORT = chat_messages.PostedMessage, chat_copies.GIVEN
@@ -86,9 +88,25 @@ ROUTES = (
     Route("GET", "/api/chats/{chat_id}/pinned", chat_marks.pinned, ACTIVE, answer=bool),
     Route("POST", "/api/chats/{chat_id}/archive", chat_marks.archive, ACTIVE, body=chat_marks.Archive, answer=chats.ChatRow),
     Route("POST", "/api/chats/{chat_id}/clone", chat_copies.clone, ACTIVE, body=chat_copies.Clone, answer=chats.ChatWhole, status=201),
-    Route("POST", "/api/chats/{chat_id}/messages", chat_messages.send, ACTIVE, body=ASKING, answer=chat_messages.Asked, status=201),
     Route(
-        "GET", "/api/generations/{generation_id}/events", generations.listen, ACTIVE, query=generations.Resume, media=EVENTS, others=NOTHING
+        "POST",
+        "/api/chats/{chat_id}/messages",
+        chat_messages.send,
+        ACTIVE,
+        body=ASKING,
+        answer=chat_messages.Asked,
+        status=201,
+        errors=(409,),
+    ),
+    Route(
+        "GET",
+        "/api/generations/{generation_id}/events",
+        generations.listen,
+        ACTIVE,
+        query=generations.Resume,
+        media=EVENTS,
+        pieces=Event,
+        others=NOTHING,
     ),
     Route("DELETE", "/api/generations/{generation_id}", generations.stop, ACTIVE, answer=generations.Stopped),
     Route(
@@ -124,6 +142,7 @@ ROUTES = (
         ACTIVE,
         body=CompletionRequest,
         answer=ChatCompletion,
+        pieces=ChatCompletionChunk,
         also=COMPLETIONS,
         media=EVENTS,
         errors=(404, 502, 504),
@@ -148,9 +167,9 @@ ROUTES = (
     Route(
         "POST", "/graphql", graphql, ANYONE, counted=False, body=Operation, answer=Outcome, media=GRAPHQL + EVENTS, others=GRAPHQL_REFUSED
     ),
-    Route("GET", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT),
-    Route("POST", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT),
-    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT),
+    Route("GET", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT, others=REFUSED),
+    Route("POST", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT, others=REFUSED),
+    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, counted=False, also=SOCKET, media=TEXT, others=REFUSED),
 )
 STREAMS = frozenset({generations.listen, socket_io, graphql})
 

@@ -12,7 +12,7 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
     """``EIO``: the protocol. ``transport``: ``polling`` or ``websocket``. ``sid``: the session, once there is one."""
 
     EIO: Literal["4"]
-    transport: Literal["polling", "websocket"]
+    transport: Literal["polling", "websocket"] = "polling"
     sid: str | None = None
 
 

@@ -1,6 +1,7 @@
 """Who uses the product."""
 
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
 
@@ -75,9 +76,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 class SignUp(msgspec.Struct, frozen=True, kw_only=True):
     """What a newcomer gives."""
 
-    name: str
-    email: str
-    password: str
+    name: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"\S", "maxLength": 200})]
+    email: Annotated[str, msgspec.Meta(extra_json_schema={"format": "email", "maxLength": 254})]
+    password: Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 8, "maxLength": 1024})]
     profile_image_url: str = ""
 
 
