@@ -103,7 +103,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             guesses=guesses,
             settings=settings,
         )
-        belongings = (claims.cancel_user, chats.delete_all, keys.remove_user, pictures.remove_user)
+        belongings = (claims.cancel_user, chats.delete_all, customs.remove_user, keys.remove_user, pictures.remove_user)
         removal = Removal(user_rows, Administrators(documents), belongings)
         yield Services(
             settings=settings,

@@ -166,18 +166,25 @@ class Accounts:
                 profile_image_url=image,
                 updated_at=int(time.time()),
             )
+            if not await self._is_free(new):
+                raise BadRequest(_TAKEN, param="email")
             try:
                 written = await self._rows.change(user, new)
             except Conflict:
-                message = "email belongs to another user already."
-                raise BadRequest(message, param="email") from None
+                raise BadRequest(_TAKEN, param="email") from None
             if written:
                 if changes.profile_image_url is not None:
                     await self._pictures.keep(user.id, image, picture)
                 return new
             user = await self._there(user.id)
 
+    async def _is_free(self, user: User) -> bool:
+        """Whether nobody else has the user's address: asked first, because not every server that speaks MongoDB's protocol says so later."""
+        found = await self._rows.credentials(user.email)
+        return found is None or found[0].id == user.id
 
+
+_TAKEN = "email belongs to another user already."
 _ADMINISTRATORS = "Only administrators may do this."
 
 

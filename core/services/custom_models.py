@@ -56,6 +56,11 @@ class CustomModels:
         await self._rows.remove(model_id)
         await self._tell(model_id)
 
+    async def remove_user(self, user_id: str) -> None:
+        """Take all of a user's away."""
+        for model in await self._rows.of_user(user_id):
+            await self.remove(model.id)
+
     async def close(self) -> None:
         """Hear nothing more."""
         if self._listening:

@@ -94,7 +94,10 @@ class Documents(Protocol):
         """Write whole records, new or not. Raises Conflict where a unique index is taken."""
 
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
-        """Set some fields of one record if it is there and meets ``where`` (a version in it: compare-and-set), and say whether it did."""
+        """Set some fields of one record if it is there and meets ``where`` (a version in it: compare-and-set), and say whether it did.
+
+        Raises Conflict where a unique index is taken.
+        """
 
     async def change(self, collection: Collection, where: Filter, changes: Record) -> int:
         """Set some fields of every record that meets every condition, and say how many there were."""

@@ -24,6 +24,10 @@ class Models:
         """All, in any order."""
         return await self._documents.find(COLLECTION, {}, CustomModel)
 
+    async def of_user(self, user_id: str) -> list[CustomModel]:
+        """A user's, in any order."""
+        return await self._documents.find(COLLECTION, {"user_id": user_id}, CustomModel)
+
     async def insert(self, model: CustomModel) -> None:
         """Add one. Raises Conflict where the id is taken."""
         await self._documents.insert(COLLECTION, [{KEY: model.id, **msgspec.to_builtins(model)}])
