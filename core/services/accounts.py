@@ -179,7 +179,7 @@ class Accounts:
             user = await self._there(user.id)
 
     async def _is_free(self, user: User) -> bool:
-        """Whether nobody else has the user's address: asked first, because not every server that speaks MongoDB's protocol says so later."""
+        """Whether nobody else has the user's address: asked first, because not every MongoDB-like server says so later."""
         found = await self._rows.credentials(user.email)
         return found is None or found[0].id == user.id
 
