@@ -12,7 +12,7 @@ from api.graphql import close_sockets
 from api.keys import ABANDONED, CONNECTIONS, LIMITS, SERVICES, SETTINGS, SOCKETS
 from api.log_context import add_headers, log_context
 from api.openapi import encoded
-from api.principal import DOORS, principal
+from api.principal import DOORS, handshake_token, principal
 from api.routes import ROUTES, doors, table
 from api.sockets import Sockets
 from core.models.configs import RateLimits
@@ -63,7 +63,7 @@ async def abandoned_ctx(app: web.Application) -> AsyncIterator[None]:
 
 async def sockets_ctx(app: web.Application) -> AsyncIterator[None]:
     """Socket.IO."""
-    app[SOCKETS] = Sockets(app[SERVICES], app[LIMITS])
+    app[SOCKETS] = Sockets(app[SERVICES], app[LIMITS], handshake_token)
     await app[SOCKETS].open()
     yield
     await app[SOCKETS].close()

@@ -47,6 +47,10 @@ class Gap:
     """Something may have been missed."""
 
 
+class Check:
+    """Something may have changed in what the member may see."""
+
+
 News = MessageNews | GenerationNews | DeletedNews
 
 
@@ -65,22 +69,24 @@ class Member:
         after: Mapping[str, str],
         principal: Callable[[], Awaitable[Principal]],
         emit: Callable[[str, Any], Awaitable[None]],
-        dismiss: Callable[[], Awaitable[None]],
+        dismiss: Callable[[PenstockError], Awaitable[None]],
+        since: int | None = None,
     ) -> None:
-        """``after``: the last event id already seen of each answer.
+        """``after``: the last event id already seen of each answer; ``since``: the position of the last message seen, None where none was.
 
-        ``principal``: who they are now, asked again with every news; ``emit`` tells them; ``dismiss`` lets them out.
+        ``principal``: who they are now, asked again with every news; ``emit`` tells them; ``dismiss`` lets them out, and says why.
         """
         self.user_id = user_id
         self._services = services
         self._chat_id = chat_id
-        self._after = after
+        self._seen = dict(after)
         self._principal = principal
         self._emit = emit
         self._dismiss = dismiss
-        self._since = time.time_ns() // 1000
+        self._since = time.time_ns() // 1000 if since is None else since
+        self._returns = since is not None
         self._told: set[str] = set()
-        self._news: asyncio.Queue[News | Joined | Gap] = asyncio.Queue()
+        self._news: asyncio.Queue[News | Joined | Gap | Check] = asyncio.Queue()
         self._feeds: dict[str, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -96,7 +102,7 @@ class Member:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def tell(self, news: News | Joined | Gap) -> None:
+    def tell(self, news: News | Joined | Gap | Check) -> None:
         """Something to tell. One who takes nothing for long gets what is stored, later."""
         if self._news.qsize() >= MAX_NEWS:
             while not self._news.empty():
@@ -113,12 +119,12 @@ class Member:
                 await asyncio.sleep(RETRY_S)
                 self.tell(Gap())
             except PenstockError as error:
-                await self._send_away(error)
+                await self._dismiss(error)
                 return
             except Exception:
                 log.exception("bug", chat_id=self._chat_id)
 
-    async def _handle(self, news: News | Joined | Gap) -> None:
+    async def _handle(self, news: News | Joined | Gap | Check) -> None:
         """Only for those who may still read the chat: PenstockError otherwise."""
         if isinstance(news, DeletedNews):
             message = "The chat was deleted."
@@ -129,8 +135,8 @@ class Member:
             await self._tell_message(news.message)
         elif isinstance(news, GenerationNews):
             self._follow(principal, news.id)
-        else:
-            await self._catch_up(principal, missed=isinstance(news, Gap))
+        elif isinstance(news, Joined | Gap):
+            await self._catch_up(principal, missed=isinstance(news, Gap) or self._returns)
 
     async def _catch_up(self, principal: Principal, *, missed: bool) -> None:
         if missed:
@@ -142,7 +148,7 @@ class Member:
                     await self._tell_message(message_document(message))
                 elif isinstance(message.extra.get("generation_id"), str):
                     self._follow(principal, message.extra["generation_id"])
-        for generation_id in dict.fromkeys((*self._after, *await self._services.generations.running(self._chat_id))):
+        for generation_id in dict.fromkeys((*self._seen, *await self._services.generations.running(self._chat_id))):
             self._follow(principal, generation_id)
 
     async def _tell_message(self, message: dict[str, Any]) -> None:
@@ -156,27 +162,46 @@ class Member:
             self._feeds[generation_id] = asyncio.create_task(self._feed(principal, generation_id))
 
     async def _feed(self, principal: Principal, generation_id: str) -> None:
-        """Tell of an answer: its pieces, each once, and then the whole."""
-        generations, seen, pieces = self._services.generations, position(self._after.get(generation_id, START)), list[str]()
-        try:
-            spec = await generations.spec(principal, generation_id)
-            if spec.chat_id != self._chat_id:
-                return
-            async with aclosing(generations.listen(principal, generation_id)) as entries:
-                async for entry_id, event in entries:
-                    pieces.append(event.text if isinstance(event, Delta) and event.choice == 0 else "")
-                    message = _told_of(spec, event, "".join(pieces) if isinstance(event, ENDS) else pieces[-1])
-                    if message and position(entry_id) > seen:
-                        about = {"delta": not message["done"], "generation_id": spec.id, "event_id": entry_id}
-                        await self._emit("message", {"chat_id": self._chat_id, "message": message, **about})
-        except PenstockError as error:
-            log.info("not followed", generation=generation_id, code=error.code)
-        except Exception:
-            log.exception("bug", generation=generation_id)
+        """Tell of an answer to its end, whatever is away meanwhile."""
+        tell = self._tell_answer
+        while True:
+            try:
+                return await tell(principal, generation_id)
+            except Unavailable:
+                await asyncio.sleep(RETRY_S)
+            except NotFound:
+                if tell == self._tell_stored:
+                    return None
+                tell = self._tell_stored
+            except PenstockError as error:
+                log.info("not followed", generation=generation_id, code=error.code)
+                return None
+            except Exception:
+                log.exception("bug", generation=generation_id)
+                return None
 
-    async def _send_away(self, error: PenstockError) -> None:
-        await self._emit("error", {"detail": error.detail, "code": error.code, "chat_id": self._chat_id})
-        await self._dismiss()
+    async def _tell_answer(self, principal: Principal, generation_id: str) -> None:
+        """An answer's pieces, each once, and then the whole."""
+        generations, pieces = self._services.generations, list[str]()
+        spec = await generations.spec(principal, generation_id)
+        if spec.chat_id != self._chat_id:
+            return
+        async with aclosing(generations.listen(principal, generation_id)) as entries:
+            async for entry_id, event in entries:
+                pieces.append(event.text if isinstance(event, Delta) and event.choice == 0 else "")
+                message = _told_of(spec, event, "".join(pieces) if isinstance(event, ENDS) else pieces[-1])
+                if message and position(entry_id) > position(self._seen.get(generation_id, START)):
+                    about = {"delta": not message["done"], "generation_id": spec.id, "event_id": entry_id}
+                    await self._emit("message", {"chat_id": self._chat_id, "message": message, **about})
+                    self._seen[generation_id] = entry_id
+
+    async def _tell_stored(self, principal: Principal, generation_id: str) -> None:
+        """An answer that ended so long ago that its log is gone."""
+        detail = await self._services.chats.get(principal, self._chat_id)
+        for message in detail.messages:
+            if message.extra.get("generation_id") == generation_id and message.extra.get("done"):
+                about = {"delta": False, "generation_id": generation_id}
+                await self._emit("message", {"chat_id": self._chat_id, "message": message_document(message), **about})
 
 
 def _told_of(spec: GenerationSpec, event: Event, text: str) -> dict[str, Any] | None:

@@ -1,7 +1,7 @@
 """On whose behalf a request is made, and whether they may ask at all."""
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -90,14 +90,27 @@ def _token(request: web.Request) -> str:
     raise Unauthenticated(message)
 
 
+def handshake_token(request: web.Request, auth: Any) -> Any:
+    """What a connection of Socket.IO brings: ``auth: {token}``, else the header, else the cookie if the page is our own."""
+    given = auth.get("token") if isinstance(auth, dict) else None
+    if given is not None:
+        return given
+    header = request.headers.get("Authorization", "")
+    if header[: len(BEARER)].lower() == BEARER:
+        return header[len(BEARER) :].strip()
+    return request.cookies.get(COOKIE) if _same_origin(request) else None
+
+
 def from_our_own_page(request: web.Request) -> bool:
     """A browser sends cookies along from others' pages too, of other ports at least: what changes something must come from our own.
 
     A program, which says nothing of where it comes from, has no cookie that it was not given.
     """
+    return (request.method in SAFE_METHODS and "Upgrade" not in request.headers) or _same_origin(request)
+
+
+def _same_origin(request: web.Request) -> bool:
     origin = request.headers.get("Origin")
-    if request.method in SAFE_METHODS and "Upgrade" not in request.headers:
-        return True
     if origin is None:
         return request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
     return urlsplit(origin).netloc == request.host

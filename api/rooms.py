@@ -8,13 +8,11 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from api.members import Gap, Member, News
+from api.members import Check, Gap, Member, News
 from core.logging import get_logger
 from core.services import Services
-from core.services.presence import KEPT_MS, Presence
+from core.services.presence import RENEW_S, Presence
 from core.services.rooms import chat_topic
-
-RENEW_S = KEPT_MS / 1000 / 3
 
 log = get_logger(face="socketio")
 
@@ -66,38 +64,40 @@ class Rooms:
         self._presence = presence
         self._announce = announce
         self._rooms: dict[str, Room] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Keep the members known to be there."""
+        """Say that this process lives, and look after those that died."""
         self._renewing = asyncio.create_task(self._renew())
 
     async def close(self) -> None:
-        """Everybody leaves."""
-        for chat_id, room in list(self._rooms.items()):
-            for sid in list(room.members):
-                await self.leave(sid, chat_id)
-        if self._renewing:
-            self._renewing.cancel()
-            await asyncio.gather(self._renewing, return_exceptions=True)
+        """Nobody is told anything more. Who does not come back elsewhere is gone when this process's lease has ended."""
+        for room in list(self._rooms.values()):
+            await room.close()
+            await asyncio.gather(*(member.stop() for member in room.members.values()))
+        tasks = [task for task in (self._renewing, *self._leaving) if task]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def join(self, sid: str, chat_id: str, member: Member) -> None:
-        """A connection whose user may read the chat comes in. Once in, joining again changes nothing."""
+    def of(self, sid: str) -> list[str]:
+        """The chats in whose rooms a connection is."""
+        return [chat_id for chat_id, room in self._rooms.items() if sid in room.members]
+
+    async def join(self, sid: str, chat_id: str, member: Member) -> list[str]:
+        """A connection whose user may read the chat comes in: the users who are there now. One that is in stays as it is."""
         room = self._rooms.get(chat_id)
         if room is None:
             room = self._rooms[chat_id] = Room(self._services, chat_id)
-        if sid in room.members:
-            return
-        room.members[sid] = member
-        await room.listening.wait()
-        member.start()
-        first, gone = await self._presence.join(chat_id, member.user_id, sid)
-        if first:
-            await self._announce("user_join", chat_id, member.user_id, sid)
-        await self._announce_gone(chat_id, gone)
+        if sid not in room.members:
+            room.members[sid] = member
+            await room.listening.wait()
+            member.start()
+        return await self._arrive(sid, chat_id, member.user_id)
 
-    async def leave(self, sid: str, chat_id: str) -> None:
-        """A connection goes out; one that is not in does nothing."""
+    async def leave(self, sid: str, chat_id: str, *, grace_s: float = 0) -> None:
+        """A connection goes out; one that is not in does nothing. ``grace_s``: how long the others are not told: it may come back."""
         room = self._rooms.get(chat_id)
         member = room.members.pop(sid, None) if room else None
         if room is None or member is None:
@@ -105,24 +105,51 @@ class Rooms:
         if not room.members:
             del self._rooms[chat_id]
             await room.close()
-        await self._announce_gone(chat_id, await self._presence.leave(chat_id, member.user_id, sid))
         await member.stop()
+        if grace_s:
+            task = asyncio.create_task(self._depart(sid, chat_id, member.user_id, grace_s))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        else:
+            await self._depart(sid, chat_id, member.user_id)
 
-    async def leave_all(self, sid: str) -> None:
+    async def leave_all(self, sid: str, *, grace_s: float = 0) -> None:
         """A connection is gone."""
-        for chat_id in [chat_id for chat_id, room in self._rooms.items() if sid in room.members]:
-            await self.leave(sid, chat_id)
+        for chat_id in self.of(sid):
+            await self.leave(sid, chat_id, grace_s=grace_s)
 
-    async def _announce_gone(self, chat_id: str, user_ids: list[str]) -> None:
-        for user_id in user_ids:
+    def check(self, sid: str) -> None:
+        """See whether a connection may still be where it is."""
+        for chat_id in self.of(sid):
+            self._rooms[chat_id].members[sid].tell(Check())
+
+    async def _arrive(self, sid: str, chat_id: str, user_id: str) -> list[str]:
+        first, there = await self._presence.join(chat_id, user_id, sid)
+        if first:
+            await self._announce("user_join", chat_id, user_id, sid)
+        return there
+
+    async def _depart(self, sid: str, chat_id: str, user_id: str, grace_s: float = 0) -> None:
+        await asyncio.sleep(grace_s)
+        if await self._presence.leave(chat_id, user_id, sid):
             await self._announce("user_leave", chat_id, user_id, None)
 
     async def _renew(self) -> None:
         while True:
+            try:
+                known, dead = await self._presence.renew()
+                if not known:
+                    await self._come_back()
+                for process in dead:
+                    async for chat_id, gone in self._presence.bury(process):
+                        for user_id in gone:
+                            await self._announce("user_leave", chat_id, user_id, None)
+            except Exception as error:  # noqa: BLE001 - the next turn may do better
+                log.warning("presence not renewed", why=str(error))
             await asyncio.sleep(RENEW_S)
-            for chat_id, room in list(self._rooms.items()):
-                members = [(member.user_id, sid) for sid, member in room.members.items()]
-                try:
-                    await self._announce_gone(chat_id, await self._presence.renew(chat_id, members))
-                except Exception as error:  # noqa: BLE001 - the next turn may do better
-                    log.warning("presence not renewed", why=str(error))
+
+    async def _come_back(self) -> None:
+        """After the others took us for dead, or Redis has lost its memory."""
+        for chat_id, room in list(self._rooms.items()):
+            for sid, member in list(room.members.items()):
+                await self._arrive(sid, chat_id, member.user_id)

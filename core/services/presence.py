@@ -1,60 +1,85 @@
 """Who is in which chat's room, over all web processes.
 
-A connection is there for as long as its process says so; one whose process died runs out.
+A connection is there until it leaves, or until its process dies: each process says every RENEW_S that it lives, and one that has not for
+LEASE_MS is dead. Whoever finds it so takes its connections away, and hears, once among all finders, which users are gone by that.
 """
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import AsyncGenerator, Iterable
 
 from core.storage.redis import Scripts
 
-KEPT_MS = 45_000
+LEASE_MS = 8_000
+RENEW_S = 2.0
+PROCESSES = "presence:processes"
+ID_BYTES = 6
 
-# A room is a sorted set: "<user> <connection>", scored by when it runs out. What ran out is taken away by whoever looks next,
-# who then tells the others.
-_SWEEP = """
-local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local gone, left = {}, {}
-for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now)) do
-  redis.call('ZREM', KEYS[1], member)
-  gone[string.match(member, '^%S+')] = true
+# A room is a set of "<user> <process> <connection>". Beside it each process has the set of rooms that it has connections in, and all
+# processes are in one sorted set, scored by when their lease ends.
+_NOW = "local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
+_THERE = """
+local function there(part)
+  local found = {}
+  for _, member in ipairs(redis.call('SMEMBERS', KEYS[1])) do found[string.match(member, part)] = true end
+  return found
 end
-local function is_in(user)
-  local start = user .. ' '
-  for _, member in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-    if string.sub(member, 1, #start) == start then return true end
-  end
-  return false
-end
+local USER, PROCESS = '^%S+', ' (%S+) '
 """
-_JOIN = (
-    _SWEEP
+_RENEW = (
+    _NOW
     + """
-local known = is_in(ARGV[1]) or gone[ARGV[1]]
-gone[ARGV[1]] = nil
-redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1] .. ' ' .. ARGV[2])
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-for user in pairs(gone) do if not is_in(user) then left[#left + 1] = user end end
-return {known and 0 or 1, left}
+local ends = redis.call('ZSCORE', KEYS[1], ARGV[1])
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+if not ends or tonumber(ends) < now then return {0} end
+return {1, unpack(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. now))}
+"""
+)
+_JOIN = (
+    _NOW
+    + _THERE
+    + """
+local known = there(USER)[ARGV[1]]
+redis.call('SADD', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3])
+redis.call('SADD', KEYS[2], ARGV[4])
+redis.call('ZADD', KEYS[3], 'NX', now + ARGV[5], ARGV[2])
+local users = {}
+for user in pairs(there(USER)) do users[#users + 1] = user end
+return {known and 0 or 1, unpack(users)}
 """
 )
 _LEAVE = (
-    _SWEEP
+    _THERE
     + """
-if redis.call('ZREM', KEYS[1], ARGV[1] .. ' ' .. ARGV[2]) == 1 then gone[ARGV[1]] = true end
-for user in pairs(gone) do if not is_in(user) then left[#left + 1] = user end end
+if redis.call('SREM', KEYS[1], ARGV[1] .. ' ' .. ARGV[2] .. ' ' .. ARGV[3]) == 0 then return 0 end
+if not there(PROCESS)[ARGV[2]] then redis.call('SREM', KEYS[2], ARGV[4]) end
+return there(USER)[ARGV[1]] and 0 or 1
+"""
+)
+_EMPTY = (
+    _NOW
+    + _THERE
+    + """
+local ends = redis.call('ZSCORE', KEYS[3], ARGV[1])
+if not ends or tonumber(ends) >= now then return {} end
+redis.call('SREM', KEYS[2], ARGV[2])
+local gone, left = {}, {}
+for _, member in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  local user, process = string.match(member, '^(%S+) (%S+) ')
+  if process == ARGV[1] then
+    redis.call('SREM', KEYS[1], member)
+    gone[user] = true
+  end
+end
+local here = there(USER)
+for user in pairs(gone) do if not here[user] then left[#left + 1] = user end end
 return left
 """
 )
-_RENEW = (
-    _SWEEP
+_FORGET = (
+    _NOW
     + """
-for i = 2, #ARGV do
-  redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
-  gone[string.match(ARGV[i], '^%S+')] = nil
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-for user in pairs(gone) do if not is_in(user) then left[#left + 1] = user end end
-return left
+local ends = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if ends and tonumber(ends) < now and redis.call('EXISTS', KEYS[1]) == 0 then redis.call('ZREM', KEYS[2], ARGV[1]) end
 """
 )
 
@@ -64,26 +89,44 @@ class Presence:
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._join, self._leave, self._renew = scripts.register(_JOIN), scripts.register(_LEAVE), scripts.register(_RENEW)
+        self._process = secrets.token_hex(ID_BYTES)
+        self._renew, self._join, self._leave = scripts.register(_RENEW), scripts.register(_JOIN), scripts.register(_LEAVE)
+        self._empty, self._forget = scripts.register(_EMPTY), scripts.register(_FORGET)
+
+    async def renew(self) -> tuple[bool, list[str]]:
+        """Say that this process lives: whether the others could know so until now, and which processes are dead.
+
+        One that was late is to join with all its connections again. It names nobody dead: what kept it may have kept the others too.
+        """
+        known, *dead = await self._scripts.run(self._renew, (PROCESSES,), (self._process, LEASE_MS))
+        return bool(known), _ids(dead)
 
     async def join(self, chat_id: str, user_id: str, connection: str) -> tuple[bool, list[str]]:
-        """A connection comes in: whether its user was not there before, and the users found to be gone."""
-        first, left = await self._scripts.run(self._join, (_key(chat_id),), (user_id, connection, KEPT_MS))
-        return bool(first), _ids(left)
+        """A connection comes in: whether its user was not there before, and all the users who are there now."""
+        words = (user_id, self._process, connection, chat_id, LEASE_MS)
+        first, *there = await self._scripts.run(self._join, (_room(chat_id), _rooms(self._process), PROCESSES), words)
+        return bool(first), sorted(_ids(there))
 
-    async def leave(self, chat_id: str, user_id: str, connection: str) -> list[str]:
-        """A connection goes out: the users who are gone now, perhaps this one among them."""
-        return _ids(await self._scripts.run(self._leave, (_key(chat_id),), (user_id, connection)))
+    async def leave(self, chat_id: str, user_id: str, connection: str) -> bool:
+        """A connection goes out: whether its user is gone by that."""
+        words = (user_id, self._process, connection, chat_id)
+        return bool(await self._scripts.run(self._leave, (_room(chat_id), _rooms(self._process)), words))
 
-    async def renew(self, chat_id: str, members: Iterable[tuple[str, str]]) -> list[str]:
-        """These (user, connection) pairs are still there; to be said well within KEPT_MS. The users found to be gone."""
-        words = [f"{user_id} {connection}" for user_id, connection in members]
-        return _ids(await self._scripts.run(self._renew, (_key(chat_id),), (KEPT_MS, *words)))
+    async def bury(self, process: str) -> AsyncGenerator[tuple[str, list[str]], None]:
+        """Take the connections of a dead process away: by chat, the users who are gone by that. Nothing where it lives after all."""
+        for chat_id in _ids(await self._scripts.command("SMEMBERS", _rooms(process))):
+            keys = (_room(chat_id), _rooms(process), PROCESSES)
+            yield chat_id, _ids(await self._scripts.run(self._empty, keys, (process, chat_id)))
+        await self._scripts.run(self._forget, (_rooms(process), PROCESSES), (process,))
 
 
-def _key(chat_id: str) -> str:
-    return f"room:{chat_id}"
+def _room(chat_id: str) -> str:
+    return f"presence:room:{chat_id}"
+
+
+def _rooms(process: str) -> str:
+    return f"presence:process:{process}"
 
 
 def _ids(found: Iterable[bytes]) -> list[str]:
-    return [user_id.decode() for user_id in found]
+    return [name.decode() for name in found]

@@ -13,6 +13,9 @@ from core.services.chat_documents import message_document
 _encode = msgspec.json.Encoder().encode
 
 
+REVOKED = "revoked"
+
+
 def chat_topic(chat_id: str) -> str:
     """Where a chat's news are told."""
     return f"chat:{chat_id}"
@@ -38,6 +41,10 @@ class Rooms:
         for generation_id in running:
             await self._claims.cancel(generation_id)
         await self._tell(chat_id, {"type": "deleted"})
+
+    async def revoked(self, user_id: str) -> None:
+        """A user may do less than before, by one of their tokens or by all: whoever listens for them is to ask again."""
+        await self._events.notify(REVOKED, user_id.encode())
 
     async def _tell(self, chat_id: str, news: dict[str, Any]) -> None:
         await self._events.notify(chat_topic(chat_id), _encode(news))

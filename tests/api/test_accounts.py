@@ -13,7 +13,7 @@ from core.models.users import Role
 from core.services import Services, guesses
 from core.storage import pictures
 from tests.api.conftest import Client, Reply, sign_up
-from tests.api.test_sockets import connected
+from tests.api.talking import connected
 from tests.polling import until
 
 PASSWORD = "correct horse battery"

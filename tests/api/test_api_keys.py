@@ -11,7 +11,7 @@ from core.services import Services
 from core.storage import keys, users
 from tests.api.conftest import Client, Reply
 from tests.api.making import make_next
-from tests.api.test_sockets import connected
+from tests.api.talking import connected
 from tests.polling import until
 
 

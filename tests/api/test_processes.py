@@ -17,7 +17,7 @@ import openai
 import pytest
 
 from tests.api.conftest import Client, sign_up
-from tests.api.test_sockets import connected
+from tests.api.talking import connected
 from tests.polling import until
 from tests.ports import free_port
 from tests.servers import missing
@@ -119,7 +119,7 @@ async def test_the_javascript_client_hears_a_streamed_answer(stack: Stack, user:
         process = await asyncio.create_subprocess_exec(*words, env=environment, stdout=asyncio.subprocess.PIPE)
         output, _ = await asyncio.wait_for(process.communicate(), 30)
         heard = [json.loads(line) for line in output.splitlines()]
-        assert heard[0] == {"event": "joined", "data": {"ok": True, "chat_id": chat_id}}
+        assert heard[0] == {"event": "joined", "data": {"ok": True, "chat_id": chat_id, "presence": [user.user["id"]]}}
         messages = [line["data"] for line in heard if line["event"] == "message"]
         assert messages[0]["message"]["content"] == "Hello!"
         assert "".join(said["message"]["content"] for said in messages if said["delta"]) == messages[-1]["message"]["content"] == TEXT

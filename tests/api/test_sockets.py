@@ -1,6 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,50 +9,8 @@ from core.services import Services
 from core.storage import users
 from tests.api.conftest import Client
 from tests.api.making import make_next
+from tests.api.talking import connected
 from tests.polling import until
-
-
-class Socket:
-    """A client; everything it is told, by event, in order."""
-
-    def __init__(self) -> None:
-        self.client = socketio.AsyncClient(reconnection=False)
-        self.heard: list[tuple[str, Any]] = []
-        for event in ("message", "user_join", "user_leave", "error"):
-            self.client.on(event, self._hear(event))
-
-    def _hear(self, event: str) -> Any:
-        return lambda data: self.heard.append((event, data))
-
-    def of(self, event: str) -> list[Any]:
-        return [data for name, data in self.heard if name == event]
-
-    def pieces(self) -> str:
-        """The pieces of all answers, joined."""
-        return "".join(data["message"]["content"] for data in self.of("message") if data["delta"])
-
-    def wholes(self) -> list[dict[str, Any]]:
-        return [data["message"] for data in self.of("message") if not data["delta"]]
-
-    async def hears(self, wholes: int) -> None:
-        """Wait until so many whole messages have come."""
-        await until(lambda: len(self.wholes()) >= wholes, f"{wholes} whole messages are heard")
-        assert len(self.wholes()) == wholes, self.wholes()
-
-    async def call(self, event: str, data: Any = None) -> Any:
-        return await self.client.call(event, data, timeout=10)
-
-
-@asynccontextmanager
-async def connected(
-    user: Client, *, path: str = "socket.io", url: str | None = None, transports: tuple[str, ...] = ("websocket",)
-) -> AsyncIterator[Socket]:
-    socket = Socket()
-    await socket.client.connect(url or user.url, auth={"token": user.token}, socketio_path=path, transports=list(transports))
-    try:
-        yield socket
-    finally:
-        await socket.client.disconnect()
 
 
 @pytest.mark.parametrize("path", ["socket.io", "ws/socket.io"])
@@ -64,7 +20,7 @@ async def test_a_message_and_its_answer_are_heard_once_by_everybody_in_the_room(
 ) -> None:
     chat_id = await bob.chat()
     async with connected(bob, path=path, transports=transports) as one, connected(bob) as other:
-        assert await one.call("join_chat", {"chat_id": chat_id}) == {"ok": True, "chat_id": chat_id}
+        assert await one.call("join_chat", {"chat_id": chat_id}) == {"ok": True, "chat_id": chat_id, "presence": [bob.user["id"]]}
         await other.call("join_chat", {"chat_id": chat_id})
         sent = await one.call("message", {"chat_id": chat_id, "message": {"role": "user", "content": "Hello!"}})
         making = await make_next(services)
@@ -256,9 +212,9 @@ async def test_a_user_deleted_meanwhile_hears_no_more(bob: Client, services: Ser
         await socket.call("join_chat", {"chat_id": chat_id})
         await services.documents.delete(users.COLLECTION, {"_id": bob.user["id"]})
         await services.events.notify(f"chat:{chat_id}", b'{"type":"message","message":{"id":"m","role":"user","content":"x"}}')
-        await until(lambda: socket.of("error"), "the socket is told")
+        await until(lambda: not socket.client.connected, "the socket is let out")
+        assert [data["code"] for data in socket.of("error")] == ["unauthenticated"]
         assert socket.of("message") == []
-        assert (await socket.call("join_chat", {"chat_id": chat_id}))["error"]["code"] == "unauthenticated"
 
 
 async def test_after_a_gap_what_was_missed_is_told(bob: Client, services: Services) -> None:

@@ -1,0 +1,53 @@
+"""What Socket.IO's clients send, and how they are told of what went wrong."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from core.errors import PenstockError
+
+MAX_RESUMED = 64
+
+EventId = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,15}(-[0-9]{1,15})?$")]
+
+
+class Join(msgspec.Struct, frozen=True, kw_only=True):
+    """A room, and for one who comes back what they heard before: the last event id of each answer, and the last user's message."""
+
+    chat_id: str
+    after: Annotated[dict[str, EventId], msgspec.Meta(max_length=MAX_RESUMED)] = {}
+    last_message_id: str | None = None
+
+
+class Leave(msgspec.Struct, frozen=True, kw_only=True):
+    """A room."""
+
+    chat_id: str
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """All answers that are being made in a chat, or one of them."""
+
+    chat_id: str | None = None
+    generation_id: str | None = None
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A user's message."""
+
+    role: str = "user"
+    content: Any = None
+    id: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message with its room."""
+
+    chat_id: str
+    message: Sent
+    model: str | None = None
+
+
+def told(error: PenstockError) -> dict[str, Any]:
+    """An error in the one shape: ``retry_after`` (seconds) only where waiting helps."""
+    return {"detail": error.detail, "code": error.code} | ({"retry_after": error.retry_after} if error.retry_after is not None else {})
