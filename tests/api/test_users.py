@@ -9,8 +9,8 @@ from core.services import Services
 from core.storage import chats, generations, keys, messages, models, pictures, users
 from tests.api.conftest import Client, sign_up
 from tests.api.making import make_next
+from tests.api.talking import connected
 from tests.api.test_accounts import PNG, another, signed_in
-from tests.api.test_sockets import connected
 from tests.polling import until
 
 PASSWORD = "correct horse battery"
