@@ -11,6 +11,7 @@ from core.errors import BadRequest
 
 OFF_LOOP_BYTES = 262_144
 MAX_EXACT = 2**53
+NOTHING = b"{}"
 
 T = TypeVar("T")
 
@@ -18,16 +19,14 @@ encode = msgspec.json.Encoder().encode
 
 
 async def read(request: web.Request, kind: type[T]) -> T:
-    """The request's body as a model. Raises BadRequest that names the field, what was wrong with it and what is allowed."""
-    body = await request.read()
+    """The request's body as a model. Raises BadRequest that names the field, what was wrong with it and what is allowed.
+
+    No body is an empty object: enough for a model of which nothing is required.
+    """
+    body = await request.read() or NOTHING
     if len(body) > OFF_LOOP_BYTES:
         return await asyncio.to_thread(decode, body, kind)
     return decode(body, kind)
-
-
-async def read_or(request: web.Request, otherwise: T) -> T:
-    """The same for a body that may be left out, which means ``otherwise``. Raises BadRequest."""
-    return await read(request, type(otherwise)) if await request.read() else otherwise
 
 
 def query(request: web.Request, kind: type[T]) -> T:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from api.bodies import answer, encode, read, read_or
+from api.bodies import answer, encode, read
 from api.chats import ChatRow, ChatWhole
 from api.connections import ClientGone
 from api.errors import bug
@@ -35,7 +35,7 @@ GIVEN: Any = Given | Chats
 
 async def clone(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/clone``: a copy of a chat as it is now."""
-    wanted = await read_or(request, Clone())
+    wanted = await read(request, Clone)
     copy = await request.app[SERVICES].chat_copies.clone(request[PRINCIPAL], request.match_info["chat_id"], wanted.title)
     return answer(ChatWhole.whole(copy), status=201)
 

@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from api.bodies import answer, read_or
+from api.bodies import answer, read
 from api.chats import ChatRow
 from api.keys import PRINCIPAL, SERVICES
 
@@ -22,7 +22,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
 
 async def pin(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/pin``: pin a chat, or let it go again."""
-    return await _marked(request, "pinned", (await read_or(request, Pin())).pinned)
+    return await _marked(request, "pinned", (await read(request, Pin)).pinned)
 
 
 async def pinned(request: web.Request) -> web.Response:
@@ -33,7 +33,7 @@ async def pinned(request: web.Request) -> web.Response:
 
 async def archive(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/archive``: put a chat into the archive, or take it out again."""
-    return await _marked(request, "archived", (await read_or(request, Archive())).archived)
+    return await _marked(request, "archived", (await read(request, Archive)).archived)
 
 
 async def archive_all(request: web.Request) -> web.Response:

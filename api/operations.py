@@ -18,7 +18,8 @@ JSON = "application/json"
 EVENT_ID = r"^([0-9]{1,15}(-[0-9]{1,15})?)?$"
 TEXT = {"schema": {"type": "string"}}
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
-TITLES = {"api_keys": "API keys", "auths": "Authentication", "graphql": "GraphQL", "socket_io": "Socket.IO"}
+CHATS = dict.fromkeys(("chat_copies", "chat_marks", "chat_messages", "shares"), "Chats")
+TITLES = CHATS | {"api_keys": "API keys", "auths": "Authentication", "graphql": "GraphQL", "socket_io": "Socket.IO"}
 LOOKS_ITSELF = frozenset({"graphql"})
 SIGNED_IN: list[dict[str, list[str]]] = [{"bearer": []}, {"cookie": []}]
 
@@ -41,7 +42,7 @@ def operation(route: Route, path: str, schema_of: SchemaOf) -> Json:
     if parameters:
         found["parameters"] = parameters
     if route.body is not None:
-        found["requestBody"] = {"required": True, "content": {JSON: {"schema": schema_of(route.body)}}}
+        found["requestBody"] = {"required": _needed(route.body), "content": {JSON: {"schema": schema_of(route.body)}}}
     found["responses"] = {str(status): answer for status, answer in sorted(_answers(route, path, schema_of))}
     found["security"] = _security(route)
     return found
@@ -69,6 +70,13 @@ def name(route: Route, path: str) -> str:
     verb = route.handler.__name__.rstrip("_")
     words = f"{noun(route)}_{route.method.lower() if verb == noun(route) else verb}"
     return _camel(words if path == route.path else f"{words}_at_{plain(path)}")
+
+
+def _needed(body: Any) -> bool:
+    """Whether there must be a body: a model of which nothing is required can be left out."""
+    return not (isinstance(body, type) and issubclass(body, msgspec.Struct)) or any(
+        field.required for field in msgspec.structs.fields(body)
+    )
 
 
 def _camel(words: str) -> str:

@@ -28,10 +28,14 @@ class Access(Enum):
 
 
 class Door(NamedTuple):
-    """Who may use a handler, and whether it counts against an address's rate limit where anyone may."""
+    """Who may use a handler, and whether it counts against an address's rate limit where anyone may.
+
+    ``page``: a browser that opens the address gets a page without being asked who it is.
+    """
 
     access: Access
     counted: bool
+    page: bool = False
 
 
 DOORS = web.AppKey("doors", dict[Handler, Door])
@@ -43,14 +47,19 @@ _FREE, _ACTIVE = Door(Access.ANYONE, counted=False), Door(Access.ACTIVE, counted
 async def principal(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Find the user behind the token, as they are in the store now, and take one place of their rate limit."""
     door = _door(request)
-    if door.access is Access.ANYONE:
-        if door.counted:
+    if door.access is Access.ANYONE or (door.page and wants_page(request)):
+        if door.counted and not door.page:
             _spend(request, await request.app[LIMITS].take_anonymous(client_address(request)))
         return await handler(request)
     found = request[PRINCIPAL] = await request.app[SERVICES].users.authenticate(_token(request))
     _spend(request, await request.app[LIMITS].take(found))
     _may_enter(found.user.role, door.access)
     return await handler(request)
+
+
+def wants_page(request: web.Request) -> bool:
+    """Whether it is a browser that opens an address, not a program."""
+    return request.method in SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
 
 
 def _door(request: web.Request) -> Door:

@@ -17,6 +17,7 @@ class Route(NamedTuple):
     ``media``: other media types that the answer may have. ``errors``: codes beside those that follow from the rest (api.operations);
     ``others``: codes with the model of a body that is no ``{"detail"}``, a media type where it is text, None where there is no body.
     ``pieces``: the model of what an answer that comes piece by piece is made of.
+    ``page``: a browser that opens the address gets a page without being asked who it is.
     ``counted``: where anyone may ask, whether it counts against the rate limit of their address.
     """
 
@@ -29,6 +30,7 @@ class Route(NamedTuple):
     answer: Any = None
     status: int = 200
     counted: bool = True
+    page: bool = False
     also: tuple[str, ...] = ()
     pieces: Any = None
     media: tuple[str, ...] = ()

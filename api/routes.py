@@ -20,6 +20,7 @@ from api import (
     generations,
     health,
     models,
+    shares,
     users,
 )
 from api.completion_shapes import ChatCompletion, ChatCompletionChunk
@@ -81,6 +82,8 @@ ROUTES = (
     Route("POST", "/api/chats/unarchive/all", chat_marks.unarchive_all, ACTIVE, answer=bool),
     Route("GET", "/api/chats/all", chat_copies.export, ACTIVE, answer=list[chats.ChatWhole]),
     Route("POST", "/api/chats/import", chat_copies.import_, ACTIVE, body=IMPORT, answer=list[chats.ChatRow], status=201),
+    Route("GET", "/api/chats/share/{share_id}", shares.get, ACTIVE, answer=shares.SharedChat),
+    Route("GET", "/s/{share_id}", shares.open_, ACTIVE, page=True, answer=shares.SharedChat, media=HTML),
     Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=chats.ChatWhole),
     Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=chats.ChatWhole),
     Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE, answer=bool),
@@ -88,6 +91,9 @@ ROUTES = (
     Route("GET", "/api/chats/{chat_id}/pinned", chat_marks.pinned, ACTIVE, answer=bool),
     Route("POST", "/api/chats/{chat_id}/archive", chat_marks.archive, ACTIVE, body=chat_marks.Archive, answer=chats.ChatRow),
     Route("POST", "/api/chats/{chat_id}/clone", chat_copies.clone, ACTIVE, body=chat_copies.Clone, answer=chats.ChatWhole, status=201),
+    Route("POST", "/api/chats/{share_id}/clone/shared", shares.clone, ACTIVE, body=chat_copies.Clone, answer=chats.ChatWhole, status=201),
+    Route("POST", "/api/chats/{chat_id}/share", shares.share, ACTIVE, answer=shares.Shared),
+    Route("DELETE", "/api/chats/{chat_id}/share", shares.unshare, ACTIVE, answer=bool),
     Route(
         "POST",
         "/api/chats/{chat_id}/messages",
@@ -180,6 +186,7 @@ def table() -> Iterable[web.AbstractRouteDef]:
         heads = {"allow_head": route.handler not in STREAMS} if route.method == "GET" else {}
         yield web.RouteDef(route.method, path, route.handler, heads)
     yield graphiql_assets
+    yield shares.assets
     yield from documentation.assets
 
 
@@ -192,4 +199,4 @@ def addresses() -> Iterator[tuple[Route, str]]:
 
 def doors() -> dict[Handler, Door]:
     """Who may use each handler."""
-    return {route.handler: Door(route.access, route.counted) for route in ROUTES}
+    return {route.handler: Door(route.access, route.counted, route.page) for route in ROUTES}

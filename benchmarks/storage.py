@@ -23,6 +23,7 @@ from core.storage.chats import Chats as ChatRows
 from core.storage.generations import Generations
 from core.storage.messages import Messages
 from core.storage.redis import Scripts, connect
+from core.storage.shares import Shares
 from tests import servers
 
 SHORT, LONG = 10, 10_000
@@ -45,7 +46,11 @@ async def _append(store: str, settings: Settings) -> Row:
     async with open_documents(settings) as documents:
         redis = connect("redis://127.0.0.1")  # appending tells nobody, so nothing is ever sent
         chats = Chats(
-            ChatRows(documents), Messages(documents), Generations(documents), Rooms(Claims(Scripts(redis), lease_ms=1), EventLog(redis))
+            rows=ChatRows(documents),
+            messages=Messages(documents),
+            generations=Generations(documents),
+            shares=Shares(documents),
+            rooms=Rooms(Claims(Scripts(redis), lease_ms=1), EventLog(redis)),
         )
         took: dict[int, list[float]] = {}
         ids = {length: (await chats.create(OWNER, _document(length))).chat.id for length in (LONG, SHORT)}

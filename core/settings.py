@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
     anonymous_rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
     trusted_proxies: tuple[str, ...] = ()
+    public_url: str = ""
     device: str = "auto"
     log_format: LogFormat = LogFormat.AUTO
     api_processes: Positive = 1
@@ -145,6 +146,9 @@ def _check(settings: Settings) -> Settings:
                     f"{PREFIX}{name.upper()}: {url!r} is not a URL. Write http://host:port/v1 or https://…, several separated by commas."
                 )
                 raise SettingsError(message)
+    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+        message = f"PENSTOCK_PUBLIC_URL: {settings.public_url!r} is not a URL. Write https://chat.example.com, as browsers see it."
+        raise SettingsError(message)
     for proxy in settings.trusted_proxies:
         if not _is_network(proxy):
             message = (

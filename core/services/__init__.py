@@ -26,6 +26,7 @@ from core.services.pictures import Pictures
 from core.services.pools import Pools
 from core.services.removal import Removal
 from core.services.rooms import Rooms
+from core.services.shares import Shares
 from core.services.users import Users
 from core.settings import Settings
 from core.storage import open_documents
@@ -39,6 +40,7 @@ from core.storage.messages import Messages as MessageRows
 from core.storage.models import Models as ModelRows
 from core.storage.pictures import Pictures as PictureRows
 from core.storage.redis import Redis, Scripts, connect
+from core.storage.shares import Shares as ShareRows
 from core.storage.users import Users as UserRows
 
 
@@ -58,6 +60,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     chats: Chats
     chat_copies: ChatCopies
     chat_search: ChatSearch
+    shares: Shares
     models: Models
     pools: Pools
     generations: Generations
@@ -87,12 +90,14 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         rows = GenerationRows(documents)
         rooms = Rooms(claims, events)
         chat_rows, message_rows = ChatRows(documents), MessageRows(documents)
-        chats = Chats(chat_rows, message_rows, rows, rooms)
+        shares, user_rows = ShareRows(documents), UserRows(documents)
+        chats = Chats(rows=chat_rows, messages=message_rows, generations=rows, shares=shares, rooms=rooms)
+        shared = Shares(chats, chat_rows, shares, user_rows)
         customs = CustomModels(ModelRows(documents), events)
         stack.push_async_callback(customs.close)
         models = Models(scripts, customs, events)
         pools, results = Pools(scripts), Results(scripts)
-        user_rows, keys, pictures = UserRows(documents), KeyRows(documents), PictureRows(documents)
+        keys, pictures = KeyRows(documents), PictureRows(documents)
         guesses, portraits = Guesses(Scripts(redis, patience_s=0)), Pictures(pictures)
         users = Users(
             rows=user_rows,
@@ -117,8 +122,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             accounts=Accounts(rows=user_rows, users=users, pictures=portraits, passwords=passwords, guesses=guesses, removal=removal),
             keys=Keys(keys),
             chats=chats,
-            chat_copies=ChatCopies(chats, chat_rows),
+            chat_copies=ChatCopies(chats, chat_rows, shared),
             chat_search=ChatSearch(chat_rows, message_rows),
+            shares=shared,
             models=models,
             pools=pools,
             generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events, rooms=rooms),

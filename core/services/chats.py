@@ -17,6 +17,7 @@ from core.storage.chats import Chats as ChatRows
 from core.storage.chats import Moments
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import Messages as MessageRows
+from core.storage.shares import Shares as ShareRows
 
 __all__ = ["Chats", "as_document", "message_document"]
 
@@ -27,10 +28,11 @@ DELETE_AT_ONCE = 200
 class Chats:
     """The service of chats."""
 
-    def __init__(self, chats: ChatRows, messages: MessageRows, generations: GenerationRows, rooms: Rooms) -> None:
-        self._chats = chats
+    def __init__(self, *, rows: ChatRows, messages: MessageRows, generations: GenerationRows, shares: ShareRows, rooms: Rooms) -> None:
+        self._chats = rows
         self._messages = messages
         self._generations = generations
+        self._shares = shares
         self._rooms = rooms
         self._moments = Moments()
 
@@ -173,7 +175,7 @@ class Chats:
         await asyncio.gather(*(self._rooms.closed(chat_id, stopped) for chat_id, stopped in running.items()))
 
     async def _clear(self, *chat_ids: str) -> None:
-        await asyncio.gather(self._messages.remove_chats(*chat_ids), self._generations.remove_chats(*chat_ids))
+        await asyncio.gather(*(kept.remove_chats(*chat_ids) for kept in (self._messages, self._generations, self._shares)))
 
 
 _NO_CHAT = "There is no such chat. It may have been deleted, or belong to somebody else."

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from core.settings import Settings
-from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, users
+from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, shares, users
 from core.storage.documents import Documents
 from core.storage.sqlite import SqliteDocuments
 
@@ -19,6 +19,7 @@ COLLECTIONS = (
     pictures.COLLECTION,
     chats.COLLECTION,
     messages.COLLECTION,
+    shares.COLLECTION,
     generations.COLLECTION,
     models.COLLECTION,
     configs.COLLECTION,

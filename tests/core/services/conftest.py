@@ -8,6 +8,7 @@ from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents
 from core.storage.generations import Generations
 from core.storage.messages import Messages
+from core.storage.shares import Shares
 from tests.core.stores import atomic_documents, atomic_settings, documents, store_settings
 from tests.desk import Desk
 
@@ -25,5 +26,16 @@ def rooms(desk: Desk) -> Rooms:
 
 
 @pytest.fixture
-def chats(documents: Documents, generations: Generations, rooms: Rooms) -> Chats:
-    return Chats(ChatRows(documents), Messages(documents), generations, rooms)
+def chats(documents: Documents, rooms: Rooms) -> Chats:
+    return chats_over(documents, rooms)
+
+
+def chats_over(documents: Documents, rooms: Rooms) -> Chats:
+    """The service over a store."""
+    return Chats(
+        rows=ChatRows(documents),
+        messages=Messages(documents),
+        generations=Generations(documents),
+        shares=Shares(documents),
+        rooms=rooms,
+    )

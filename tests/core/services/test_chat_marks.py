@@ -8,10 +8,8 @@ import pytest
 from core.errors import NotFound
 from core.services.chats import Chats
 from core.services.rooms import Rooms
-from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents
-from core.storage.generations import Generations as GenerationRows
-from core.storage.messages import Messages as MessageRows
+from tests.core.services.conftest import chats_over
 from tests.core.services.people import ME, STRANGER
 
 
@@ -34,7 +32,7 @@ async def test_marks_are_no_change_of_a_chat(chats: Chats) -> None:
 
 
 async def test_a_mark_set_while_a_chat_changes_stays(atomic_documents: Documents, rooms: Rooms) -> None:
-    chats = Chats(ChatRows(atomic_documents), MessageRows(atomic_documents), GenerationRows(atomic_documents), rooms)
+    chats = chats_over(atomic_documents, rooms)
     chat_id = (await chats.create(ME, {})).chat.id
     for number in range(10):
         await asyncio.gather(chats.update(ME, chat_id, {"n": number}), chats.mark(ME, chat_id, "pinned"))

@@ -13,11 +13,10 @@ from core.models.chats import Chat, Message
 from core.models.generations import Generation, GenerationStatus
 from core.services.chats import Chats, as_document, message_document
 from core.services.rooms import Rooms
-from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents, Record
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import COLLECTION as MESSAGES
-from core.storage.messages import Messages as MessageRows
+from tests.core.services.conftest import chats_over
 from tests.core.services.people import ADMIN, ME, STRANGER
 
 LISTED: dict[str, Any] = {
@@ -191,7 +190,7 @@ async def test_writers_who_append_at_once_lose_nobodys_message(chats: Chats) -> 
 
 
 async def test_writers_who_change_different_fields_at_once_lose_neither(atomic_documents: Documents, rooms: Rooms) -> None:
-    chats = Chats(ChatRows(atomic_documents), MessageRows(atomic_documents), GenerationRows(atomic_documents), rooms)
+    chats = chats_over(atomic_documents, rooms)
     chat_id = (await chats.create(ME, LISTED)).chat.id
     fields = {f"field{number}": number for number in range(8)}
     changes = [chats.update(ME, chat_id, {name: value}) for name, value in fields.items()]

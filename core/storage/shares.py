@@ -1,0 +1,27 @@
+"""Chats shared."""
+
+import msgspec
+
+from core.models.shares import Share
+from core.storage.documents import KEY, Collection, Documents, In, Index
+
+COLLECTION = Collection("shares", indexes=(Index(("chat_id",)),), opaque=("chat",))
+
+
+class Shares:
+    """Documents of shares."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def get(self, share_id: str) -> Share | None:
+        """One, whoever's."""
+        return await self._documents.get(COLLECTION, share_id, Share)
+
+    async def put(self, share: Share) -> None:
+        """Write one, new or not."""
+        await self._documents.put(COLLECTION, [{KEY: share.id, **msgspec.to_builtins(share)}])
+
+    async def remove_chats(self, *chat_ids: str) -> None:
+        """Take all of some chats' away."""
+        await self._documents.delete(COLLECTION, {"chat_id": In(chat_ids)})
