@@ -10,7 +10,8 @@ from api.addresses import client_address
 from api.bodies import answer, read
 from api.keys import PRINCIPAL, SERVICES
 from api.principal import COOKIE
-from core.models.users import Role, Session, SignIn, SignUp, User
+from core.models import users
+from core.models.users import Role, Session, SignIn, SignUp, User, UserName
 from core.services.accounts import UserChanges
 
 DEFAULT_IMAGE = "/user.png"
@@ -61,7 +62,7 @@ class NewPassword(msgspec.Struct, frozen=True, kw_only=True):
     """``password``: the one so far; ``new_password``: 8 to 1024 characters."""
 
     password: str
-    new_password: str
+    new_password: users.NewPassword
 
 
 class OwnProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +71,7 @@ class OwnProfile(msgspec.Struct, frozen=True, kw_only=True):
     ``profile_image_url``: an http or https URL, a path, or a ``data:`` URL of a PNG, JPEG, GIF or WebP image of at most 1 MiB.
     """
 
-    name: str | None = None
+    name: UserName | None = None
     profile_image_url: str | None = None
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from api.auths import DEFAULT_IMAGE, Profile
 from api.bodies import answer, query, read
 from api.keys import PRINCIPAL, SERVICES
-from core.models.users import Role, User
+from core.models.users import EmailAddress, NewPassword, Role, User, UserName
 from core.services import accounts
 from core.services.pictures import SIGNATURES
 
@@ -60,10 +60,10 @@ class NewRole(msgspec.Struct, frozen=True, kw_only=True):
 class Changes(msgspec.Struct, frozen=True, kw_only=True):
     """What is left out stays. Everybody changes their own name and picture, administrators everything; an empty password stays too."""
 
-    name: str | None = None
+    name: UserName | None = None
     profile_image_url: str | None = None
-    email: str | None = None
-    password: str | None = None
+    email: EmailAddress | None = None
+    password: NewPassword | None = None
     role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(Role)})] | None = None
 
 

@@ -5,6 +5,11 @@ from typing import Annotated
 
 import msgspec
 
+# Their rules are checked, and told of in words, by core.services.users.
+UserName = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"\S", "maxLength": 200})]
+EmailAddress = Annotated[str, msgspec.Meta(extra_json_schema={"format": "email", "maxLength": 254})]
+NewPassword = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 8, "maxLength": 1024})]
+
 
 class Role(StrEnum):
     """What a user may do; a pending one may see only themself."""
@@ -76,9 +81,9 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 class SignUp(msgspec.Struct, frozen=True, kw_only=True):
     """What a newcomer gives."""
 
-    name: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"\S", "maxLength": 200})]
-    email: Annotated[str, msgspec.Meta(extra_json_schema={"format": "email", "maxLength": 254})]
-    password: Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 8, "maxLength": 1024})]
+    name: UserName
+    email: EmailAddress
+    password: NewPassword
     profile_image_url: str = ""
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.schemathesis import found
 
-SECONDS = 25
+SECONDS = 12
 
 
 @pytest.mark.timeout(240)
