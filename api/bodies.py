@@ -1,6 +1,5 @@
 """Bodies in and out: JSON, through msgspec."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
@@ -8,9 +7,10 @@ import msgspec
 from aiohttp import web
 
 from core.errors import BadRequest
+from core.models.decoding import OFF_LOOP_BYTES, convert, decode, parse
 
-OFF_LOOP_BYTES = 262_144
-MAX_EXACT = 2**53
+__all__ = ["OFF_LOOP_BYTES", "answer", "convert", "decode", "encode", "query", "read"]
+
 NOTHING = b"{}"
 
 T = TypeVar("T")
@@ -21,12 +21,17 @@ encode = msgspec.json.Encoder().encode
 async def read(request: web.Request, kind: type[T]) -> T:
     """The request's body as a model. Raises BadRequest that names the field, what was wrong with it and what is allowed.
 
+    JSON counts whatever it is called: forms and files, which are none, are told what they should have been.
     No body is an empty object: enough for a model of which nothing is required.
     """
     body = await request.read() or NOTHING
-    if len(body) > OFF_LOOP_BYTES:
-        return await asyncio.to_thread(decode, body, kind)
-    return decode(body, kind)
+    try:
+        return await parse(body, kind)
+    except BadRequest as error:
+        if error.param is None and "json" not in request.content_type and "Content-Type" in request.headers:
+            message = f"{error.detail} It came as {request.content_type}: send it with `Content-Type: application/json`."
+            raise BadRequest(message) from None
+        raise
 
 
 def query(request: web.Request, kind: type[T]) -> T:
@@ -44,42 +49,6 @@ def query(request: web.Request, kind: type[T]) -> T:
     return found
 
 
-def decode(body: bytes, kind: type[T]) -> T:
-    """JSON as a model. Raises BadRequest."""
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        if "got `float`" in str(error):
-            return convert(_whole(msgspec.json.decode(body)), kind)
-        raise _invalid(error) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"The body is not JSON that can be read: {error}."
-        raise BadRequest(message) from None
-
-
-def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:
-    """The same for a value that is decoded already; not ``strict``: texts stand for numbers too."""
-    try:
-        return msgspec.convert(value, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        raise _invalid(error) from None
-
-
 def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(body=encode(value), status=status, headers=headers, content_type="application/json")
-
-
-def _whole(value: Any) -> Any:
-    """Numbers such as 3.0 as the integers that they are, which is how JSON Schema and programs without integers see them."""
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and abs(value) <= MAX_EXACT else value
-    if isinstance(value, list):
-        return [_whole(item) for item in value]
-    return {key: _whole(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def _invalid(error: msgspec.ValidationError) -> BadRequest:
-    fault, _, where = str(error).partition(" - at `$")
-    field = where.rstrip("`").lstrip(".")
-    return BadRequest(f"{field}: {fault}." if field else f"{fault}.", param=field or None)

@@ -98,9 +98,9 @@ class Sockets:
         await self._visitors.close()
         await self._rooms.close()
         await self._server.shutdown()
-        if self._server.manager_initialized:
-            self._manager.thread.cancel()
-            await asyncio.gather(self._manager.thread, return_exceptions=True)
+        while self._server.manager_initialized and not self._manager.thread.done():
+            self._manager.thread.cancel()  # more than once: redis-py loses one that comes while it connects
+            await asyncio.wait((self._manager.thread,), timeout=PAUSE_S)
         if self._manager.redis is not None:
             await self._manager.pubsub.aclose()
             await self._manager.redis.aclose()

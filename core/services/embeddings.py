@@ -18,6 +18,7 @@ from core.jobs.queue import JobQueue
 from core.jobs.results import Results
 from core.models.catalog import Task
 from core.models.completions import Usage
+from core.models.decoding import parse
 from core.models.embeddings import MAX_INPUTS, EmbeddingRequest, Vectors
 from core.models.events import Event, Failed, Finished
 from core.models.generations import GenerationSpec
@@ -25,7 +26,6 @@ from core.models.pools import Pool
 from core.models.users import Principal
 from core.services.models import Models
 from core.services.pools import Pools
-from core.services.requests import parse
 
 PATIENCE_S = 10.0
 

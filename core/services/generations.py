@@ -20,6 +20,7 @@ from core.jobs.queue import JobQueue
 from core.models.catalog import CustomModel, Model, Task
 from core.models.chats import Chat, Message, SendMessage
 from core.models.completions import CompletionRequest
+from core.models.decoding import OFF_LOOP_BYTES, decode
 from core.models.events import Event
 from core.models.generations import Generation, GenerationSpec, GenerationStatus
 from core.models.pools import Pool
@@ -27,7 +28,6 @@ from core.models.users import Principal
 from core.services.chats import Chats
 from core.services.models import Models
 from core.services.parameters import based, completed
-from core.services.requests import OFF_LOOP_BYTES, decode
 from core.services.rooms import Rooms
 from core.storage.generations import Generations as GenerationRows
 

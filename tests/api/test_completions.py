@@ -217,7 +217,7 @@ async def test_an_answer_that_went_on_elsewhere_says_how_well(bob: Client, servi
         (ASK | {"temperature": 3}, "temperature"),
         (ASK | {"messages": []}, "messages"),
         (ASK | {"messages": [{"content": "x"}]}, "messages[0].role"),
-        ({"messages": ASK["messages"]}, None),
+        ({"messages": ASK["messages"]}, "model"),
         (b"{", None),
         (b"\xff", None),
         (b'{"model":"echo","messages":[{"role":"user","content":' + b"[" * 100_000, None),
