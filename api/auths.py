@@ -10,6 +10,7 @@ from api.addresses import client_address
 from api.bodies import answer, read
 from api.keys import PRINCIPAL, SERVICES
 from api.principal import COOKIE
+from core.errors import Forbidden
 from core.models import users
 from core.models.users import Role, Session, SignIn, SignUp, User, UserName
 from core.services.accounts import UserChanges
@@ -97,7 +98,13 @@ async def current(request: web.Request) -> web.Response:
 
 
 async def leave(request: web.Request) -> web.Response:
-    """``GET /api/auths/signout``: the same as `POST /api/auths/signout`, as Open WebUI's pages ask for it."""
+    """``GET /api/auths/signout``: the same as `POST /api/auths/signout`, as Open WebUI's pages ask for it.
+
+    A link on somebody else's page does not sign a browser out.
+    """
+    if "Authorization" not in request.headers and request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
+        message = "Another page asks for this. Sign out where you signed in."
+        raise Forbidden(message)
     return await sign_out(request)
 
 

@@ -11,14 +11,10 @@ import pytest
 from aiohttp import web
 
 from api.app import create_app
-from api.keys import SERVICES
-from api.server import Runner
-from core.models.catalog import Model
-from core.models.pools import Pool
-from core.services import Services
 from core.settings import Settings
+from tests.serving import MODEL, app, listening, quick_passwords, services, url
 
-MODEL = Model(id="echo", name="Echo", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU, context_length=2048)
+__all__ = ["MODEL", "app", "quick_passwords", "services", "url"]
 
 
 @dataclass
@@ -69,22 +65,6 @@ class Client:
 
 
 @pytest.fixture
-def app(settings: Settings) -> web.Application:
-    return create_app(settings)
-
-
-@pytest.fixture
-async def url(app: web.Application) -> AsyncIterator[str]:
-    """Where it listens. aiohttp's own TestServer cancels the handlers of clients that leave, which a server does not."""
-    runner = Runner(app, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    await app[SERVICES].models.publish("tests", (MODEL,))
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-@pytest.fixture
 def other_app(settings: Settings) -> web.Application:
     return create_app(settings)
 
@@ -93,18 +73,8 @@ def other_app(settings: Settings) -> web.Application:
 async def elsewhere(other_app: web.Application, url: str) -> AsyncIterator[str]:
     """Where another server listens, over the same store and Redis."""
     assert url
-    runner = web.AppRunner(other_app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
-
-
-@pytest.fixture
-def services(app: web.Application, url: str) -> Services:
-    """The server's own."""
-    assert url
-    return app[SERVICES]
+    async with listening(other_app) as address:
+        yield address
 
 
 @pytest.fixture

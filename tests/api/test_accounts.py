@@ -49,6 +49,16 @@ async def test_signing_out_ends_this_token_at_once_on_every_process_and_no_other
         assert (await client.get("/api/auths/")).status == 200
 
 
+async def test_a_link_on_another_page_does_not_sign_a_browser_out(url: str, bob: Client) -> None:
+    async with aiohttp.ClientSession(cookies={"token": bob.token}) as session:
+        browser = Client(url, session)
+        for site in ("cross-site", "same-site"):
+            assert (await browser.get("/api/auths/signout", headers={"Sec-Fetch-Site": site})).status == 403
+        assert (await bob.get("/api/auths/")).status == 200
+        assert (await browser.get("/api/auths/signout", headers={"Sec-Fetch-Site": "same-origin"})).status == 200
+        assert (await bob.get("/api/auths/")).status == 401
+
+
 async def test_racing_sign_outs_all_count(bob: Client) -> None:
     clients = [await another(bob) for _ in range(4)]
     await asyncio.gather(*(client.post("/api/auths/signout", None) for client in clients))

@@ -194,6 +194,7 @@ async def test_a_deleted_user_goes_with_all_that_is_theirs(ada: Client, bob: Cli
     await bob.post("/api/auths/update/profile", {"profile_image_url": PNG})
     chat_id, kept = await bob.chat(), await eve.chat()
     await bob.post(f"/api/chats/{chat_id}/archive", None)
+    assert (await bob.post("/api/models/create", {"name": "bobs-own", "base_model": "echo"})).status == 201
     running = await bob.post(f"/api/chats/{chat_id}/messages", {"content": "x"})
     plain = asyncio.create_task(bob.post("/v1/chat/completions", {"model": "echo", "messages": [{"role": "user", "content": "x"}]}))
     makings = [await make_next(services), await make_next(services)]
