@@ -8,7 +8,7 @@ from aiohttp import web
 from api.auths import DEFAULT_IMAGE, Profile
 from api.bodies import answer, query, read
 from api.keys import PRINCIPAL, SERVICES
-from core.models.users import EmailAddress, NewPassword, Role, User, UserName
+from core.models.users import EmailAddress, Role, User, UserName
 from core.services import accounts
 from core.services.pictures import SIGNATURES
 
@@ -63,7 +63,7 @@ class Changes(msgspec.Struct, frozen=True, kw_only=True):
     name: UserName | None = None
     profile_image_url: str | None = None
     email: EmailAddress | None = None
-    password: NewPassword | None = None
+    password: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"^([\s\S]{8,1024})?$"})] | None = None
     role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(Role)})] | None = None
 
 

@@ -104,15 +104,15 @@ class Accounts:
         await self._rows.set_password(principal.id, await self._passwords.hash(new), keep=principal.session)
 
     async def update(self, principal: Principal, user_id: str, changes: UserChanges) -> User:
-        """Change one's own name and picture; administrators change everything of everybody. A role from anybody else is ignored.
+        """Change one's own name and picture; administrators change everything of everybody. A role from others is ignored.
 
         Raises Forbidden, NotFound, BadRequest that names the field at fault.
         """
+        role = None if changes.role is None else user_fields.role(changes.role)
         if not principal.is_admin:
             if user_id != principal.id:
                 raise Forbidden(_ADMINISTRATORS)
-            changes = _own(principal.user, changes)
-        role = None if changes.role is None else user_fields.role(changes.role)
+            changes, role = _own(principal.user, changes), None
         password_hash = await self._password_hash(principal, changes.password)
         user = await self._change(await self._there(user_id), changes)
         if password_hash:
