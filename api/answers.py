@@ -3,6 +3,7 @@
 Source: the ``CreateChatCompletionResponse`` schema of OpenAI's API reference.
 """
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from api.chunks import completion_id
@@ -10,15 +11,15 @@ from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
 from core.models.generations import GenerationSpec
 
 if TYPE_CHECKING:
-    from core.models.completions import FinishReason, Usage
+    from core.models.completions import FinishReason, Logprobs, Usage
 
 
 class Answer:
     """One answer, as far as it has come."""
 
-    def __init__(self, spec: GenerationSpec, *, choices: int) -> None:
+    def __init__(self, spec: GenerationSpec) -> None:
         self._spec = spec
-        self._choices = [_Choice() for _ in range(choices)]
+        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
         self._usage: Usage | None = None
         self._continued: str | None = None
 
@@ -40,7 +41,7 @@ class Answer:
             "object": "chat.completion",
             "created": self._spec.created_at,
             "model": self._spec.model,
-            "choices": [choice.document(index) for index, choice in enumerate(self._choices)],
+            "choices": [choice.document(index) for index, choice in sorted((self._choices or {0: _Choice()}).items())],
         }
         if self._usage:
             body["usage"] = self._usage
@@ -54,10 +55,13 @@ class _Choice:
         self.finish_reason: FinishReason = "stop"
         self._text: list[str] = []
         self._extra: dict[str, Any] = {}
+        self._logprobs: Logprobs | None = None
 
     def add(self, event: Delta) -> None:
         if event.text:
             self._text.append(event.text)
+        if event.logprobs:
+            self._logprobs = self._logprobs.joined(event.logprobs) if self._logprobs else event.logprobs
         for name, value in (event.extra or {}).items():
             self._extra[name] = (
                 _tool_calls(self._extra.get(name, []), value) if name == "tool_calls" else _joined(self._extra.get(name), value)
@@ -66,7 +70,7 @@ class _Choice:
     def document(self, index: int) -> dict[str, Any]:
         text = "".join(self._text)
         message = {"role": "assistant", "content": text if text or not self._extra else None, "refusal": None, **self._extra}
-        return {"index": index, "message": message, "logprobs": None, "finish_reason": self.finish_reason}
+        return {"index": index, "message": message, "logprobs": self._logprobs, "finish_reason": self.finish_reason}
 
 
 def _joined(known: Any, more: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from core.models.completions import Logprobs
 from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
 from core.models.generations import GenerationSpec
 
@@ -21,7 +22,7 @@ class Chunks:
     Each chunk carries its event's id, so that a broken stream goes on at ``/api/generations/{id}/events``.
     """
 
-    def __init__(self, spec: GenerationSpec, *, choices: int, include_usage: bool) -> None:
+    def __init__(self, spec: GenerationSpec, *, include_usage: bool) -> None:
         head = {
             "id": completion_id(spec),
             "object": "chat.completion.chunk",
@@ -32,8 +33,8 @@ class Chunks:
         self._head = b"data: " + _encode(head)[:-2]
         self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
-        self._unbegun = set(range(choices))
-        self._unfinished = set(range(choices))
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
         self._continued: str | None = None
 
     def of(self, entry_id: str, event: Event) -> bytes:
@@ -41,7 +42,7 @@ class Chunks:
         if isinstance(event, Delta):
             return self._delta(entry_id, event)
         if isinstance(event, ChoiceFinished):
-            self._unfinished.discard(event.choice)
+            self._finished.add(event.choice)
             return self._chunk(entry_id, event.choice, {}, event.finish_reason)
         if isinstance(event, Started):
             self._continued = event.continued or self._continued
@@ -52,22 +53,25 @@ class Chunks:
         delta: dict[str, Any] = {"content": event.text} if event.text or not event.extra else {}
         if event.extra:
             delta |= event.extra
-        if event.choice in self._unbegun:
-            self._unbegun.discard(event.choice)
+        if event.choice not in self._begun:
+            self._begun.add(event.choice)
             delta = {"role": "assistant", "content": "", **delta}
-        elif not event.text and not event.extra:
+        elif not event.text and not event.extra and not event.logprobs:
             return b""
-        return self._chunk(entry_id, event.choice, delta, None)
+        return self._chunk(entry_id, event.choice, delta, None, event.logprobs)
 
     def _end(self, entry_id: str, event: Event) -> bytes:
         """A stopped answer has choices that never finished; its usage is not known."""
-        parts = [self._chunk(entry_id, choice, {}, "stop") for choice in sorted(self._unfinished)]
+        choices = self._begun or {0}
+        parts = [self._chunk(entry_id, choice, {}, "stop") for choice in sorted(choices - self._finished)]
         if self._include_usage and isinstance(event, Finished):
             parts.append(self._head + b'],"usage":' + _encode(event.usage) + b"}\n\n")
         return b"".join((*parts, b"id: ", entry_id.encode(), b"\n", DONE))
 
-    def _chunk(self, entry_id: str, choice: int, delta: dict[str, Any], finish_reason: str | None) -> bytes:
-        body = _encode({"index": choice, "delta": delta, "logprobs": None, "finish_reason": finish_reason})
+    def _chunk(
+        self, entry_id: str, choice: int, delta: dict[str, Any], finish_reason: str | None, logprobs: Logprobs | None = None
+    ) -> bytes:
+        body = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason})
         tail = self._tail
         if finish_reason and self._continued:
             tail = b'],"continued":' + _encode(self._continued) + tail[1:]

@@ -3,11 +3,11 @@
 Source: ``CreateChatCompletionResponse`` and ``CreateChatCompletionStreamResponse`` of OpenAI's API reference.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from core.models.completions import FinishReason, Usage
+from core.models.completions import FinishReason, Logprobs, Usage
 from core.models.events import Continued
 
 Omitted = msgspec.UnsetType
@@ -44,7 +44,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     message: Said
-    logprobs: dict[str, Any] | None
+    logprobs: Logprobs | None
     finish_reason: FinishReason
 
 
@@ -77,7 +77,7 @@ class ChunkChoice(msgspec.Struct, frozen=True, kw_only=True):
 
     index: int
     delta: Piece
-    logprobs: dict[str, Any] | None
+    logprobs: Logprobs | None
     finish_reason: FinishReason | None
 
 

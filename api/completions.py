@@ -24,7 +24,6 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    n: int | None = None
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -37,14 +36,14 @@ async def create(request: web.Request) -> web.StreamResponse:
     request[GENERATION_ID] = spec.id
     wanted = decode(body, Wanted) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(decode, body, Wanted)
     try:
-        return await (_stream if wanted.stream else _whole)(request, spec, wanted)
+        return await (_stream(request, spec, wanted) if wanted.stream else _whole(request, spec))
     except ClientGone:
         request.app[ABANDONED].watch(principal, spec.id)
         raise
 
 
-async def _whole(request: web.Request, spec: GenerationSpec, wanted: Wanted) -> web.StreamResponse:
-    gathered = Answer(spec, choices=wanted.n or 1)
+async def _whole(request: web.Request, spec: GenerationSpec) -> web.StreamResponse:
+    gathered = Answer(spec)
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
     async with request.app[CONNECTIONS].waiting(request), aclosing(entries):
         async for _, event in entries:
@@ -54,7 +53,7 @@ async def _whole(request: web.Request, spec: GenerationSpec, wanted: Wanted) -> 
 
 async def _stream(request: web.Request, spec: GenerationSpec, wanted: Wanted) -> web.StreamResponse:
     include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-    chunks = Chunks(spec, choices=wanted.n or 1, include_usage=include_usage)
+    chunks = Chunks(spec, include_usage=include_usage)
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
     async with streaming(request, _told) as stream, aclosing(entries):
         async for entry_id, event in entries:

@@ -2,7 +2,8 @@
 
 PenstockError                500 internal_error
 ├── BadRequest               400 bad_request
-│   └── ContextTooLong       400 context_length_exceeded
+│   ├── ContextTooLong       400 context_length_exceeded
+│   └── Unsupported          400 unsupported_parameter
 ├── Unauthenticated          401 unauthenticated
 ├── Forbidden                403 forbidden
 ├── NotFound                 404 not_found
@@ -48,6 +49,12 @@ class ContextTooLong(BadRequest):
     """The prompt (and the tokens asked for) do not fit the model's context. OpenAI's code."""
 
     code = "context_length_exceeded"
+
+
+class Unsupported(BadRequest):
+    """What a field asks for, the model cannot do. OpenAI's code."""
+
+    code = "unsupported_parameter"
 
 
 class Unauthenticated(PenstockError):

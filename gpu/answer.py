@@ -34,3 +34,7 @@ class Answer:
             self.finish_reason = "length"
             visible += self._stops.flush()
         return visible
+
+    def is_end(self, token: int) -> bool:
+        """Whether an id only says that the answer is over."""
+        return token in self._ends

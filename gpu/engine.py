@@ -56,6 +56,10 @@ class Engine:
         """How many tokens a conversation is."""
         return len(self._tokenizer.prompt(messages))
 
+    def piece(self, token: int) -> tuple[str, bytes]:
+        """What a token stands for: as text, and as the bytes that it gives an answer."""
+        return self._tokenizer.piece(token)
+
     async def generate(self, request: Request) -> AsyncGenerator[Piece, None]:
         """An answer as it grows, or the rest of one; the last piece says why it ended.
 
@@ -162,6 +166,7 @@ async def _pieces(items: asyncio.Queue[Item]) -> AsyncGenerator[Piece, None]:
                 text="".join(piece.text for piece in pieces),
                 tokens=tuple(token for piece in pieces for token in piece.tokens),
                 finish_reason=finish,
+                scored=tuple(scored for piece in pieces for scored in piece.scored),
             )
         for item in ready:
             if isinstance(item, Exception):

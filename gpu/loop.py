@@ -9,6 +9,7 @@ import torch
 
 from core.errors import PenstockError, Unavailable
 from core.logging import get_logger
+from gpu.logprobs import distributions
 from gpu.runner import Runner
 from gpu.sampler import choose
 from gpu.scheduler import Scheduler, Work
@@ -102,11 +103,12 @@ class EngineLoop:
         for work in works:
             work.sequence.computed = work.stop
         ready = [work.sequence for work in works if work.completes]
-        for sequence, token in zip(ready, choose(logits, ready) if ready else [], strict=True):
+        told = distributions(logits, ready)
+        for place, (sequence, token) in enumerate(zip(ready, choose(logits, ready) if ready else [], strict=True)):
             if token is None:
                 _fail(sequence, ArithmeticError("logits are not finite"))
             else:
-                sequence.accept(token)
+                sequence.accept(token, told.scored(place, token, sequence.sampling.logprobs or 0))
 
 
 def _fail(sequence: Sequence, error: Exception) -> None:

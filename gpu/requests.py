@@ -11,6 +11,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """How tokens are chosen. ``temperature`` 0 is greedy; ``top_k`` 0 is no limit; ``max_tokens`` None is what the context has left.
 
     ``logit_bias`` (token id to what its logit gains) and penalties act before the temperature; penalties count the answer's own tokens.
+    ``logprobs``: how many of the likeliest tokens are told beside each chosen one; None tells nothing.
     """
 
     temperature: float = 1.0
@@ -22,6 +23,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     logit_bias: dict[int, float] = {}
+    logprobs: int | None = None
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +36,22 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     emitted: tuple[int, ...] = ()
 
 
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """A chosen token's log probability; ``top``: the likeliest ids at its place with theirs."""
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...]
+
+
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """More of an answer: the text that became visible and all ids since the last piece.
 
     ``text`` may be empty while a character or a possible stop string is not complete. The last piece has a ``finish_reason``.
+    ``scored``: of these ids, where asked for, but for one that only ends the answer.
     """
 
     text: str
     tokens: tuple[int, ...]
     finish_reason: FinishReason | None = None
+    scored: tuple[Scored, ...] = ()

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from gpu.answer import Answer
-from gpu.requests import Piece, Request
+from gpu.requests import Piece, Request, Scored
 
 
 class Sequence:
@@ -40,8 +40,10 @@ class Sequence:
         """Whether nothing more is to be computed."""
         return self.cancelled or self.answer.finish_reason is not None
 
-    def accept(self, token: int) -> None:
+    def accept(self, token: int, scored: Scored | None = None) -> None:
         """One more id of the answer."""
         self.ids.append(token)
         self.counts[token] += 1
-        self.deliver(Piece(text=self.answer.push(token), tokens=(token,), finish_reason=self.answer.finish_reason))
+        text = self.answer.push(token)
+        told = (scored,) if scored and not self.answer.is_end(token) else ()
+        self.deliver(Piece(text=text, tokens=(token,), finish_reason=self.answer.finish_reason, scored=told))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,12 +32,35 @@ class ChatTokenizer:
     def __init__(self, tokenizer: Tokenizer, chat: Chat) -> None:
         self.tokenizer = tokenizer
         self.ends = frozenset(chat.ends)
+        self._is_byte_level = "ByteLevel(" in repr(tokenizer.decoder)
         self._template = ChatTemplate(chat.template, chat.special)
 
     def prompt(self, messages: list[dict[str, Any]]) -> list[int]:
         """The ids that a conversation becomes. Raises BadRequest for one that this model cannot read."""
         ids: list[int] = self.tokenizer.encode(self._template.render(messages), add_special_tokens=False).ids
         return ids
+
+    def piece(self, token: int) -> tuple[str, bytes]:
+        """One token's text, and its bytes: those of a part of a character make no text by themselves. Empty for an id without a token."""
+        written = self.tokenizer.id_to_token(token) or ""
+        if self._is_byte_level and all(letter in BYTE_OF for letter in written):
+            raw = bytes(BYTE_OF[letter] for letter in written)
+        elif BYTE_TOKEN.fullmatch(written):
+            raw = bytes([int(written[3:5], 16)])
+        else:
+            raw = written.replace("\N{LOWER ONE EIGHTH BLOCK}", " ").encode()
+        return raw.decode(errors="replace"), raw
+
+
+def _byte_letters() -> dict[str, int]:
+    """GPT-2's letters for bytes: those that print stand for themselves, the others for the letters after 255."""
+    printing = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in set(printing)]
+    return {chr(byte): byte for byte in printing} | {chr(256 + place): byte for place, byte in enumerate(others)}
+
+
+BYTE_OF = _byte_letters()
+BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 def of_gguf(path: Path, folder: Path, progress: Callable[[str], None]) -> ChatTokenizer:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from core.models.catalog import ANY_TASK, Task
-from core.models.completions import FinishReason, Usage
+from core.models.completions import FinishReason, Logprobs, Usage
 from core.models.events import Delta
 
 
@@ -21,6 +21,12 @@ class WireDelta(msgspec.Struct, kw_only=True):
     tool_calls: list[Any] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
+    function_call: Any = None
+    annotations: list[Any] | None = None
+    audio: Any = None
+
+
+EXTRA = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "annotations", "audio")
 
 
 class WireChoice(msgspec.Struct, kw_only=True):
@@ -29,6 +35,7 @@ class WireChoice(msgspec.Struct, kw_only=True):
     index: int = 0
     delta: WireDelta | None = None
     message: WireDelta | None = None
+    logprobs: Any = None
     finish_reason: FinishReason | None = None
 
 
@@ -37,6 +44,8 @@ class WireUsage(msgspec.Struct, kw_only=True):
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    prompt_tokens_details: Any = None
+    completion_tokens_details: Any = None
 
 
 class Chunk(msgspec.Struct, kw_only=True):
@@ -130,15 +139,35 @@ def tasks_of(row: ListedModel) -> tuple[Task, ...]:
 def delta_of(choice: WireChoice) -> Delta | None:
     """The event for one choice of a chunk or an answer; None where it brings nothing to show."""
     given = choice.delta or choice.message or WireDelta()
-    extra = {name: value for name in ("tool_calls", "reasoning_content", "reasoning", "refusal") if (value := getattr(given, name))}
-    if not given.content and not extra:
+    extra = {name: value for name in EXTRA if (value := getattr(given, name))}
+    logprobs = _logprobs(choice.logprobs)
+    if not given.content and not extra and not logprobs:
         return None
-    return Delta(text=given.content or "", choice=choice.index, extra=extra or None)
+    return Delta(text=given.content or "", choice=choice.index, extra=extra or None, logprobs=logprobs)
+
+
+def _logprobs(given: Any) -> Logprobs | None:
+    """Those of a form that is not OpenAI's are left out."""
+    try:
+        found = msgspec.convert(given, Logprobs | None)
+    except msgspec.ValidationError:
+        return None
+    return found if found and (found.content or found.refusal) else None
 
 
 def usage_of(given: WireUsage | None) -> Usage | None:
     """Usage as ours, with the total added up."""
     if given is None or given.prompt_tokens is None:
         return None
-    completion = given.completion_tokens or 0
-    return Usage(prompt_tokens=given.prompt_tokens, completion_tokens=completion, total_tokens=given.prompt_tokens + completion)
+    prompt, completion = given.prompt_tokens, given.completion_tokens or 0
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        prompt_tokens_details=_details(given.prompt_tokens_details),
+        completion_tokens_details=_details(given.completion_tokens_details),
+    )
+
+
+def _details(given: Any) -> dict[str, Any] | None:
+    return given if isinstance(given, dict) else None

@@ -12,6 +12,26 @@ from typing import Any
 
 from aiohttp import web
 
+TOLD = {"token": "H", "logprob": -0.5, "bytes": [72], "top_logprobs": [{"token": "H", "logprob": -0.5, "bytes": [72]}]}
+DETAILED = {
+    "prompt_tokens": 9,
+    "completion_tokens": 4,
+    "total_tokens": 13,
+    "prompt_tokens_details": {"cached_tokens": 8},
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+KNOWN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"role": "assistant", "content": "H"}, {"logprobs": {"content": [TOLD], "refusal": None}}),
+    ({"content": "i"}, {"logprobs": {"content": [TOLD], "refusal": None}}),
+    ({"tool_calls": [{"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}}]}, {}),
+    ({"tool_calls": [{"index": 0, "function": {"arguments": '{"at":1}'}}]}, {}),
+    ({}, {"finish_reason": "tool_calls"}),
+]
+FAILURES: dict[str, tuple[int, str, str, dict[str, str], str | None]] = {
+    "limited": (429, "Slow down.", "rate_limit_exceeded", {"Retry-After": "7"}, None),
+    "failing": (500, "The model fell over.", "server_error", {}, None),
+    "picky": (400, "temperature is too hot", "invalid_value", {}, "temperature"),
+}
 WORDS = [f"word{number} " for number in range(64)]
 
 
@@ -73,12 +93,11 @@ class Upstream:
         model = body["model"]
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return _error(401, "Incorrect API key provided.", "invalid_api_key")
-        if model == "limited":
-            return _error(429, "Slow down.", "rate_limit_exceeded", {"Retry-After": "7"})
-        if model == "failing":
-            return _error(500, "The model fell over.", "server_error")
-        if model == "picky":
-            return _error(400, "temperature is too hot", "invalid_value")
+        if model in FAILURES:
+            status, message, code, headers, param = FAILURES[model]
+            return _error(status, message, code, headers, param)
+        if model == "knowing":
+            return await self._knowing(request, body)
         if model == "stuck":
             await self.release.wait()
         words = WORDS if model in {"words", "breaking", "slow"} else [str(body["messages"][-1]["content"])]
@@ -89,6 +108,25 @@ class Upstream:
         return web.json_response(
             {"id": "x", "object": "chat.completion", "created": 1, "model": model, "choices": [choice], "usage": usage}
         )
+
+    async def _knowing(self, request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        """Knows tools, tells logprobs, details of usage and annotations, and gives ``n`` answers."""
+        choices = [{"index": place, "delta": delta, **told} for place in range(body.get("n") or 1) for delta, told in KNOWN]
+        if not body.get("stream"):
+            call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"at":1}'}}
+            message = {"role": "assistant", "content": "Hi", "tool_calls": [call], "annotations": [{"type": "url_citation"}]}
+            logprobs = {"content": [TOLD, TOLD], "refusal": None}
+            whole = [
+                {"index": place, "message": message, "logprobs": logprobs, "finish_reason": "tool_calls"}
+                for place in range(body.get("n") or 1)
+            ]
+            return web.json_response({"id": "x", "object": "chat.completion", "model": "knowing", "choices": whole, "usage": DETAILED})
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for choice in choices:
+            await response.write(b"data: " + json.dumps({"id": "x", "choices": [choice]}).encode() + b"\n\n")
+        await response.write(b"data: " + json.dumps({"id": "x", "choices": [], "usage": DETAILED}).encode() + b"\n\ndata: [DONE]\n\n")
+        return response
 
     async def _stream(self, request: web.Request, body: dict[str, Any], words: list[str]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from typing import Any
 
 from core.errors import BadRequest, ModelNotFound
-from core.models.catalog import Model, readable
-from core.models.completions import CompletionRequest, Usage
+from core.models.catalog import Model, Task, readable
+from core.models.completions import CompletionRequest, Logprobs, TokenLogprob, TopLogprob, Usage
 from core.models.events import ChoiceFinished, Continued, Delta
 from core.models.pools import Pool
 from gpu.engine import Engine
-from gpu.requests import Request, Sampling
+from gpu.requests import Request, Sampling, Scored
 from gpu.sources import Recommended
 from pipelines.chat import Prompt, Transcript
 
@@ -33,6 +34,7 @@ class LocalModels:
                 created=engine.created,
                 pool=Pool.GPU,
                 context_length=engine.context_length,
+                tasks=(Task.CHAT,),
             )
             for name, engine in self._engines.items()
         ]
@@ -75,9 +77,25 @@ async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator
     async with aclosing(engine.generate(request)) as pieces:
         async for piece in pieces:
             if piece.text or piece.tokens:
-                yield Delta(text=piece.text, choice=choice, tokens=piece.tokens)
+                yield Delta(text=piece.text, choice=choice, tokens=piece.tokens, logprobs=_logprobs(engine, piece.scored))
             if piece.finish_reason:
                 yield ChoiceFinished(choice=choice, finish_reason=piece.finish_reason)
+
+
+def _logprobs(engine: Engine, scored: tuple[Scored, ...]) -> Logprobs | None:
+    if not scored:
+        return None
+
+    def told(token: int, logprob: float) -> dict[str, Any]:
+        text, raw = engine.piece(token)
+        return {"token": text, "logprob": logprob, "bytes": list(raw)}
+
+    return Logprobs(
+        content=[
+            TokenLogprob(**told(one.token, one.logprob), top_logprobs=[TopLogprob(**told(token, value)) for token, value in one.top])
+            for one in scored
+        ]
+    )
 
 
 def sampling_of(request: CompletionRequest, seed: int, recommended: Recommended) -> Sampling:
@@ -100,6 +118,7 @@ def sampling_of(request: CompletionRequest, seed: int, recommended: Recommended)
         presence_penalty=given(request.presence_penalty, 0.0),
         frequency_penalty=given(request.frequency_penalty, 0.0),
         logit_bias=_token_ids(request.logit_bias or {}),
+        logprobs=request.top_logprobs or 0 if request.logprobs else None,
     )
 
 

@@ -101,4 +101,5 @@ class LogWriter:
 def _joined(last: Delta, more: Delta) -> Delta | None:
     if last.choice != more.choice or last.extra or more.extra:
         return None
-    return msgspec.structs.replace(last, text=last.text + more.text, tokens=last.tokens + more.tokens)
+    logprobs = last.logprobs.joined(more.logprobs) if last.logprobs else more.logprobs
+    return msgspec.structs.replace(last, text=last.text + more.text, tokens=last.tokens + more.tokens, logprobs=logprobs)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from core.models.completions import FinishReason, Usage
+from core.models.completions import FinishReason, Logprobs, Usage
 
 Continued = Literal["exact", "equivalent"]
 
@@ -26,13 +26,14 @@ class Delta(_Event, frozen=True, kw_only=True, tag="delta"):
     """More of one choice. ``tokens``: the ids behind ``text`` (local engine only): what another worker continues from.
 
     ``text`` may be empty while a character or a possible stop string is not complete. ``extra``: other members of an
-    upstream's delta (tool calls, reasoning).
+    upstream's delta (tool calls, reasoning). ``logprobs``: where they are asked for.
     """
 
     text: str = ""
     choice: int = 0
     tokens: tuple[int, ...] = ()
     extra: dict[str, Any] | None = None
+    logprobs: Logprobs | None = None
 
 
 class ChoiceFinished(_Event, frozen=True, kw_only=True, tag="choice_finished"):

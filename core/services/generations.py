@@ -25,6 +25,7 @@ from core.models.events import Event
 from core.models.generations import Generation, GenerationSpec, GenerationStatus
 from core.models.pools import Pool
 from core.models.users import Principal
+from core.services.abilities import check, check_messages
 from core.services.chats import Chats
 from core.services.models import Models
 from core.services.parameters import based, completed
@@ -58,6 +59,9 @@ class Generations:
         if custom:
             body = based(body, custom) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(based, body, custom)
             seed = custom.params.get("seed") if seed is None else seed
+            request = parse_request(body)
+        if model.pool == Pool.GPU:
+            check(request)
         spec = self._spec(principal, model, seed=seed, body=body, custom=custom)
         self._events.expect(spec.id)
         await self._submit(spec)
@@ -76,7 +80,11 @@ class Generations:
         model, custom = await self._models.resolve(principal, wanted or (await self._models.default(principal)).id, Task.CHAT)
         given = {**_parameters(chat), "model": custom.base_model_id if custom else model.id, "messages": [{"role": "user"}], "stream": True}
         body = _encode(completed(given, custom.params) if custom else given)
-        spec = self._spec(principal, model, seed=parse_request(body).seed, body=body, custom=custom)
+        request = parse_request(body)
+        if model.pool == Pool.GPU:
+            check(request)
+            check_messages([{"content": command.content}])
+        spec = self._spec(principal, model, seed=request.seed, body=body, custom=custom)
         asked, answer = _messages(command, spec, principal)
         spec = msgspec.structs.replace(spec, chat_id=chat.id, message_id=answer.id)
         await self._chats.append(principal, chat.id, (asked, answer))

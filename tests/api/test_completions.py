@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 
 from api.keys import ABANDONED
-from core.models.events import Cancelled, Started
+from core.models.completions import Logprobs, TokenLogprob
+from core.models.events import Cancelled, Delta, Started
 from core.models.generations import GenerationStatus
 from core.services import Services
 from tests.api.conftest import Client
@@ -271,3 +272,53 @@ async def test_a_plain_answer_whose_client_left_goes_on_while_somebody_listens(
         await making.finish()
         assert b"finished" in await events.read()
     await asyncio.wait_for(watch, 5)
+
+
+def told(token: str) -> Logprobs:
+    return Logprobs(content=[TokenLogprob(token=token, logprob=-0.5, bytes=list(token.encode()), top_logprobs=[])])
+
+
+async def test_probabilities_come_in_openais_shape_streamed_and_whole(bob: Client, services: Services) -> None:
+    body = {**ASK, "logprobs": True}
+    entries = [{"token": token, "logprob": -0.5, "bytes": [ord(token)], "top_logprobs": []} for token in "ab"]
+    asked = asyncio.create_task(bob.post(PATHS[0], body))
+    async with bob.session.post(bob.url + PATHS[0], json={**body, "stream": True}, headers=bob.headers) as response:
+        for _ in range(2):
+            making = await make_next(services)
+            await making.append(Delta(text="", tokens=(1,), logprobs=told("a")), Delta(text="ab", tokens=(2,), logprobs=told("b")))
+            await making.finish()
+        chunks = chunks_in(await lines_of(response))
+    assert [chunk["choices"][0]["logprobs"] for chunk in chunks] == [
+        {"content": [entries[0]], "refusal": None},
+        {"content": [entries[1]], "refusal": None},
+        None,
+    ]
+    assert (await asked).body["choices"][0]["logprobs"] == {"content": entries, "refusal": None}
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0]"),
+    ],
+)
+async def test_what_a_local_model_cannot_do_is_openais_unsupported_parameter(bob: Client, members: Any, param: str) -> None:
+    reply = await bob.post(PATHS[0], ASK | members)
+    assert (reply.status, reply.body["error"]["code"], reply.body["error"]["param"]) == (400, "unsupported_parameter", param)
+
+
+async def test_nor_is_an_image_in_a_chat_of_a_local_model_taken(bob: Client) -> None:
+    chat = await bob.chat()
+    reply = await bob.post(f"/api/chats/{chat}/messages", {"content": [{"type": "image_url", "image_url": {"url": "x"}}]})
+    assert reply.status == 400
+    assert "read text only" in reply.body["detail"]
+
+
+async def test_an_answer_has_the_choices_that_were_made_whatever_was_asked(bob: Client, services: Services) -> None:
+    asked = asyncio.create_task(bob.post(PATHS[0], ASK | {"n": 2}))
+    making = await make_next(services)
+    await making.say("only one")
+    await making.finish()
+    assert [choice["index"] for choice in (await asked).body["choices"]] == [0]

@@ -3,13 +3,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from transformers import AutoTokenizer
 
 from core.errors import BadRequest, SettingsError
 from gpu import tokenizer
 from gpu.chat_template import ChatTemplate
 from gpu.sources import starter
-from gpu.tokenizer import ChatTokenizer
+from gpu.tokenizer import Chat, ChatTokenizer, of_gguf
 from tests.gpu import folders
 
 CONVERSATIONS: list[list[dict[str, Any]]] = [
@@ -112,3 +114,18 @@ def test_an_answer_ends_where_the_model_says(tmp_path: Path) -> None:
     assert tokenizer.of_folder(tmp_path).ends == {0, 5}
     (tmp_path / "generation_config.json").write_text('{"eos_token_id": [6, 7]}')
     assert tokenizer.of_folder(tmp_path).ends == {0, 6, 7}
+
+
+@pytest.mark.parametrize("written", ["The capital", " Ünï", "漢字 🙂", "a\n\tb"])
+def test_the_bytes_of_tokens_joined_are_the_text(model_cache: Path, written: str) -> None:
+    (source,) = starter()
+    tokens = of_gguf(source.path, model_cache, lambda _: None)
+    pieces = [tokens.piece(token) for token in tokens.tokenizer.encode(written, add_special_tokens=False).ids]
+    assert b"".join(raw for _, raw in pieces).decode() == written
+    assert all(text == raw.decode(errors="replace") for text, raw in pieces)
+
+
+def test_sentencepieces_tokens_and_ids_without_one() -> None:
+    words = {"▁river": 0, "<0x0A>": 1, "<0xE6>": 2}
+    tokens = ChatTokenizer(Tokenizer(WordLevel(words, "▁river")), Chat(template="", special={}, ends=()))
+    assert [tokens.piece(token) for token in range(4)] == [(" river", b" river"), ("\n", b"\n"), ("\ufffd", b"\xe6"), ("", b"")]

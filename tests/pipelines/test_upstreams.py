@@ -24,7 +24,7 @@ from pipelines.upstreams import Upstreams
 from tests.polling import until
 from tests.upstream import WORDS, Upstream
 
-MODELS = ("echo", "words", "breaking", "slow", "limited", "failing", "picky", "stuck")
+MODELS = ("echo", "words", "breaking", "slow", "limited", "failing", "picky", "stuck", "knowing")
 
 
 def prompt(model: str, **members: Any) -> Prompt:
@@ -158,3 +158,41 @@ async def test_closing_the_answer_closes_the_upstreams_connection(upstreams: Ups
     async with aclosing(upstreams.generate(prompt("slow", stream=True))) as answer:
         await anext(answer)
     await until(lambda: upstream.closed_early, "the upstream sees the connection closed")
+
+
+async def test_whatever_a_request_holds_reaches_the_upstream_as_it_came(upstreams: Upstreams, upstream: Upstream) -> None:
+    image = [{"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]
+    members = {
+        "messages": [{"role": "user", "content": image}],
+        "tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}],
+        "tool_choice": {"type": "function", "function": {"name": "look"}},
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}},
+        "logprobs": True,
+        "top_logprobs": 1,
+        "n": 2,
+        "metadata": {"a": "b"},
+        "store": True,
+        "reasoning_effort": "low",
+        "something_new": [1, {"x": None}],
+    }
+    await parts(upstreams, prompt("knowing", **members))
+    assert upstream.seen[-1][0] == {"model": "knowing", **members}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_probabilities_tool_calls_choices_and_details_of_usage_come_back(upstreams: Upstreams, stream: bool) -> None:  # noqa: FBT001
+    given = await parts(upstreams, prompt("knowing", n=2, stream=stream))
+    for choice in (0, 1):
+        deltas = [part for part in given if isinstance(part, Delta) and part.choice == choice]
+        told = [one for delta in deltas if delta.logprobs for one in delta.logprobs.content or ()]
+        assert [(one.token, one.logprob, one.bytes, one.top_logprobs[0].token) for one in told] == [("H", -0.5, [72], "H")] * 2
+        assert "".join(delta.text for delta in deltas) == "Hi"
+        assert any((delta.extra or {}).get("tool_calls") for delta in deltas)
+    assert given[-1] == Usage(
+        prompt_tokens=9,
+        completion_tokens=4,
+        total_tokens=13,
+        prompt_tokens_details={"cached_tokens": 8},
+        completion_tokens_details={"reasoning_tokens": 2},
+    )

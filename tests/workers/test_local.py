@@ -33,3 +33,10 @@ def test_logit_bias_wants_token_ids() -> None:
     assert sampling_of(asked(logit_bias={"5": -100}), 1, RECOMMENDED).logit_bias == {5: -100}
     with pytest.raises(BadRequest, match="token ids"):
         sampling_of(asked(logit_bias={"five": 1}), 1, RECOMMENDED)
+
+
+def test_probabilities_are_told_only_where_they_are_asked_for() -> None:
+    assert sampling_of(asked(), 1, RECOMMENDED).logprobs is None
+    assert sampling_of(asked(logprobs=False, top_logprobs=None), 1, RECOMMENDED).logprobs is None
+    assert sampling_of(asked(logprobs=True), 1, RECOMMENDED).logprobs == 0
+    assert sampling_of(asked(logprobs=True, top_logprobs=5), 1, RECOMMENDED).logprobs == 5
