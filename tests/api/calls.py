@@ -1,0 +1,211 @@
+"""How every route is called so that it does what it is there for. A route without a call fails the tests."""
+
+import base64
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tests.api.conftest import Client
+from tests.api.stage import PASSWORD, PIXEL, Stage
+
+NOTHING: Mapping[str, str] = {}
+MESSAGES = [{"role": "user", "content": "Hello!"}]
+SIGN_UP = {"name": "John Doe", "email": "john@example.com", "password": "secure_password"}
+PICTURE = "data:image/gif;base64," + base64.b64encode(PIXEL).decode()
+OPERATION = "query Models { models { edges { node { id } } } }"
+
+
+class Call(NamedTuple):
+    """``variables``: of the path; ``body``: JSON, or bytes as they are."""
+
+    variables: Mapping[str, str] = NOTHING
+    body: Any = None
+    query: Mapping[str, str] = NOTHING
+    headers: Mapping[str, str] = NOTHING
+
+
+def filled(pattern: str, variables: Mapping[str, str]) -> str:
+    """A path with its variables."""
+    return re.sub(r"\{(\w+)[^}]*\}", lambda found: variables[found[1]], pattern)
+
+
+def sent(body: Any) -> bytes | None:
+    """A body as it travels."""
+    return body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
+
+
+Prepare = Callable[[Stage, Client, Client], Awaitable[Call]]
+
+
+def simply(body: Any = None, **query: str) -> Prepare:
+    """A call that needs nothing prepared."""
+
+    async def prepare(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+        return Call(body=body, query=query)
+
+    return prepare
+
+
+def chat(body: Any = None) -> Prepare:
+    """A call for a chat of the owner's."""
+
+    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
+        return Call({"chat_id": await stage.chat(owner)}, body)
+
+    return prepare
+
+
+def share(body: Any = None) -> Prepare:
+    """A call for a chat that the owner shares."""
+
+    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
+        return Call({"share_id": await stage.shared(owner)}, body)
+
+    return prepare
+
+
+def model(body: Any = None, *, named: bool = False) -> Prepare:
+    """A call for a custom model of the owner's; ``named``: behind the ``?``."""
+
+    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
+        model_id = await stage.model(owner)
+        return Call(body=body, query={"id": model_id}) if named else Call({"model_id": model_id}, body)
+
+    return prepare
+
+
+def key(body: Any = None) -> Prepare:
+    """A call for an API key of the owner's."""
+
+    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
+        return Call({"key_id": await stage.key(owner)}, body)
+
+    return prepare
+
+
+def user(body: Any = None) -> Prepare:
+    """A call for the owner's account."""
+
+    async def prepare(_stage: Stage, owner: Client, _asker: Client) -> Call:
+        return Call({"user_id": owner.user["id"]}, body)
+
+    return prepare
+
+
+async def signing_up(_stage: Stage, _owner: Client, asker: Client) -> Call:
+    return Call(body=SIGN_UP | {"email": f"{asker.user.get('id', 'john')}@example.com"})
+
+
+async def adding(_stage: Stage, _owner: Client, asker: Client) -> Call:
+    return Call(body=SIGN_UP | {"email": f"{asker.user.get('id', 'john')}@example.com", "role": "user"})
+
+
+async def signing_in(_stage: Stage, owner: Client, _asker: Client) -> Call:
+    return Call(body={"email": owner.user["email"], "password": PASSWORD})
+
+
+async def picture(_stage: Stage, owner: Client, _asker: Client) -> Call:
+    await owner.post("/api/auths/update/profile", {"profile_image_url": PICTURE})
+    return Call({"user_id": owner.user["id"]})
+
+
+async def making_a_model(_stage: Stage, _owner: Client, asker: Client) -> Call:
+    parameters = {"system": "You are a helpful assistant.", "temperature": 0.7}
+    return Call(body={"name": f"my-custom-model {asker.user.get('id', '')}".strip(), "base_model": "echo", "params": parameters})
+
+
+async def answered(stage: Stage, owner: Client, _asker: Client) -> Call:
+    return Call({"generation_id": await stage.answered(owner)}, query={"after": "0-0"})
+
+
+async def generation(stage: Stage, owner: Client, _asker: Client) -> Call:
+    return Call({"generation_id": await stage.generation(owner)})
+
+
+async def graphql(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+    return Call(body={"query": OPERATION}, headers={"Content-Type": "application/json"})
+
+
+async def connecting(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+    return Call(query={"EIO": "4", "transport": "polling"})
+
+
+async def polling(stage: Stage, _owner: Client, _asker: Client) -> Call:
+    """A packet to a connection that has just been opened: ``40`` asks for the namespace."""
+    address = f"{stage.visitor.url}/socket.io/?EIO=4&transport=polling"
+    async with stage.visitor.session.get(address) as response:
+        session = (await response.text()).split('"sid":"')[1].split('"')[0]
+    return Call(body=b"40", query={"EIO": "4", "transport": "polling", "sid": session})
+
+
+CALLS: dict[str, Prepare] = {
+    "GET /health": simply(),
+    "GET /ready": simply(),
+    "POST /api/auths/signup": signing_up,
+    "POST /api/auths/signin": signing_in,
+    "GET /api/auths/": simply(),
+    "POST /api/auths/signout": simply(),
+    "GET /api/auths/signout": simply(),
+    "POST /api/auths/update/password": simply({"password": PASSWORD, "new_password": "a better password"}),
+    "POST /api/auths/update/profile": simply({"name": "Jane Doe", "profile_image_url": "https://example.com/jane.png"}),
+    "POST /api/auths/add": adding,
+    "POST /api/users/api_key": simply({"name": "My API Key"}),
+    "GET /api/users/api_keys": simply(),
+    "POST /api/users/api_key/{key_id}": key({"name": "Another name"}),
+    "DELETE /api/users/api_key/{key_id}": key(),
+    "GET /api/users/": simply(limit="2", query="example"),
+    "GET /api/users/{user_id}": user(),
+    "DELETE /api/users/{user_id}": user(),
+    "POST /api/users/{user_id}/update": user({"name": "New Name", "profile_image_url": "https://example.com/new.png"}),
+    "POST /api/users/{user_id}/role": user({"role": "admin"}),
+    "GET /api/users/{user_id}/profile/image": picture,
+    "GET /api/chats/": simply(limit="10"),
+    "DELETE /api/chats/": simply(),
+    "POST /api/chats/new": simply({"chat": {"title": "New Chat", "models": ["gpt-4"], "messages": []}}),
+    "GET /api/chats/search": simply(text="hello"),
+    "GET /api/chats/pinned": simply(),
+    "GET /api/chats/archived": simply(),
+    "POST /api/chats/archive/all": simply(),
+    "POST /api/chats/unarchive/all": simply(),
+    "GET /api/chats/all": simply(),
+    "POST /api/chats/import": simply([{"chat": {"title": "From elsewhere", "messages": MESSAGES}}]),
+    "GET /api/chats/share/{share_id}": share(),
+    "GET /s/{share_id}": share(),
+    "GET /api/chats/{chat_id}": chat(),
+    "POST /api/chats/{chat_id}": chat({"chat": {"title": "Updated Title"}}),
+    "DELETE /api/chats/{chat_id}": chat(),
+    "POST /api/chats/{chat_id}/pin": chat({"pinned": True}),
+    "GET /api/chats/{chat_id}/pinned": chat(),
+    "POST /api/chats/{chat_id}/archive": chat({"archived": True}),
+    "POST /api/chats/{chat_id}/clone": chat({"title": "A copy"}),
+    "POST /api/chats/{share_id}/clone/shared": share({}),
+    "POST /api/chats/{chat_id}/share": chat(),
+    "DELETE /api/chats/{chat_id}/share": chat(),
+    "POST /api/chats/{chat_id}/messages": chat({"content": "Hello!", "model": "echo"}),
+    "GET /api/generations/{generation_id}/events": answered,
+    "DELETE /api/generations/{generation_id}": generation,
+    "GET /api/models/": simply(),
+    "POST /api/models/create": making_a_model,
+    "GET /api/models/model": model(named=True),
+    "POST /api/models/model/update": model({"name": "Another name"}, named=True),
+    "POST /api/models/model/toggle": model(named=True),
+    "DELETE /api/models/model/delete": model(named=True),
+    "GET /api/models/{model_id:.+}": model(),
+    "POST /api/models/{model_id:.+}": model({"name": "Another name"}),
+    "DELETE /api/models/{model_id:.+}": model(),
+    "POST /api/openai/v1/chat/completions": simply({"model": "echo", "messages": MESSAGES, "stream": False}),
+    "POST /api/openai/v1/embeddings": simply({"model": "embed", "input": "Hello!"}),
+    "GET /api/openai/v1/models/{model_id:.+}": model(),
+    "GET /api/configs/rate_limits": simply(),
+    "POST /api/configs/rate_limits": simply({"requests_per_minute": None}),
+    "GET /openapi.json": simply(),
+    "GET /docs": simply(),
+    "GET /redoc": simply(),
+    "GET /graphql": simply(query=OPERATION),
+    "POST /graphql": graphql,
+    "GET /socket.io/": connecting,
+    "POST /socket.io/": polling,
+    "OPTIONS /socket.io/": connecting,
+}
