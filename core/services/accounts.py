@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from core.errors import BadRequest, Conflict, Forbidden, NotFound
+from core.models.pictures import Picture
 from core.models.users import Principal, Role, SignUp, User
 from core.security import Passwords
 from core.services import user_fields
@@ -18,6 +19,7 @@ from core.storage.documents import Order
 from core.storage.users import Users as UserRows
 
 PAGE = 30
+ATTEMPTS = 20
 FIELDS = {"name": "search"}
 
 OrderBy = Literal["created_at", "name", "email", "last_active_at", "role"]
@@ -113,11 +115,15 @@ class Accounts:
             if user_id != principal.id:
                 raise Forbidden(_ADMINISTRATORS)
             changes, role = _own(principal.user, changes), None
+        user = await self._there(user_id)
+        await self._changed(user, changes)  # what is wrong is said before anything is written
         password_hash = await self._password_hash(principal, changes.password)
-        user = await self._change(await self._there(user_id), changes)
+        if role is not None:
+            user = await self._removal.change_role(user, role)
+        user = await self._change(user, changes)
         if password_hash:
             await self._rows.set_password(user_id, password_hash, keep=principal.session if user_id == principal.id else "")
-        return user if role is None else await self._removal.change_role(user, role)
+        return user
 
     async def set_role(self, principal: Principal, user_id: str, role: str) -> User:
         """Give a user another role. Raises Forbidden, NotFound, BadRequest for a role that is none and for the last administrator."""
@@ -155,33 +161,31 @@ class Accounts:
 
     async def _change(self, user: User, changes: UserChanges) -> User:
         """Write a name, address and picture over those that are there; of two writers at once neither is lost."""
-        while True:
-            image, picture = user.profile_image_url, None
-            if changes.profile_image_url is not None:
-                image, picture = self._pictures.checked(user.id, changes.profile_image_url)
-            new = msgspec.structs.replace(
-                user,
-                name=user.name if changes.name is None else user_fields.name(changes.name),
-                email=user.email if changes.email is None else user_fields.email(changes.email),
-                profile_image_url=image,
-                updated_at=int(time.time()),
-            )
-            if not await self._is_free(new):
-                raise BadRequest(_TAKEN, param="email")
+        for _ in range(ATTEMPTS):
+            new, picture = await self._changed(user, changes)
             try:
                 written = await self._rows.change(user, new)
             except Conflict:
                 raise BadRequest(_TAKEN, param="email") from None
             if written:
                 if changes.profile_image_url is not None:
-                    await self._pictures.keep(user.id, image, picture)
+                    await self._pictures.keep(user.id, new.profile_image_url, picture)
                 return new
             user = await self._there(user.id)
+        message = "This user is being changed by too many at once. Repeat the change."
+        raise Conflict(message)
 
-    async def _is_free(self, user: User) -> bool:
-        """Whether nobody else has the user's address: asked first, because not every MongoDB-like server says so later."""
-        found = await self._rows.credentials(user.email)
-        return found is None or found[0].id == user.id
+    async def _changed(self, user: User, changes: UserChanges) -> tuple[User, Picture | None]:
+        """The user as they will be, and an image to be kept. Raises BadRequest that names the field at fault."""
+        image, picture = user.profile_image_url, None
+        if changes.profile_image_url is not None:
+            image, picture = self._pictures.checked(user.id, changes.profile_image_url)
+        name = user.name if changes.name is None else user_fields.name(changes.name)
+        email = user.email if changes.email is None else user_fields.email(changes.email)
+        if email != user.email and await self._rows.credentials(email):
+            raise BadRequest(_TAKEN, param="email")
+        new = msgspec.structs.replace(user, name=name, email=email, profile_image_url=image, updated_at=int(time.time()))
+        return new, picture
 
 
 _TAKEN = "email belongs to another user already."
