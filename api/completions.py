@@ -13,7 +13,7 @@ from api.connections import ClientGone
 from api.errors import openai_error
 from api.keys import ABANDONED, CONNECTIONS, GENERATION_ID, PRINCIPAL, SERVICES
 from api.sse import streaming
-from core.errors import PenstockError, by_code
+from core.errors import PenstockError
 from core.models.completions import StreamOptions
 from core.models.events import Event, Failed
 from core.models.generations import GenerationSpec
@@ -65,10 +65,10 @@ async def _stream(request: web.Request, spec: GenerationSpec, wanted: Wanted) ->
 
 def _unless_failed(event: Event) -> Event:
     if isinstance(event, Failed):
-        raise by_code(event.code, event.detail, retry_after=event.retry_after, param=event.param)
+        raise event.error()
     return event
 
 
 def _told(error: PenstockError) -> bytes:
     """As OpenAI's own servers do it: an event with the error, and then no ``[DONE]``."""
-    return error_event(openai_error(error.status, error.detail, error.code, error.param))
+    return error_event(openai_error(error))

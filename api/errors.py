@@ -13,7 +13,7 @@ from core.errors import BadRequest, NotFound, PenstockError
 from core.logging import get_logger
 
 CLIENT_GONE = 499
-OPENAI_PREFIXES = ("/v1/", "/api/openai/", "/api/chat/completions", "/api/embeddings")
+OPENAI_PREFIXES = ("/v1/", "/api/openai/", "/api/chat/completions/", "/api/embeddings/")
 OPENAI_TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -52,31 +52,33 @@ def failure(request: web.BaseRequest, error: PenstockError) -> web.Response:
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return answer(_body(request, error.status, error.detail, error.code, error.param), status=error.status, headers=headers)
+    return answer(_body(request, error.status, error), status=error.status, headers=headers)
 
 
-def openai_error(status: int, detail: str, code: str | None, param: str | None = None) -> dict[str, Any]:
+def openai_error(error: PenstockError, status: int | None = None) -> dict[str, Any]:
     """The ``error`` object of OpenAI's API."""
+    status = status or error.status
     kind = OPENAI_TYPES.get(status, "server_error" if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error")
-    return {"message": detail, "type": kind, "param": param, "code": code}
+    return {"message": error.detail, "type": kind, "param": error.param, "code": error.upstream_code or error.code}
 
 
 def _framework_failure(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     """aiohttp's own: no such route, wrong method, a body that is too large. Redirects pass."""
     if error.status < http.HTTPStatus.BAD_REQUEST:
         return web.Response(status=error.status, headers=error.headers)
-    detail, code = error.reason, BadRequest.code
+    detail: str = error.reason
+    kind: type[PenstockError] = BadRequest
     headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
     if error.status == http.HTTPStatus.NOT_FOUND:
-        detail, code = f"There is nothing at {request.method} {request.path}.", NotFound.code
+        detail, kind = f"There is nothing at {request.method} {request.path}.", NotFound
     elif isinstance(error, web.HTTPMethodNotAllowed):
         detail = f"{request.method} is not possible here, only {', '.join(sorted(error.allowed_methods))}."
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
         detail = f"The body is larger than {request.client_max_size} bytes, which is the limit."
-    return answer(_body(request, error.status, detail, code, None), status=error.status, headers=headers)
+    return answer(_body(request, error.status, kind(detail)), status=error.status, headers=headers)
 
 
-def _body(request: web.BaseRequest, status: int, detail: str, code: str, param: str | None) -> dict[str, Any]:
-    if not request.path.startswith(OPENAI_PREFIXES):
-        return {"detail": detail}
-    return {"detail": detail, "error": openai_error(status, detail, code, param)}
+def _body(request: web.BaseRequest, status: int, error: PenstockError) -> dict[str, Any]:
+    if not f"{request.path}/".startswith(OPENAI_PREFIXES):
+        return {"detail": error.detail}
+    return {"detail": error.detail, "error": openai_error(error, status)}

@@ -30,13 +30,22 @@ class PenstockError(Exception):
     code: ClassVar[str] = "internal_error"
 
     def __init__(
-        self, detail: str = "Something went wrong on our side.", *, param: str | None = None, retry_after: int | None = None
+        self,
+        detail: str = "Something went wrong on our side.",
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+        upstream_code: str | None = None,
     ) -> None:
-        """``param``: the request field at fault; ``retry_after``: seconds to wait before asking again."""
+        """``param``: the request field at fault; ``retry_after``: seconds to wait before asking again.
+
+        ``upstream_code``: what the model's server calls it; OpenAI's clients are told that name.
+        """
         super().__init__(detail)
         self.detail = detail
         self.param = param
         self.retry_after = retry_after
+        self.upstream_code = upstream_code
 
 
 class BadRequest(PenstockError):
@@ -141,9 +150,9 @@ class SettingsError(PenstockError):
     code = "settings"
 
 
-def by_code(code: str, detail: str, *, retry_after: int | None = None, param: str | None = None) -> PenstockError:
-    """The error that a ``failed`` event's ``code`` stands for, so that a face answers it like one raised at home."""
-    return _CODES.get(code, PenstockError)(detail, retry_after=retry_after, param=param)
+def by_code(code: str) -> type[PenstockError]:
+    """The kind of error that a code stands for."""
+    return _CODES.get(code, PenstockError)
 
 
 def _family(kind: type[PenstockError]) -> dict[str, type[PenstockError]]:

@@ -8,11 +8,10 @@ import msgspec
 
 from core.models.chats import ChatDetail
 from core.models.completions import CompletionRequest, FinishReason, Usage
+from core.models.decoding import decode
 from core.models.events import ChoiceFinished, Continued, Delta, Event
 from core.models.generations import GenerationSpec
 from core.services.chat_documents import as_document, message_document
-
-_decode_request = msgspec.json.Decoder(CompletionRequest).decode
 
 
 class Transcript(msgspec.Struct, kw_only=True):
@@ -44,7 +43,7 @@ class Generator(Protocol):
 
 def prompt_of(spec: GenerationSpec, chat: ChatDetail | None, log: Iterable[tuple[str, Event]] = ()) -> Prompt:
     """The prompt of a job: a plain completion's own messages, or those of its chat before the answer."""
-    request = _decode_request(spec.body)
+    request = decode(bytes(spec.body), CompletionRequest)
     messages = request.messages if chat is None else history(chat, spec.message_id or "")
     return Prompt(spec=spec, request=request, messages=instructed(spec.system, messages), emitted=replay(log))
 

@@ -5,10 +5,9 @@ from typing import Protocol
 import msgspec
 
 from core.errors import UpstreamError
+from core.models.decoding import decode
 from core.models.embeddings import EmbeddingRequest, Vectors
 from core.models.generations import GenerationSpec
-
-_decode = msgspec.json.Decoder(EmbeddingRequest).decode
 
 
 class EmbeddingTask(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +26,7 @@ class Embedder(Protocol):
 
 async def embed(spec: GenerationSpec, embedder: Embedder) -> Vectors:
     """A job's vectors, as many as it has inputs and all of one length. Raises UpstreamError where they are not."""
-    task = EmbeddingTask(spec=spec, request=_decode(spec.body))
+    task = EmbeddingTask(spec=spec, request=decode(bytes(spec.body), EmbeddingRequest))
     vectors = await embedder.embed(task)
     count = len(task.request.inputs)
     if vectors.count != count or not vectors.data or len(vectors.data) % (4 * count):

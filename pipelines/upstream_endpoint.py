@@ -140,19 +140,22 @@ async def problem(endpoint: Endpoint, response: aiohttp.ClientResponse) -> Penst
         said = msgspec.json.decode(text, type=Problem)
     except msgspec.MsgspecError:
         said = Problem()
-    words, code = said.words or f"HTTP {response.status}", said.code
+    words, code = said.words or f"HTTP {response.status}", said.code or None
     status = response.status
     if status in {401, 403}:
         return UpstreamAuth(f"The upstream {endpoint.url} refused our API key. Check PENSTOCK_OPENAI_API_KEYS.")
     if status == 429:  # noqa: PLR2004 - too many requests
         wait = response.headers.get("Retry-After", "")
         return UpstreamLimited(
-            f"The upstream {endpoint.url} is being asked too often: {words}", retry_after=int(wait) if wait.isdigit() else 1
+            f"The upstream {endpoint.url} is being asked too often: {words}",
+            retry_after=int(wait) if wait.isdigit() else 1,
+            upstream_code=code,
         )
     if status == 404:  # noqa: PLR2004 - not found
-        return ModelNotFound(f"The upstream {endpoint.url} answered: {words}", param="model")
+        return ModelNotFound(f"The upstream {endpoint.url} answered: {words}", param="model", upstream_code=code)
     if status in {408, 504}:
         return UpstreamTimeout(f"The upstream {endpoint.url} did not answer in time: {words}")
     if 400 <= status < 500:  # noqa: PLR2004 - the client's fault, in the upstream's words
-        return ContextTooLong(words, param=said.param) if code == "context_length_exceeded" else BadRequest(words, param=said.param)
+        kind = ContextTooLong if code == ContextTooLong.code else BadRequest
+        return kind(words, param=said.param, upstream_code=code)
     return UpstreamError(f"The upstream {endpoint.url} failed: {words}")

@@ -13,6 +13,6 @@ def failure(error: Exception, spec: GenerationSpec, time_limit_s: int) -> Failed
     if isinstance(error, TimeoutError):
         error = Unavailable(f"The answer took longer than {time_limit_s} seconds.")
     if isinstance(error, PenstockError):
-        return Failed(code=error.code, detail=error.detail, retry_after=error.retry_after, param=error.param)
+        return Failed.of(error)
     log.error("bug", model=spec.model, exc_info=error)
     return Failed(code=PenstockError.code, detail=f"Something went wrong on our side. Reference: {spec.id}.")

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from core.errors import PenstockError, by_code
 from core.models.completions import FinishReason, Logprobs, Usage
 
 Continued = Literal["exact", "equivalent"]
@@ -50,12 +51,27 @@ class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
 
 
 class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
-    """It failed; what arrived before stays. ``code`` is one of core.errors; ``param``: the request's field at fault."""
+    """It failed; what arrived before stays. ``code`` is one of core.errors; ``param``: the request's field at fault.
+
+    ``upstream_code``: what the model's server calls it.
+    """
 
     code: str
     detail: str
     retry_after: int | None = None
     param: str | None = None
+    upstream_code: str | None = None
+
+    @classmethod
+    def of(cls, error: PenstockError) -> "Failed":
+        """From what was raised."""
+        return cls(
+            code=error.code, detail=error.detail, retry_after=error.retry_after, param=error.param, upstream_code=error.upstream_code
+        )
+
+    def error(self) -> PenstockError:
+        """What was raised, for a face to answer it like an error raised at home."""
+        return by_code(self.code)(self.detail, retry_after=self.retry_after, param=self.param, upstream_code=self.upstream_code)
 
 
 class Cancelled(_Event, frozen=True, kw_only=True, tag="cancelled"):

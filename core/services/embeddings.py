@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 import msgspec
 from structlog.contextvars import get_contextvars
 
-from core.errors import BadRequest, PenstockError, Unavailable, by_code
+from core.errors import BadRequest, PenstockError, Unavailable
 from core.events import EventLog
 from core.jobs import EMBED
 from core.jobs.claims import Claims
@@ -91,7 +91,7 @@ class Embeddings:
         if isinstance(event, Finished):
             return event.usage
         if isinstance(event, Failed):
-            raise by_code(event.code, event.detail, retry_after=event.retry_after, param=event.param)
+            raise event.error()
         message = "This request was stopped."
         raise Unavailable(message)
 

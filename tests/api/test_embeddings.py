@@ -110,17 +110,17 @@ async def test_nothing_of_a_request_stays_in_redis(bob: Client, services: Servic
 @pytest.mark.parametrize(
     ("body", "param", "words"),
     [
-        ({"model": "embed"}, None, "input"),
-        ({"input": "x"}, None, "model"),
-        ({"model": "embed", "input": ""}, "input", "length >= 1"),
-        ({"model": "embed", "input": []}, "input", "length >= 1"),
-        ({"model": "embed", "input": ["a", ""]}, "input[1]", "length >= 1"),
-        ({"model": "embed", "input": [[1], []]}, "input[1]", "length >= 1"),
+        ({"model": "embed"}, "input", "missing"),
+        ({"input": "x"}, "model", "missing"),
+        ({"model": "embed", "input": ""}, "input", "at least 1"),
+        ({"model": "embed", "input": []}, "input", "at least 1"),
+        ({"model": "embed", "input": ["a", ""]}, "input[1]", "at least 1"),
+        ({"model": "embed", "input": [[1], []]}, "input[1]", "at least 1"),
         ({"model": "embed", "input": ["a", 1]}, "input", "several kinds"),
-        ({"model": "embed", "input": [-1]}, "input[0]", ">= 0"),
+        ({"model": "embed", "input": [-1]}, "input[0]", "at least 0"),
         ({"model": "embed", "input": ["a"] * 2049}, "input", "at most 2048 inputs at once; these are 2049"),
         ({"model": "embed", "input": "a", "encoding_format": "hex"}, "encoding_format", "hex"),
-        ({"model": "embed", "input": "a", "dimensions": 0}, "dimensions", ">= 1"),
+        ({"model": "embed", "input": "a", "dimensions": 0}, "dimensions", "at least 1"),
         ({"model": "echo", "input": "a"}, "model", "only for chat. Models that can: embed, picky-embed, short-embed"),
         ({"model": "picky-embed", "input": "a", "dimensions": 3}, "dimensions", "does not support specifying dimensions"),
     ],
@@ -134,6 +134,14 @@ async def test_what_cannot_be_embedded_is_refused_in_openais_shape(
     assert (reply.status, reply.body["error"]["type"]) == (400, "invalid_request_error")
     assert words in reply.body["detail"]
     assert reply.body["error"]["param"] == param
+
+
+@pytest.mark.usefixtures("relay")
+async def test_an_upstreams_own_words_and_code_come_through(bob: Client) -> None:
+    reply = await bob.post(PATHS[0], {"model": "picky-embed", "input": "a", "dimensions": 3})
+    message = "This model does not support specifying dimensions."
+    error = {"message": message, "type": "invalid_request_error", "param": "dimensions", "code": "invalid_value"}
+    assert reply.body == {"detail": message, "error": error}
 
 
 @pytest.mark.usefixtures("relay")

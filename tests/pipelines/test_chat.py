@@ -1,11 +1,13 @@
 from typing import Any
 
+import msgspec
 import pytest
 
 from core.models.chats import Chat, ChatDetail
 from core.models.events import ChoiceFinished, Delta, Event, Started
+from core.models.generations import GenerationSpec
 from core.services.chat_documents import parts, rows
-from pipelines.chat import Transcript, history, instructed, replay
+from pipelines.chat import Transcript, history, instructed, prompt_of, replay
 
 
 def detail(document: dict[str, Any]) -> ChatDetail:
@@ -75,3 +77,9 @@ def test_a_log_is_replayed_per_choice() -> None:
 def test_a_custom_models_system_prompt_comes_first(messages: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
     assert instructed("S", messages) == expected
     assert instructed("", messages) == messages
+
+
+def test_whole_numbers_may_be_written_with_a_fraction_in_a_job_as_in_a_request() -> None:
+    body = msgspec.Raw(b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":10.0}')
+    spec = GenerationSpec(id="1", user_id="u", model="m", queue="gpu.generate", seed=1, created_at=1, body=body)
+    assert prompt_of(spec, None).request.max_tokens == 10
