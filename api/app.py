@@ -9,9 +9,11 @@ from api.connections import Connections
 from api.documentation import DOCUMENT, Document
 from api.errors import errors
 from api.graphql import close_sockets
+from api.headers import add_headers
 from api.keys import ABANDONED, CONNECTIONS, LIMITS, SERVICES, SETTINGS, SOCKETS
-from api.log_context import add_headers, log_context
+from api.log_context import log_context
 from api.openapi import encoded
+from api.origins import ORIGINS, Origins, add_origin, preflight
 from api.principal import DOORS, handshake_token, principal
 from api.routes import ROUTES, doors, table
 from api.sockets import Sockets
@@ -21,19 +23,21 @@ from core.services.limits import Limits
 from core.settings import Settings
 from core.storage.redis import Scripts
 
-MAX_BODY_BYTES = 16 * 1_048_576
+BYTES_PER_MB = 1_048_576
 
 
 def create_app(settings: Settings) -> web.Application:
     """The application. Nothing is opened before it starts."""
-    app = web.Application(middlewares=(log_context, errors, principal), client_max_size=MAX_BODY_BYTES)
-    app[SETTINGS] = settings
+    origins = Origins(settings.cors_origins)
+    middlewares = (log_context, errors, preflight, principal) if origins else (log_context, errors, principal)
+    app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_mb * BYTES_PER_MB)
+    app[SETTINGS], app[ORIGINS] = settings, origins
     app[CONNECTIONS] = Connections()
     app[DOORS] = doors()
     app[DOCUMENT] = Document.of(encoded(ROUTES))
     app.router.add_routes(table())
     app.cleanup_ctx.extend((services_ctx, limits_ctx, abandoned_ctx, sockets_ctx))
-    app.on_response_prepare.append(add_headers)
+    app.on_response_prepare.extend((add_headers, add_origin) if origins else (add_headers,))
     app.on_shutdown.extend((app[CONNECTIONS].close, close_sockets, _close_socket_io))
     return app
 

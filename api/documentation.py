@@ -1,17 +1,17 @@
 """What there is at which address, described for programs (OpenAPI) and shown to people (Swagger UI, ReDoc)."""
 
 import hashlib
-from pathlib import Path
 from typing import NamedTuple
 
 from aiohttp import web
 
-ASSETS = Path(__file__).parent / "static"
+from api.assets import page
+
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
     "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PAGES = {name: (ASSETS / name / "index.html").read_text(encoding="utf-8") for name in ("swagger", "redoc")}
+PAGES = {name: page(name) for name in ("swagger", "redoc")}
 
 
 class Document(NamedTuple):
@@ -27,8 +27,6 @@ class Document(NamedTuple):
 
 
 DOCUMENT = web.AppKey("document", Document)
-
-assets = tuple(web.static(f"/static/{name}", ASSETS / name) for name in PAGES)
 
 
 async def openapi(request: web.Request) -> web.Response:

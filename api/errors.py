@@ -13,6 +13,7 @@ from core.errors import BadRequest, NotFound, PenstockError
 from core.logging import get_logger
 
 CLIENT_GONE = 499
+BYTES_PER_MB = 1_048_576
 OPENAI_PREFIXES = ("/v1/", "/api/openai/", "/api/chat/completions/", "/api/embeddings/")
 OPENAI_TYPES = {
     400: "invalid_request_error",
@@ -33,9 +34,11 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except PenstockError as error:
         return failure(request, error)
     except web.HTTPException as error:
-        return _framework_failure(request, error)
+        return framework_failure(request, error)
     except ClientGone:
         return web.Response(status=CLIENT_GONE)
+    except (web.RequestPayloadError, ConnectionError) as error:
+        return _broken_off(request, error)
     except Exception as error:  # noqa: BLE001 - logged
         return failure(request, bug(error))
 
@@ -62,7 +65,16 @@ def openai_error(error: PenstockError, status: int | None = None) -> dict[str, A
     return {"message": error.detail, "type": kind, "param": error.param, "code": error.upstream_code or error.code}
 
 
-def _framework_failure(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+def _broken_off(request: web.Request, error: Exception) -> web.Response:
+    """A body that ends too early, with its client or without."""
+    if request.transport is None or request.transport.is_closing():
+        return web.Response(status=CLIENT_GONE)
+    if isinstance(error, web.RequestPayloadError):
+        return failure(request, BadRequest("The body cannot be read: it breaks off, or is not encoded as its headers say."))
+    return failure(request, bug(error))
+
+
+def framework_failure(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     """aiohttp's own: no such route, wrong method, a body that is too large. Redirects pass."""
     if error.status < http.HTTPStatus.BAD_REQUEST:
         return web.Response(status=error.status, headers=error.headers)
@@ -74,7 +86,9 @@ def _framework_failure(request: web.Request, error: web.HTTPException) -> web.St
     elif isinstance(error, web.HTTPMethodNotAllowed):
         detail = f"{request.method} is not possible here, only {', '.join(sorted(error.allowed_methods))}."
     elif isinstance(error, web.HTTPRequestEntityTooLarge):
-        detail = f"The body is larger than {request.client_max_size} bytes, which is the limit."
+        detail = f"The body is larger than {request.client_max_size // BYTES_PER_MB} MB, which is the limit."
+    elif isinstance(error, web.HTTPRequestTimeout):
+        detail = "The body came too slowly. Send it again over a better connection."
     return answer(_body(request, error.status, kind(detail)), status=error.status, headers=headers)
 
 

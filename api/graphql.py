@@ -3,7 +3,6 @@
 import asyncio
 from functools import partial
 from json import JSONDecodeError
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,7 +21,9 @@ from strawberry.types import ExecutionResult
 from strawberry.types.unset import UNSET, UnsetType
 
 from api.addresses import client_address
+from api.assets import page
 from api.keys import BUDGET, LIMITS, SERVICES
+from api.origins import check_socket
 from api.principal import COOKIE, from_our_own_page
 from core.errors import BadRequest, Unauthenticated
 from schema import schema
@@ -32,8 +33,7 @@ MEDIA_TYPE = "application/graphql-response+json"
 HEARTBEAT_S = 30
 CLOSE_S = 1.0
 MAX_FRAME_BYTES = 1_048_576
-ASSETS = Path(__file__).parent / "static" / "graphiql"
-PAGE = (ASSETS / "index.html").read_text(encoding="utf-8")
+PAGE = page("graphiql")
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
@@ -45,8 +45,6 @@ PAGE_HEADERS = {
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-
-graphiql_assets = web.static("/static/graphiql", ASSETS)
 
 
 class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
@@ -79,7 +77,7 @@ class View(GraphQLView[Caller, None]):
     graphql_transport_ws_handler_class = Handler
 
     def __init__(self) -> None:
-        """Only ``graphql-transport-ws``. Pages of any origin may connect with a token of their own; a cookie counts for our own pages."""
+        """Only ``graphql-transport-ws``. Which pages may connect, and for which of them a cookie counts, api.origins says."""
         super().__init__(schema, subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,), allowed_origins=("*",))
         self.sockets: WeakKeyDictionary[web.WebSocketResponse, web.Application] = WeakKeyDictionary()
 
@@ -88,7 +86,7 @@ class View(GraphQLView[Caller, None]):
         return request.method == "GET" and request.query_params.get("query") is None and "text/html" in request.headers.get("accept", "")
 
     async def render_graphql_ide(self, request: web.Request) -> web.Response:
-        """The page; its scripts come from ``graphiql_assets``."""
+        """The page; its scripts come from api.assets."""
         del request
         return web.Response(text=PAGE, content_type="text/html", headers=PAGE_HEADERS)
 
@@ -160,6 +158,8 @@ async def graphql(request: web.Request) -> web.StreamResponse:
     """
     if request.method == "POST" and request.content_type != "application/json":
         return _refused(415, "Send the operation as application/json.")
+    if "Upgrade" in request.headers:
+        check_socket(request)
     try:
         return await _view.run(request)
     except HTTPException as error:

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from api.keys import BUDGET, GENERATION_ID, PRINCIPAL, REQUEST_ID
+from api.keys import PRINCIPAL, REQUEST_ID
 from core.logging import get_logger
 
 QUIET_PATHS = frozenset({"/health", "/ready"})
@@ -48,21 +48,3 @@ async def log_context(request: web.Request, handler: Handler) -> web.StreamRespo
 def new_id() -> str:
     """An id that tells lines apart and guards nothing. The system's random numbers cost a call that lets go of the interpreter's lock."""
     return f"{random.getrandbits(64):016x}"
-
-
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """For ``on_response_prepare``: what every answer carries."""
-    headers = response.headers
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers[ID_HEADER] = request[REQUEST_ID]
-    headers.setdefault("Referrer-Policy", "no-referrer")
-    headers.setdefault("X-Frame-Options", "SAMEORIGIN")
-    headers.setdefault("Cache-Control", "no-store")
-    generation_id = request.get(GENERATION_ID)
-    if generation_id:
-        headers["X-Generation-Id"] = generation_id
-    budget = request.get(BUDGET)
-    if budget:
-        headers["X-RateLimit-Limit"] = str(budget.limit)
-        headers["X-RateLimit-Remaining"] = str(budget.remaining)
-        headers["X-RateLimit-Reset"] = str(budget.resets_at)

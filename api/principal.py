@@ -2,13 +2,13 @@
 
 from enum import Enum
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.addresses import client_address
 from api.keys import BUDGET, LIMITS, PRINCIPAL, SERVICES
+from api.origins import same_origin
 from core.errors import Forbidden, Unauthenticated
 from core.models.users import Role
 from core.services.limits import Budget
@@ -40,7 +40,7 @@ class Door(NamedTuple):
 
 DOORS = web.AppKey("doors", dict[Handler, Door])
 
-_FREE, _ACTIVE = Door(Access.ANYONE, counted=False), Door(Access.ACTIVE, counted=True)
+FREE, _ACTIVE = Door(Access.ANYONE, counted=False), Door(Access.ACTIVE, counted=True)
 
 
 @web.middleware
@@ -64,9 +64,7 @@ def wants_page(request: web.Request) -> bool:
 
 def _door(request: web.Request) -> Door:
     match = request.match_info
-    if match.http_exception is not None or isinstance(match.route.resource, web.StaticResource):
-        return _FREE
-    return request.app[DOORS].get(match.handler, _ACTIVE)
+    return FREE if match.http_exception is not None else request.app[DOORS].get(match.handler, _ACTIVE)
 
 
 def _spend(request: web.Request, budget: Budget | None) -> None:
@@ -107,7 +105,7 @@ def handshake_token(request: web.Request, auth: Any) -> Any:
     header = request.headers.get("Authorization", "")
     if header[: len(BEARER)].lower() == BEARER:
         return header[len(BEARER) :].strip()
-    return request.cookies.get(COOKIE) if _same_origin(request) else None
+    return request.cookies.get(COOKIE) if same_origin(request) else None
 
 
 def from_our_own_page(request: web.Request) -> bool:
@@ -115,11 +113,4 @@ def from_our_own_page(request: web.Request) -> bool:
 
     A program, which says nothing of where it comes from, has no cookie that it was not given.
     """
-    return (request.method in SAFE_METHODS and "Upgrade" not in request.headers) or _same_origin(request)
-
-
-def _same_origin(request: web.Request) -> bool:
-    origin = request.headers.get("Origin")
-    if origin is None:
-        return request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
-    return urlsplit(origin).netloc == request.host
+    return (request.method in SAFE_METHODS and "Upgrade" not in request.headers) or same_origin(request)

@@ -23,10 +23,11 @@ from api import (
     shares,
     users,
 )
+from api.assets import asset
 from api.completion_shapes import ChatCompletion, ChatCompletionChunk
-from api.graphql import graphiql_assets, graphql
+from api.graphql import graphql
 from api.graphql_shapes import Operation, Outcome, Query
-from api.principal import Access, Door
+from api.principal import FREE, Access, Door
 from api.route import Route
 from api.socket_io import Transport, socket_io
 from core.models.catalog import CreateModel, UpdateModel
@@ -46,7 +47,6 @@ GRAPHQL_REFUSED = ((400, Outcome), (405, Outcome), (415, Outcome))
 EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
 EMBEDDINGS = ("/v1/embeddings", "/api/embeddings")
-REFUSED = ((400, "text/plain"),)
 SOCKET = ("/ws/socket.io/",)
 
 ASKING, IMPORT = chat_messages.PostedMessage, chat_copies.GIVEN
@@ -173,9 +173,9 @@ ROUTES = (
     Route(
         "POST", "/graphql", graphql, ANYONE, counted=False, body=Operation, answer=Outcome, media=GRAPHQL + EVENTS, others=GRAPHQL_REFUSED
     ),
-    Route("GET", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT, others=REFUSED),
-    Route("POST", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT, others=REFUSED),
-    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, counted=False, also=SOCKET, media=TEXT, others=REFUSED),
+    Route("GET", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT, errors=(400, 403)),
+    Route("POST", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT, errors=(400, 403)),
+    Route("OPTIONS", "/socket.io/", socket_io, ANYONE, counted=False, also=SOCKET, media=TEXT, errors=(400, 403)),
 )
 STREAMS = frozenset({generations.listen, socket_io, graphql})
 
@@ -185,9 +185,7 @@ def table() -> Iterable[web.AbstractRouteDef]:
     for route, path in addresses():
         heads = {"allow_head": route.handler not in STREAMS} if route.method == "GET" else {}
         yield web.RouteDef(route.method, path, route.handler, heads)
-    yield graphiql_assets
-    yield shares.assets
-    yield from documentation.assets
+    yield web.get("/static/{name:.+}", asset)
 
 
 def addresses() -> Iterator[tuple[Route, str]]:
@@ -199,4 +197,4 @@ def addresses() -> Iterator[tuple[Route, str]]:
 
 def doors() -> dict[Handler, Door]:
     """Who may use each handler."""
-    return {route.handler: Door(route.access, route.counted, route.page) for route in ROUTES}
+    return {asset: FREE} | {route.handler: Door(route.access, route.counted, route.page) for route in ROUTES}

@@ -1,19 +1,18 @@
 """Shared chats: shared and closed by their owner, read by whoever is signed in and has the link."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from api.assets import page
 from api.bodies import answer, read
 from api.chat_copies import Clone
 from api.chats import ChatRow, ChatWhole
 from api.keys import PRINCIPAL, SERVICES, SETTINGS
 from api.principal import wants_page
 
-ASSETS = Path(__file__).parent / "static" / "shared"
-PAGE = (ASSETS / "index.html").read_text(encoding="utf-8")
+PAGE = page("shared")
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -25,8 +24,6 @@ PAGE_HEADERS = {
     "Vary": "Accept",
 }
 JSON_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
-
-assets = web.static("/static/shared", ASSETS)
 
 
 class Shared(ChatRow, frozen=True, kw_only=True):

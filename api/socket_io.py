@@ -1,11 +1,16 @@
 """The address of Socket.IO's transports."""
 
+from http import HTTPStatus
 from typing import Literal
 
 import msgspec
 from aiohttp import web
 
 from api.keys import SOCKETS
+from api.origins import check_socket
+from core.errors import BadRequest
+
+_QUOTES = '".'
 
 
 class Transport(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,4 +23,9 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
 
 async def socket_io(request: web.Request) -> web.StreamResponse:
     """``/socket.io/``: Socket.IO's transports. Websocket and polling (Engine.IO 4), for a client of Socket.IO."""
-    return await request.app[SOCKETS].handle(request)
+    check_socket(request)
+    response = await request.app[SOCKETS].handle(request)
+    if response.status >= HTTPStatus.BAD_REQUEST and isinstance(response, web.Response):
+        message = f"{(response.text or '').strip(_QUOTES)}. This address is for clients of Socket.IO."
+        raise BadRequest(message)
+    return response

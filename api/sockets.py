@@ -57,7 +57,7 @@ class Sockets:
     """One process's Socket.IO server."""
 
     def __init__(self, services: Services, limits: Limits, token_of: Callable[[web.Request, Any], Any]) -> None:
-        """``token_of(request, auth)``: what a handshake brings. Pages of any origin may connect, but not with a cookie."""
+        """``token_of(request, auth)``: what a handshake brings."""
         self._token_of = token_of
         self._services = services
         self._limits = limits
@@ -67,8 +67,7 @@ class Sockets:
             async_mode="aiohttp",
             client_manager=self._manager,
             json=SocketJson,
-            cors_allowed_origins="*",
-            cors_credentials=False,
+            cors_allowed_origins=[],  # api.origins sees to that
             max_http_buffer_size=MAX_PACKET_BYTES,
         )
         self._rooms = Rooms(services, Presence(services.scripts), self._announce)

@@ -1,6 +1,7 @@
 """Every setting of the product, read once at an entry point and passed down."""
 
 import os
+import re
 import secrets
 from enum import StrEnum
 from ipaddress import ip_network
@@ -19,6 +20,9 @@ MIN_SECRET_KEY_BYTES = 32
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+
+
+_ORIGIN = re.compile(r"\*|https?://[\w.:\[\]-]+/?", re.ASCII)
 
 
 class LogFormat(StrEnum):
@@ -46,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_user_role: Role = Role.USER
     rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
     anonymous_rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
+    cors_origins: tuple[str, ...] = ()
+    max_body_mb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
     trusted_proxies: tuple[str, ...] = ()
     public_url: str = ""
     device: str = "auto"
@@ -139,6 +145,7 @@ def _explain(message: str) -> str:
 
 
 def _check(settings: Settings) -> Settings:
+    _check_neighbours(settings)
     for name in ("openai_base_urls", "ollama_base_urls"):
         for url in getattr(settings, name):
             if not url.startswith(("http://", "https://")):
@@ -149,12 +156,6 @@ def _check(settings: Settings) -> Settings:
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         message = f"PENSTOCK_PUBLIC_URL: {settings.public_url!r} is not a URL. Write https://chat.example.com, as browsers see it."
         raise SettingsError(message)
-    for proxy in settings.trusted_proxies:
-        if not _is_network(proxy):
-            message = (
-                f"PENSTOCK_TRUSTED_PROXIES: {proxy!r} is no address or network. Write 10.0.0.7 or 10.0.0.0/8, several separated by commas."
-            )
-            raise SettingsError(message)
     keys, urls = settings.openai_api_keys, settings.openai_base_urls
     if len(keys) > len(urls):
         message = (
@@ -166,6 +167,19 @@ def _check(settings: Settings) -> Settings:
         message = f"PENSTOCK_SECRET_KEY is shorter than {MIN_SECRET_KEY_BYTES} bytes. Leave it out to have one made, or give a longer one."
         raise SettingsError(message)
     return settings
+
+
+def _check_neighbours(settings: Settings) -> None:
+    for origin in settings.cors_origins:
+        if not _ORIGIN.fullmatch(origin):
+            message = f"PENSTOCK_CORS_ORIGINS: {origin!r} is no origin. Write https://chat.example.com, several separated by commas, or *."
+            raise SettingsError(message)
+    for proxy in settings.trusted_proxies:
+        if not _is_network(proxy):
+            message = (
+                f"PENSTOCK_TRUSTED_PROXIES: {proxy!r} is no address or network. Write 10.0.0.7 or 10.0.0.0/8, several separated by commas."
+            )
+            raise SettingsError(message)
 
 
 def _is_network(value: str) -> bool:

@@ -10,6 +10,7 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 from api.app import create_app
 from api.keys import SERVICES
+from api.server import Runner
 from core import security
 from core.models.catalog import Model
 from core.models.pools import Pool
@@ -22,7 +23,7 @@ MODEL = Model(id="echo", name="Echo", owned_by="penstock", created=1_700_000_000
 @asynccontextmanager
 async def listening(app: web.Application) -> AsyncGenerator[str, None]:
     """Where an application listens. aiohttp's own TestServer cancels the handlers of clients that leave, which a server does not."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    runner = Runner(app, shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()

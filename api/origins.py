@@ -1,0 +1,85 @@
+"""Pages of other origins: which of them may use the API from a browser. Source: the Fetch standard, "CORS protocol"."""
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from core.errors import Forbidden
+
+ANY = "*"
+PREFLIGHT_AGE_S = 600
+ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-ID"
+EXPOSED = "ETag, Retry-After, X-Generation-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
+
+
+class Origins:
+    """The origins that the operator has named; ``*`` stands for all others, which get no cookie."""
+
+    def __init__(self, named: Iterable[str]) -> None:
+        self._named = frozenset(origin.rstrip("/").lower() for origin in named)
+
+    def __bool__(self) -> bool:
+        return bool(self._named)
+
+    def named(self, origin: str | None) -> bool:
+        """Whether it was named itself: then the cookie counts too."""
+        return origin is not None and origin != ANY and origin.lower() in self._named
+
+    def allowed(self, origin: str | None) -> bool:
+        """Whether its pages may read answers."""
+        return self.named(origin) or (origin is not None and ANY in self._named)
+
+    def headers(self, origin: str) -> dict[str, str]:
+        """What tells a browser so; empty for an origin that is not allowed."""
+        if self.named(origin):
+            return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"}
+        return {"Access-Control-Allow-Origin": ANY} if self.allowed(origin) else {}
+
+
+ORIGINS = web.AppKey("origins", Origins)
+
+
+@web.middleware
+async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer a browser that asks before it sends something; only there where other origins are allowed at all."""
+    origin = request.headers.get("Origin")
+    asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+    if not asked or not request.app[ORIGINS].allowed(origin):
+        return await handler(request)
+    refusal = request.match_info.http_exception
+    methods = refusal.allowed_methods if isinstance(refusal, web.HTTPMethodNotAllowed) else ()
+    if refusal is not None and not methods:
+        raise refusal
+    told = {
+        "Access-Control-Allow-Methods": ", ".join(sorted(methods)) or "GET, POST",
+        "Access-Control-Allow-Headers": ALLOWED,
+        "Access-Control-Max-Age": str(PREFLIGHT_AGE_S),
+    }
+    return web.Response(status=204, headers=told)
+
+
+async def add_origin(request: web.Request, response: web.StreamResponse) -> None:
+    """For ``on_response_prepare``: errors and streams too are for those who may read answers."""
+    response.headers.add("Vary", "Origin")
+    origin = request.headers.get("Origin")
+    if origin:
+        response.headers.update(request.app[ORIGINS].headers(origin))
+        response.headers["Access-Control-Expose-Headers"] = EXPOSED
+
+
+def same_origin(request: web.Request) -> bool:
+    """Whether it comes from our own pages, or from a program. Those whose cookies count."""
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
+    return urlsplit(origin).netloc == request.host or request.app[ORIGINS].named(origin)
+
+
+def check_socket(request: web.Request) -> None:
+    """Browsers let any page open a websocket: what it may is up to us. Raises Forbidden."""
+    origin = request.headers.get("Origin")
+    if origin is not None and not same_origin(request) and not request.app[ORIGINS].allowed(origin):
+        message = f"Pages of {origin[:100]} may not connect. The operator can name them in PENSTOCK_CORS_ORIGINS."
+        raise Forbidden(message)
