@@ -21,7 +21,7 @@ MIN_BYTES_PER_S = 1_024
 
 log = get_logger(face="rest")
 
-_MALFORMED: dict[type, str] = {
+_MALFORMED: dict[type | None, str] = {
     InvalidURLError: "The address cannot be read. What is not ASCII in it must be percent-encoded.",
     LineTooLong: "The address or a header is too long: 8190 bytes are the limit.",
 }
