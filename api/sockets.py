@@ -30,7 +30,7 @@ from api.rooms import Rooms
 from api.socket_json import SocketJson
 from api.socket_messages import Join, Leave, Message, Stop, told
 from api.visitors import Visitors
-from core.errors import BadRequest, Forbidden, PenstockError, Unauthenticated
+from core.errors import BadRequest, Forbidden, NotFound, PenstockError, Unauthenticated
 from core.logging import get_logger
 from core.models.chats import SendMessage
 from core.models.users import Principal
@@ -74,8 +74,11 @@ class Sockets:
         self._visitors = Visitors(services, limits, dismiss=self._turn_out, allowed=self._go_on)
         self._server.on("connect", self._connect)
         self._server.on("disconnect", self._disconnect)
-        for name, handler in (("join_chat", self._join), ("leave_chat", self._leave), ("message", self._message), ("stop", self._stop)):
+        self._handlers = {"join_chat": self._join, "leave_chat": self._leave, "message": self._message, "stop": self._stop}
+        for name, handler in self._handlers.items():
             self._server.on(name, self._answering(name, handler))
+        self._server.on("*", self._unknown)
+        self._server.eio.on("message", self._receive)
 
     async def open(self) -> None:
         """Begin."""
@@ -123,6 +126,23 @@ class Sockets:
             await socket.send(engineio.packet.Packet(engineio.packet.NOOP))  # a poll that waits need not wait for the next ping
         self._visitors.forget(sid)
         await self._rooms.leave_all(sid, grace_s=0 if reason == self._server.reason.CLIENT_DISCONNECT else GRACE_S)
+
+    async def _receive(self, engine_sid: str, packet: str | bytes) -> None:
+        """What the engine brings, on to the library; what that cannot read is no bug of ours."""
+        try:
+            await self._server._handle_eio_message(engine_sid, packet)  # noqa: SLF001 - what it registers itself
+        except Exception as error:  # noqa: BLE001 - it raises whatever its parsing comes upon
+            log.info("packet not understood", why=str(error))
+            sid = self._manager.sid_from_eio_sid(engine_sid, NAMESPACE)
+            if sid:
+                await self._emit(sid, "error", told(BadRequest("This is no packet of Socket.IO that can be read.")))
+
+    async def _unknown(self, event: str, sid: str, data: Any = None, *_: Any) -> Answer:
+        async def refuse(_sid: str, _principal: Principal, _data: Any) -> Answer:
+            message = f"There is no event {event[:40]!r}. Events are {', '.join(self._handlers)}."
+            raise NotFound(message)
+
+        return await self._answering("*", refuse)(sid, data)
 
     async def _join(self, sid: str, principal: Principal, data: Any) -> Answer:
         place = convert(data, Join)

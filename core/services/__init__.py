@@ -107,9 +107,10 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             tokens=Tokens(settings),
             guesses=guesses,
             settings=settings,
+            revoked=rooms.revoked,
         )
         belongings = (claims.cancel_user, chats.delete_all, customs.remove_user, keys.remove_user, pictures.remove_user)
-        removal = Removal(user_rows, Administrators(documents), belongings)
+        removal = Removal(user_rows, Administrators(documents), belongings, rooms.revoked)
         yield Services(
             settings=settings,
             redis=redis,
@@ -119,8 +120,16 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             claims=claims,
             queue=queue,
             users=users,
-            accounts=Accounts(rows=user_rows, users=users, pictures=portraits, passwords=passwords, guesses=guesses, removal=removal),
-            keys=Keys(keys),
+            accounts=Accounts(
+                rows=user_rows,
+                users=users,
+                pictures=portraits,
+                passwords=passwords,
+                guesses=guesses,
+                removal=removal,
+                revoked=rooms.revoked,
+            ),
+            keys=Keys(keys, rooms.revoked),
             chats=chats,
             chat_copies=ChatCopies(chats, chat_rows, shared),
             chat_search=ChatSearch(chat_rows, message_rows),

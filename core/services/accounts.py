@@ -14,6 +14,7 @@ from core.services.guesses import Guesses
 from core.services.keys import signed_in
 from core.services.pictures import Image, Pictures
 from core.services.removal import Removal
+from core.services.rooms import Revoked
 from core.services.users import Users
 from core.storage.documents import Order
 from core.storage.users import Users as UserRows
@@ -49,15 +50,25 @@ class UserChanges(msgspec.Struct, frozen=True, kw_only=True):
 class Accounts:
     """The service of accounts."""
 
-    def __init__(
-        self, *, rows: UserRows, users: Users, pictures: Pictures, passwords: Passwords, guesses: Guesses, removal: Removal
+    def __init__(  # noqa: PLR0913 - each by its name, where services are wired
+        self,
+        *,
+        rows: UserRows,
+        users: Users,
+        pictures: Pictures,
+        passwords: Passwords,
+        guesses: Guesses,
+        removal: Removal,
+        revoked: Revoked,
     ) -> None:
+        """``revoked`` tells of those whose tokens end with their password."""
         self._rows = rows
         self._users = users
         self._pictures = pictures
         self._passwords = passwords
         self._guesses = guesses
         self._removal = removal
+        self._revoked = revoked
 
     async def list(self, principal: Principal, command: ListUsers) -> tuple[list[User], int]:
         """Users for an administrator, and how many there are on all pages. Raises Forbidden, BadRequest for an ``after`` that is nobody."""
@@ -104,6 +115,7 @@ class Accounts:
             raise BadRequest(message, param="password")
         await attempt.succeeded()
         await self._rows.set_password(principal.id, await self._passwords.hash(new), keep=principal.session)
+        await self._revoked(principal.id)
 
     async def update(self, principal: Principal, user_id: str, changes: UserChanges) -> User:
         """Change one's own name and picture; administrators change everything of everybody. A role from others is ignored.
@@ -123,6 +135,7 @@ class Accounts:
         user = await self._change(user, changes)
         if password_hash:
             await self._rows.set_password(user_id, password_hash, keep=principal.session if user_id == principal.id else "")
+            await self._revoked(user_id)
         return user
 
     async def set_role(self, principal: Principal, user_id: str, role: str) -> User:

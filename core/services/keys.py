@@ -9,6 +9,7 @@ from core.errors import BadRequest, Forbidden, NotFound
 from core.models.keys import ApiKey, KeyCredentials
 from core.models.users import Principal
 from core.security import api_key_hash, new_api_key
+from core.services.rooms import Revoked
 from core.storage.keys import Keys as KeyRows
 
 DEFAULT_NAME = "API key"
@@ -19,8 +20,10 @@ SHOWN_CHARACTERS = 4
 class Keys:
     """The service of API keys. A key that has leaked must not be able to make itself successors, so only a signed-in user changes them."""
 
-    def __init__(self, keys: KeyRows) -> None:
+    def __init__(self, keys: KeyRows, revoked: Revoked) -> None:
+        """``revoked`` tells of those whose keys are revoked."""
         self._keys = keys
+        self._revoked = revoked
 
     async def list(self, principal: Principal) -> list[ApiKey]:
         """Their own, oldest first."""
@@ -59,6 +62,7 @@ class Keys:
         signed_in(principal)
         await self._own(principal, key_id)
         await self._keys.remove(key_id)
+        await self._revoked(principal.id)
 
     async def _own(self, principal: Principal, key_id: str) -> ApiKey:
         key = await self._keys.get(key_id)

@@ -116,7 +116,9 @@ class Presence:
         """Take the connections of a dead process away: by chat, the users who are gone by that. Nothing where it lives after all."""
         for chat_id in _ids(await self._scripts.command("SMEMBERS", _rooms(process))):
             keys = (_room(chat_id), _rooms(process), PROCESSES)
-            yield chat_id, _ids(await self._scripts.run(self._empty, keys, (process, chat_id)))
+            gone = _ids(await self._scripts.run(self._empty, keys, (process, chat_id)))
+            if gone:
+                yield chat_id, gone
         await self._scripts.run(self._forget, (_rooms(process), PROCESSES), (process,))
 
 

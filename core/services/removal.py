@@ -6,6 +6,7 @@ import msgspec
 
 from core.errors import BadRequest, NotFound
 from core.models.users import Role, User
+from core.services.rooms import Revoked
 from core.storage.administrators import Administrators
 from core.storage.users import Users as UserRows
 
@@ -15,11 +16,12 @@ Belongings = Callable[[str], Awaitable[object]]
 class Removal:
     """Roles and deletions."""
 
-    def __init__(self, rows: UserRows, administrators: Administrators, belongings: Sequence[Belongings]) -> None:
-        """``belongings``: take away what a user, by id, has of some kind; safe to repeat."""
+    def __init__(self, rows: UserRows, administrators: Administrators, belongings: Sequence[Belongings], revoked: Revoked) -> None:
+        """``belongings``: take away what a user, by id, has of some kind; safe to repeat. ``revoked`` tells of those with fewer rights."""
         self._rows = rows
         self._administrators = administrators
         self._belongings = belongings
+        self._revoked = revoked
 
     async def change_role(self, user: User, role: Role) -> User:
         """Give a user another role. Raises BadRequest for the last administrator, NotFound where the user has gone meanwhile."""
@@ -29,6 +31,7 @@ class Removal:
                 message = "There is no such user. They may have been deleted."
                 raise NotFound(message)
             user = found
+        await self._revoked(user.id)
         return msgspec.structs.replace(user, role=role)
 
     async def remove(self, user: User) -> None:

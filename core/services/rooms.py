@@ -1,6 +1,7 @@
 """What those who follow a chat are told as it happens: new messages, answers that begin, the chat's end. Nothing is kept."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -9,11 +10,14 @@ from core.events import EventLog
 from core.jobs.claims import Claims
 from core.models.chats import Message
 from core.services.chat_documents import message_document
+from core.storage.redis import RedisError
 
 _encode = msgspec.json.Encoder().encode
 
 
 REVOKED = "revoked"
+
+Revoked = Callable[[str], Awaitable[None]]
 
 
 def chat_topic(chat_id: str) -> str:
@@ -43,8 +47,12 @@ class Rooms:
         await self._tell(chat_id, {"type": "deleted"})
 
     async def revoked(self, user_id: str) -> None:
-        """A user may do less than before, by one of their tokens or by all: whoever listens for them is to ask again."""
-        await self._events.notify(REVOKED, user_id.encode())
+        """A user may do less than before, by one of their tokens or by all: whoever listens for them is to ask again.
+
+        A Redis that is away is no reason to fail: they ask from time to time anyway.
+        """
+        with suppress(RedisError, OSError):
+            await self._events.notify(REVOKED, user_id.encode())
 
     async def _tell(self, chat_id: str, news: dict[str, Any]) -> None:
         await self._events.notify(chat_topic(chat_id), _encode(news))

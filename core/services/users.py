@@ -13,6 +13,7 @@ from core.services import user_fields
 from core.services.guesses import Guesses
 from core.services.keys import signed_in
 from core.services.pictures import Pictures
+from core.services.rooms import Revoked
 from core.settings import Settings
 from core.storage.keys import Keys as KeyRows
 from core.storage.users import Users as UserRows
@@ -33,13 +34,16 @@ class Users:
         tokens: Tokens,
         guesses: Guesses,
         settings: Settings,
+        revoked: Revoked,
     ) -> None:
+        """``revoked`` tells of those who sign out."""
         self._rows = rows
         self._keys = keys
         self._pictures = pictures
         self._passwords = passwords
         self._tokens = tokens
         self._guesses = guesses
+        self._revoked = revoked
         self._role = settings.default_user_role
         self._noting: dict[str, asyncio.Task[None]] = {}
 
@@ -98,6 +102,7 @@ class Users:
         signed_in(principal)
         if principal.expires_at is not None:
             await self._rows.end_session(principal.id, principal.session, principal.expires_at)
+            await self._revoked(principal.id)
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token or API key it is, as they are in the store now.

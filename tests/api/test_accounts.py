@@ -44,7 +44,8 @@ async def test_signing_out_ends_this_token_at_once_on_every_process_and_no_other
         for client in (laptop, laptop_there):
             reply = await client.get("/api/auths/")
             assert (reply.status, "Sign in again" in reply.body["detail"]) == (401, True)
-        assert (await socket.call("join_chat", {"chat_id": "x"}))["error"]["code"] == "unauthenticated"
+        await until(lambda: not socket.client.connected, "the socket is let out")
+        assert [data["code"] for data in socket.of("error")] == ["unauthenticated"]
     for client in (bob, phone):
         assert (await client.get("/api/auths/")).status == 200
 

@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
+import redis.asyncio
 
 from tests.api.conftest import Client, sign_up
 from tests.api.talking import connected
@@ -107,6 +108,23 @@ async def test_rooms_span_web_processes_and_hear_answers_asked_anywhere(stack: S
         assert [message["role"] for message in here.wholes()] == [message["role"] for message in there.wholes()] == ["user", "assistant"]
         assert here.wholes()[-1]["id"] == sent["answer_id"]
         assert (here.of("user_join"), there.of("user_join")) == ([], [])
+
+
+async def test_who_was_on_a_killed_process_is_soon_in_no_room(stack: Stack, user: Client) -> None:
+    other_port = free_port()
+    dying = await stack.start_api(port=other_port)
+    chat_id = await user.chat()
+    async with redis.asyncio.Redis.from_url(stack.redis_url) as store, connected(user) as here:
+        async with connected(user, url=f"http://127.0.0.1:{other_port}") as there:
+            await there.call("join_chat", {"chat_id": chat_id})
+            assert await store.exists(f"presence:room:{chat_id}")
+            await dying.kill()
+
+        async def empty() -> bool:
+            return not await store.exists(f"presence:room:{chat_id}")
+
+        await until(empty, "the dead are buried", timeout_s=11)
+        assert (await here.call("join_chat", {"chat_id": chat_id}))["presence"] == [user.user["id"]]
 
 
 async def test_the_javascript_client_hears_a_streamed_answer(stack: Stack, user: Client) -> None:

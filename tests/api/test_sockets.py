@@ -3,9 +3,14 @@ from typing import Any
 
 import pytest
 import socketio
+from aiohttp import web
 
+from api import sockets
+from api.keys import SOCKETS
 from core.models.users import Role
 from core.services import Services
+from core.services.chats import Chats
+from core.services.presence import PROCESSES
 from core.storage import users
 from tests.api.conftest import Client
 from tests.api.making import make_next
@@ -192,18 +197,70 @@ async def test_users_who_share_a_room_hear_of_each_other(
     async def anybody(_principal: Any, chat_id: str) -> Any:
         return await services.chats._chats.get(chat_id)
 
-    monkeypatch.setattr(services.chats, "readable", anybody)  # sharing a chat comes later; its room is ready for it
+    monkeypatch.setattr(services.chats, "readable", anybody)
+    monkeypatch.setattr(sockets, "GRACE_S", 0.05)
+    both = sorted((bob.user["id"], eve.user["id"]))
     async with connected(bob) as one:
         await one.call("join_chat", {"chat_id": chat_id})
-        async with connected(eve) as other, connected(eve) as second_tab:
-            await other.call("join_chat", {"chat_id": chat_id})
-            await second_tab.call("join_chat", {"chat_id": chat_id})
+        async with connected(eve) as other, connected(eve) as second_tab, connected(eve) as third_tab:
+            for tab in (other, second_tab, third_tab):
+                assert (await tab.call("join_chat", {"chat_id": chat_id}))["presence"] == both
             await until(lambda: one.of("user_join"), "the arrival is heard")
             await other.call("leave_chat", {"chat_id": chat_id})
+            await second_tab.client.disconnect()
+            assert (await one.call("join_chat", {"chat_id": chat_id}))["presence"] == both
         await until(lambda: one.of("user_leave"), "the departure is heard")
         about = {"chat_id": chat_id, "user_id": eve.user["id"]}
         assert (one.of("user_join"), one.of("user_leave")) == ([about], [about])
+        assert (await one.call("join_chat", {"chat_id": chat_id}))["presence"] == [bob.user["id"]]
         assert other.of("user_join") == other.of("user_leave") == []
+
+
+async def test_a_tab_that_comes_back_soon_was_never_away_for_the_others(
+    bob: Client, eve: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat_id = await bob.chat()
+
+    async def anybody(_principal: Any, chat_id: str) -> Any:
+        return await services.chats._chats.get(chat_id)
+
+    monkeypatch.setattr(services.chats, "readable", anybody)
+    async with connected(bob) as one:
+        await one.call("join_chat", {"chat_id": chat_id})
+        for _ in range(3):
+            async with connected(eve) as tab:
+                await tab.call("join_chat", {"chat_id": chat_id})
+        async with connected(eve) as tab:
+            await tab.call("join_chat", {"chat_id": chat_id})
+            await tab.call("leave_chat", {"chat_id": chat_id})
+            await until(lambda: one.of("user_leave"), "a departure on purpose is heard at once", timeout_s=20)
+        about = {"chat_id": chat_id, "user_id": eve.user["id"]}
+        assert (one.of("user_join"), one.of("user_leave")) == ([about], [about])
+
+
+async def test_who_was_on_a_process_that_dies_has_left_for_those_on_another_one_and_is_back_where_it_was_only_late(
+    bob: Client, eve: Client, services: Services, elsewhere: str, other_app: web.Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat_id = await bob.chat()
+
+    async def anybody(_chats: Chats, _principal: Any, chat_id: str) -> Any:
+        return await services.chats._chats.get(chat_id)
+
+    monkeypatch.setattr(Chats, "readable", anybody)
+    about = {"chat_id": chat_id, "user_id": eve.user["id"]}
+    late = other_app[SOCKETS]._rooms
+    async with connected(bob) as one, connected(bob) as second, connected(eve, url=elsewhere) as other:
+        for socket in (one, second, other):
+            await socket.call("join_chat", {"chat_id": chat_id})
+        await until(lambda: one.of("user_join") and second.of("user_join"), "the arrival is heard")
+        assert late._renewing
+        late._renewing.cancel()
+        await services.redis.zadd(PROCESSES, {late._presence._process: 1})
+        await until(lambda: one.of("user_leave") and second.of("user_leave"), "the departure is heard")
+        await late.open()
+        await until(lambda: len(one.of("user_join")) == len(second.of("user_join")) == 2, "the return is heard")
+        for socket in (one, second):
+            assert (socket.of("user_join"), socket.of("user_leave")) == ([about, about], [about])
 
 
 async def test_a_user_deleted_meanwhile_hears_no_more(bob: Client, services: Services) -> None:

@@ -13,6 +13,7 @@ from core.models.users import Role, SignIn, SignUp, User
 from core.security import Passwords, Tokens
 from core.services.guesses import Guesses
 from core.services.pictures import Pictures
+from core.services.rooms import Rooms
 from core.services.users import Users
 from core.settings import Settings
 from core.storage.documents import Documents
@@ -34,7 +35,7 @@ def rows(documents: Documents) -> UserRows:
 
 
 @pytest.fixture
-def make(documents: Documents, rows: UserRows, desk: Desk) -> Callable[[Settings], Users]:
+def make(documents: Documents, rows: UserRows, desk: Desk, rooms: Rooms) -> Callable[[Settings], Users]:
     """The service under some settings."""
 
     def with_settings(settings: Settings) -> Users:
@@ -46,6 +47,7 @@ def make(documents: Documents, rows: UserRows, desk: Desk) -> Callable[[Settings
             tokens=Tokens(settings),
             guesses=Guesses(Scripts(desk.redis, patience_s=0)),
             settings=settings,
+            revoked=rooms.revoked,
         )
 
     return with_settings
