@@ -13,6 +13,7 @@ from core.services.accounts import Accounts, ListUsers, UserChanges
 from core.services.guesses import Guesses
 from core.services.pictures import Pictures
 from core.services.removal import Belongings, Removal
+from core.services.rooms import Rooms
 from core.services.users import Users
 from core.settings import Settings
 from core.storage.administrators import Administrators
@@ -45,14 +46,15 @@ def accounts(
 
 def over(documents: Documents, desk: Desk, users: Any = None, *belongings: Belongings) -> Accounts:
     """The service over a store; ``users``: for those who add some."""
-    rows = UserRows(documents)
+    rows, rooms = UserRows(documents), Rooms(desk.claims, desk.log)
     return Accounts(
         rows=rows,
         users=users,
         pictures=Pictures(PictureRows(documents)),
         passwords=Passwords(),
         guesses=Guesses(Scripts(desk.redis, patience_s=0)),
-        removal=Removal(rows, Administrators(documents), belongings),
+        removal=Removal(rows, Administrators(documents), belongings, rooms.revoked),
+        revoked=rooms.revoked,
     )
 
 
@@ -134,12 +136,12 @@ async def test_what_a_deleted_user_had_is_taken_away_before_and_after_them(
         await accounts.delete(ada, ada.id)
 
 
-async def test_of_racing_demotions_and_deletions_one_administrator_remains(atomic_documents: Documents) -> None:
+async def test_of_racing_demotions_and_deletions_one_administrator_remains(atomic_documents: Documents, rooms: Rooms) -> None:
     """Each by a service of its own, as in processes of their own."""
     everybody = [user_in(f"n{number}") for number in range(6)]
     rows = UserRows(atomic_documents)
     await atomic_documents.insert(COLLECTION, everybody)
-    services = [Removal(rows, Administrators(atomic_documents), ()) for _ in everybody]
+    services = [Removal(rows, Administrators(atomic_documents), (), rooms.revoked) for _ in everybody]
 
     async def go(place: int) -> None:
         user = await rows.get(everybody[place]["_id"])
