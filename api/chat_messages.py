@@ -6,6 +6,7 @@ import msgspec
 from aiohttp import web
 
 from api.bodies import answer, read
+from api.chats import ChatWhole
 from api.keys import GENERATION_ID, PRINCIPAL, SERVICES
 from core.models.chats import SendMessage
 from core.services.chats import message_document
@@ -28,6 +29,12 @@ class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
 
 
+class Edited(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message says from now on: a text, or a list of content parts."""
+
+    content: str | list[Any]
+
+
 async def send(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/messages``: ask for an answer. It is heard at ``/api/generations/{id}/events``, or on any other face."""
     posted = await read(request, PostedMessage)
@@ -35,3 +42,16 @@ async def send(request: web.Request) -> web.Response:
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
     request[GENERATION_ID] = spec.id
     return answer(Asked(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201)
+
+
+async def edit(request: web.Request) -> web.Response:
+    """``POST /api/chats/{chat_id}/messages/{message_id}``: give a message another content."""
+    posted = await read(request, Edited)
+    chat_id, message_id = request.match_info["chat_id"], request.match_info["message_id"]
+    return answer(ChatWhole.whole(await request.app[SERVICES].chats.edit(request[PRINCIPAL], chat_id, message_id, posted.content)))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """``DELETE /api/chats/{chat_id}/messages/{message_id}``: take a message out of a chat. What hung below it hangs below its parent."""
+    chat_id, message_id = request.match_info["chat_id"], request.match_info["message_id"]
+    return answer(ChatWhole.whole(await request.app[SERVICES].chats.remove(request[PRINCIPAL], chat_id, message_id)))

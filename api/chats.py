@@ -116,7 +116,7 @@ async def search(request: web.Request) -> web.Response:
 
 async def get(request: web.Request) -> web.Response:
     """``GET /api/chats/{chat_id}``: a chat with its messages."""
-    return answer(ChatWhole.whole(await request.app[SERVICES].chats.get(request[PRINCIPAL], request.match_info["chat_id"])))
+    return answer(ChatWhole.whole(await request.app[SERVICES].chats.show(request[PRINCIPAL], request.match_info["chat_id"])))
 
 
 async def create(request: web.Request) -> web.Response:

@@ -49,7 +49,7 @@ NOTHING = ((204, None),)
 EMBEDDINGS = ("/v1/embeddings", "/api/embeddings")
 SOCKET = ("/ws/socket.io/",)
 
-ASKING, IMPORT = chat_messages.PostedMessage, chat_copies.GIVEN
+ASKING, EDITED, IMPORT = chat_messages.PostedMessage, chat_messages.Edited, chat_copies.GIVEN
 
 ROUTES = (
     Route("GET", "/health", health.alive, ANYONE, counted=False, answer=health.Alive),
@@ -85,7 +85,7 @@ ROUTES = (
     Route("GET", "/api/chats/share/{share_id}", shares.get, ACTIVE, answer=shares.SharedChat),
     Route("GET", "/s/{share_id}", shares.open_, ACTIVE, page=True, answer=shares.SharedChat, media=HTML),
     Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=chats.ChatWhole),
-    Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=chats.ChatWhole),
+    Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=chats.ChatWhole, errors=(409,)),
     Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE, answer=bool),
     Route("POST", "/api/chats/{chat_id}/pin", chat_marks.pin, ACTIVE, body=chat_marks.Pin, answer=chats.ChatRow),
     Route("GET", "/api/chats/{chat_id}/pinned", chat_marks.pinned, ACTIVE, answer=bool),
@@ -104,6 +104,8 @@ ROUTES = (
         status=201,
         errors=(409,),
     ),
+    Route("POST", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.edit, ACTIVE, body=EDITED, answer=chats.ChatWhole),
+    Route("DELETE", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.delete, ACTIVE, answer=chats.ChatWhole),
     Route(
         "GET",
         "/api/generations/{generation_id}/events",

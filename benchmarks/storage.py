@@ -17,6 +17,7 @@ from core.models.chats import Message
 from core.models.users import Principal, Role, User
 from core.services.chats import Chats
 from core.services.rooms import Rooms
+from core.services.shown import Shown
 from core.settings import Settings
 from core.storage import open_documents
 from core.storage.chats import Chats as ChatRows
@@ -50,6 +51,7 @@ async def _append(store: str, settings: Settings) -> Row:
             messages=Messages(documents),
             generations=Generations(documents),
             shares=Shares(documents),
+            shown=Shown(Scripts(redis)),
             rooms=Rooms(Claims(Scripts(redis), lease_ms=1), EventLog(redis)),
         )
         took: dict[int, list[float]] = {}

@@ -31,6 +31,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: a lon
     ``position`` orders a chat's messages (microseconds since 1970 for appended ones); ``extra`` holds whatever else
     was posted with it.
 
+    ``stored``: when it was stored first, in microseconds since 1970.
+
     ``posted``: where its client's document held it (core.services.chat_documents); empty for a message that was appended.
     """
 
@@ -42,6 +44,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: a lon
     timestamp: int
     extra: dict[str, Any] = {}
     posted: dict[str, Any] = {}
+    stored: int = 0
 
 
 class ChatDetail(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,6 +27,7 @@ from core.services.pools import Pools
 from core.services.removal import Removal
 from core.services.rooms import Rooms
 from core.services.shares import Shares
+from core.services.shown import Shown
 from core.services.users import Users
 from core.settings import Settings
 from core.storage import open_documents
@@ -91,7 +92,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         rooms = Rooms(claims, events)
         chat_rows, message_rows = ChatRows(documents), MessageRows(documents)
         shares, user_rows = ShareRows(documents), UserRows(documents)
-        chats = Chats(rows=chat_rows, messages=message_rows, generations=rows, shares=shares, rooms=rooms)
+        shown = Shown(Scripts(redis, patience_s=0))
+        stack.push_async_callback(shown.close)
+        chats = Chats(rows=chat_rows, messages=message_rows, generations=rows, shares=shares, rooms=rooms, shown=shown)
         shared = Shares(chats, chat_rows, shares, user_rows)
         customs = CustomModels(ModelRows(documents), events)
         stack.push_async_callback(customs.close)

@@ -61,8 +61,11 @@ def parts(posted: Any) -> Parts:
     return Parts(title=title, document=document, listed=listed, tree=tree)
 
 
-def rows(pieces: Parts, *, chat_id: str, now: int, known: Sequence[Message] = ()) -> list[Message]:
-    """The messages of a document, in order, as rows. What is missing comes from the rows ``known`` before, else from ``now`` and chance."""
+def rows(pieces: Parts, *, chat_id: str, now: int, stored: int = 0, known: Sequence[Message] = ()) -> list[Message]:
+    """The messages of a document, in order, as rows; new ones are ``stored`` now, in microseconds.
+
+    What is missing comes from the rows ``known`` before, else from ``now`` and chance.
+    """
     before = {message.id: message for message in known}
     nodes = {key: _row(message, key, chat_id, before.get(key), now) for key, message in (pieces.tree or {}).items()}
     items: dict[str, Message] = {}
@@ -73,7 +76,7 @@ def rows(pieces: Parts, *, chat_id: str, now: int, known: Sequence[Message] = ()
             _refuse(f"chat.messages[{place}].id", f"used once: {message_id!r} stands twice in the list")
         items[message_id] = _row(message, message_id, chat_id, nodes.get(message_id) or before.get(message_id), now)
     found = [_merged(nodes.get(message_id), items.get(message_id)) for message_id in arranged(list(items), list(nodes))]
-    return positioned(found, before)
+    return positioned(found, before, stored)
 
 
 def as_document(detail: ChatDetail) -> dict[str, Any]:

@@ -24,12 +24,15 @@ def arranged(listed: Sequence[str], tree: Sequence[str]) -> list[str]:
     return [*order, *listed[taken:]]
 
 
-def positioned(messages: Sequence[Message], before: Mapping[str, Message]) -> list[Message]:
-    """The messages with positions that rise. One that was there keeps its own where that can be: its row need not be written."""
+def positioned(messages: Sequence[Message], before: Mapping[str, Message], stored: int) -> list[Message]:
+    """The messages with positions that rise, new ones ``stored`` now.
+
+    One that was there keeps its own place where that can be: its row need not be written.
+    """
     last = -1
     found = []
     for message in messages:
         old = before.get(message.id)
         last = old.position if old is not None and old.position > last else last + 1
-        found.append(msgspec.structs.replace(message, position=last))
+        found.append(msgspec.structs.replace(message, position=last, stored=old.stored if old is not None else stored))
     return found

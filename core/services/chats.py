@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,11 @@ import msgspec
 from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, ChatDetail, Message, TakenIn
 from core.models.users import Principal
-from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, as_document, message_document, parts, rows
+from core.services.chat_changes import new_chat, taken_in
+from core.services.chat_documents import as_document, message_document
+from core.services.chat_writes import NO_CHAT, ChatWrites, owned
 from core.services.rooms import Rooms
+from core.services.shown import Shown
 from core.storage.chats import Chats as ChatRows
 from core.storage.chats import Moments
 from core.storage.generations import Generations as GenerationRows
@@ -21,19 +23,22 @@ from core.storage.shares import Shares as ShareRows
 
 __all__ = ["Chats", "as_document", "message_document"]
 
-ATTEMPTS = 20
 DELETE_AT_ONCE = 200
 
 
 class Chats:
     """The service of chats."""
 
-    def __init__(self, *, rows: ChatRows, messages: MessageRows, generations: GenerationRows, shares: ShareRows, rooms: Rooms) -> None:
+    def __init__(
+        self, *, rows: ChatRows, messages: MessageRows, generations: GenerationRows, shares: ShareRows, rooms: Rooms, shown: Shown
+    ) -> None:
         self._chats = rows
         self._messages = messages
         self._generations = generations
         self._shares = shares
         self._rooms = rooms
+        self._shown = shown
+        self._writes = ChatWrites(rows, messages, shown)
         self._moments = Moments()
 
     async def list(
@@ -51,12 +56,20 @@ class Chats:
 
     async def readable(self, principal: Principal, chat_id: str) -> Chat:
         """The chat, if the principal may see it: the one place that decides. Raises NotFound for a stranger's, for administrators too."""
-        return _owned(principal, await self._chats.get(chat_id))
+        return owned(principal, await self._chats.get(chat_id))
 
     async def get(self, principal: Principal, chat_id: str) -> ChatDetail:
         """A chat with its messages. Raises NotFound."""
         chat = await self.readable(principal, chat_id)
         return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
+
+    async def show(self, principal: Principal, chat_id: str) -> ChatDetail:
+        """The same for a client, of which it is noted what it was given. Raises NotFound."""
+        since = time.time_ns() // 1000
+        detail = await self.get(principal, chat_id)
+        if detail.messages:
+            self._shown.given(principal, chat_id, detail.messages, since)
+        return detail
 
     async def histories(self, principal: Principal, chat_ids: Sequence[str]) -> dict[str, tuple[Message, ...]]:
         """The messages of several chats at once, by chat; those that the principal may not see are left out."""
@@ -72,15 +85,18 @@ class Chats:
 
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""
-        detail = _new(principal, document, int(time.time()))
+        detail = new_chat(principal, document, now=int(time.time()), stored=self._moments.next())
         await self._messages.insert(detail.messages)
         await self._chats.insert(detail.chat)
+        if detail.messages:
+            self._shown.sent(principal, detail.chat.id, detail.messages)
         return detail
 
     async def take_in(self, principal: Principal, chats: Sequence[TakenIn]) -> Sequence[Chat]:
         """New chats out of a file, with their times and marks, all or none. Raises BadRequest that names the first field at fault."""
         now = int(time.time())
-        found = [_taken_in(principal, chat, f"[{place}].", now) for place, chat in enumerate(chats)]
+        stored = self._moments.next()
+        found = [taken_in(principal, chat, f"[{place}].", now=now, stored=stored) for place, chat in enumerate(chats)]
         await self._messages.insert([message for detail in found for message in detail.messages])
         await self._chats.take_in([detail.chat for detail in found])
         return [detail.chat for detail in found]
@@ -90,23 +106,15 @@ class Chats:
 
         The chat's row is compared and set, so of two who change different fields at once neither is lost.
         """
-        pieces, now = parts(document), int(time.time())
-        for _ in range(ATTEMPTS):
-            found = await self._chats.versioned(chat_id)
-            old = _owned(principal, found[0] if found else None)
-            version = found[1] if found else 0
-            before = await self._messages.of_chat(chat_id)
-            if pieces.listed is None and pieces.tree is None:
-                chat, after = _changed(old, pieces, _merged(old, pieces), old.layout, now), before
-            else:
-                whole = parts(_whole(ChatDetail(chat=old, messages=tuple(before)), document, pieces))
-                after = rows(whole, chat_id=chat_id, now=now, known=before)
-                chat = _changed(old, pieces, whole.document, whole.layout, now)
-            if await self._chats.change(chat, version):
-                await self._replace(chat_id, before, after)
-                return ChatDetail(chat=chat, messages=tuple(after))
-        message = "This chat is being changed by too many at once. Read it again, then repeat the change."
-        raise Conflict(message)
+        return await self._writes.update(principal, chat_id, document)
+
+    async def edit(self, principal: Principal, chat_id: str, message_id: str, content: Any) -> ChatDetail:
+        """Give a message another content. Raises NotFound."""
+        return await self._writes.edit(principal, chat_id, message_id, content)
+
+    async def remove(self, principal: Principal, chat_id: str, message_id: str) -> ChatDetail:
+        """Take a message out. Raises NotFound."""
+        return await self._writes.remove(principal, chat_id, message_id)
 
     async def mark(self, principal: Principal, chat_id: str, mark: str, *, value: bool | None = None) -> Chat:
         """Set ``pinned`` or ``archived``, or turn it to what it is not, which leaves the chat's time as it is. Raises NotFound."""
@@ -137,7 +145,11 @@ class Chats:
     async def append(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
         """Add messages at the end, whatever the chat's length. Raises NotFound, Conflict where the chat already has one of the ids."""
         await self.readable(principal, chat_id)
-        placed = [msgspec.structs.replace(message, chat_id=chat_id, position=self._moments.next(), posted={}) for message in messages]
+        moments = [self._moments.next() for _ in messages]
+        placed = [
+            msgspec.structs.replace(message, chat_id=chat_id, position=moment, stored=moment, posted={})
+            for message, moment in zip(messages, moments, strict=True)
+        ]
         try:
             await self._messages.insert(placed)
         except Conflict:
@@ -145,25 +157,19 @@ class Chats:
             raise Conflict(message, param="message.id") from None
         if not await self._chats.touch(chat_id, int(time.time())):
             await self._messages.remove(chat_id, [message.id for message in placed])
-            raise NotFound(_NO_CHAT)
+            raise NotFound(NO_CHAT)
 
     async def detail(self, chat_id: str) -> ChatDetail:
         """A chat with its messages, for a worker whose job was checked when it was made. Raises NotFound where it is gone."""
         chat, messages = await asyncio.gather(self._chats.get(chat_id), self._messages.of_chat(chat_id))
         if chat is None:
-            raise NotFound(_NO_CHAT)
+            raise NotFound(NO_CHAT)
         return ChatDetail(chat=chat, messages=tuple(messages))
 
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> None:
         """Set a message's content, and some of what it holds besides, for a worker. A chat or message deleted meanwhile is no error."""
         if await self._messages.fill(chat_id, message_id, content, msgspec.to_builtins(extra)):
             await self._chats.touch(chat_id, int(time.time()))
-
-    async def _replace(self, chat_id: str, before: Sequence[Message], after: Sequence[Message]) -> None:
-        """Write what differs."""
-        stored = {message.id: message for message in before}
-        await self._messages.put([message for message in after if stored.pop(message.id, None) != message])
-        await self._messages.remove(chat_id, stored)
 
     async def _remove(self, *chat_ids: str) -> None:
         running: dict[str, list[str]] = {chat_id: [] for chat_id in chat_ids}
@@ -176,57 +182,3 @@ class Chats:
 
     async def _clear(self, *chat_ids: str) -> None:
         await asyncio.gather(*(kept.remove_chats(*chat_ids) for kept in (self._messages, self._generations, self._shares)))
-
-
-_NO_CHAT = "There is no such chat. It may have been deleted, or belong to somebody else."
-
-
-def _owned(principal: Principal, chat: Chat | None) -> Chat:
-    if chat is None or chat.user_id != principal.id:
-        raise NotFound(_NO_CHAT)
-    return chat
-
-
-def _new(principal: Principal, document: dict[str, Any], now: int) -> ChatDetail:
-    pieces, chat_id = parts(document), str(uuid.uuid4())
-    chat = Chat(
-        id=chat_id,
-        user_id=principal.id,
-        title=pieces.title or DEFAULT_TITLE,
-        document=pieces.document,
-        layout=pieces.layout,
-        created_at=now,
-        updated_at=now,
-    )
-    return ChatDetail(chat=chat, messages=tuple(rows(pieces, chat_id=chat_id, now=now)))
-
-
-def _taken_in(principal: Principal, given: TakenIn, where: str, now: int) -> ChatDetail:
-    try:
-        detail = _new(principal, given.chat, now)
-    except BadRequest as error:
-        raise BadRequest(where + error.detail, param=where + (error.param or "")) from None
-    kept = {name: value for name, value in msgspec.structs.asdict(given).items() if name != "chat" and value is not None}
-    if "title" in given.chat:
-        kept.pop("title", None)
-    return msgspec.structs.replace(detail, chat=msgspec.structs.replace(detail.chat, **kept))
-
-
-def _changed(old: Chat, pieces: Parts, document: dict[str, Any], layout: tuple[str, ...], now: int) -> Chat:
-    title = old.title if pieces.title is None else pieces.title or DEFAULT_TITLE
-    return msgspec.structs.replace(old, title=title, document=document, layout=layout, updated_at=now)
-
-
-def _merged(old: Chat, pieces: Parts) -> dict[str, Any]:
-    """The shallow merge of all but messages. A null in place of a history says nothing about one that is there."""
-    silent = TREE in old.layout and pieces.document.get(TREE) is None
-    return {**old.document, **{name: value for name, value in pieces.document.items() if not (silent and name == TREE)}}
-
-
-def _whole(old: ChatDetail, document: dict[str, Any], pieces: Parts) -> dict[str, Any]:
-    """The shallow merge with messages; a posted history without messages keeps those that are there."""
-    there = as_document(old)
-    merged = {**there, **document}
-    if pieces.tree is None and TREE in old.chat.layout:
-        merged[TREE] = {**_merged(old.chat, pieces)[TREE], LIST: there[TREE][LIST]}
-    return merged

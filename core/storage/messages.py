@@ -40,10 +40,15 @@ class Messages:
         if messages:
             await self._documents.insert(COLLECTION, [self._record(message) for message in messages])
 
-    async def put(self, messages: Sequence[Message]) -> None:
-        """Write whole messages, new or not."""
-        if messages:
-            await self._documents.put(COLLECTION, [self._record(message) for message in messages])
+    async def versions(self, chat_id: str) -> dict[str, int]:
+        """The versions of a chat's messages, to be read before what is changed by ``change``."""
+        found = await self._documents.find(COLLECTION, {"chat_id": chat_id}, _Versioned)
+        return {message.id: message.version for message in found}
+
+    async def change(self, message: Message, version: int) -> bool:
+        """Write a whole message if nobody has written it since ``version``; whether it was written."""
+        record = self._record(message)
+        return await self._documents.update(COLLECTION, record.pop(KEY), record, where={"version": version})
 
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> bool:
         """Set a message's content and some of what it holds besides; whether it is still there. Of several at once none is lost."""
@@ -68,6 +73,11 @@ class Messages:
         """``text``: what it is found by; ``version``: the moment of its last writing, so that ``fill`` notices any other."""
         own = {"text": _text(message.content), "version": self._moments.next()}
         return {KEY: _key(message.chat_id, message.id), **msgspec.to_builtins(message), **own}
+
+
+class _Versioned(msgspec.Struct, frozen=True, gc=False):
+    id: str
+    version: int
 
 
 class _Placed(msgspec.Struct, frozen=True):

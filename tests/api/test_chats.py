@@ -109,3 +109,29 @@ async def test_a_message_sent_over_rest_is_stored_with_an_empty_answer(bob: Clie
     assert stored == [sent.body["message"], sent.body["answer"]]
     assert [(message["role"], message["content"]) for message in stored] == [("user", "What is it?"), ("assistant", "")]
     assert (stored[1]["done"], stored[1]["generation_id"]) == (False, sent.body["generation_id"])
+
+
+async def test_a_message_is_edited_and_taken_out(bob: Client, eve: Client) -> None:
+    chat_id = (await bob.post("/api/chats/new", {"chat": POSTED})).body["id"]
+    path = f"/api/chats/{chat_id}/messages/msg_1"
+    edited = await bob.post(path, {"content": "Hi!"})
+    assert (edited.status, edited.body["chat"]["messages"][0]["content"]) == (200, "Hi!")
+    for method, body in (("POST", {"content": "x"}), ("DELETE", None)):
+        assert (await eve.ask(method, path, body)).status == 404
+    assert (await bob.post(path, {"content": 5})).status == 400
+    left = await bob.delete(path)
+    assert (left.status, left.body["chat"]["messages"]) == (200, POSTED["messages"][1:])
+    assert (await bob.delete(path)).status == 404
+
+
+async def test_two_clients_of_one_user_lose_none_of_their_messages(bob: Client) -> None:
+    chat_id = (await bob.post("/api/chats/new", {"chat": POSTED})).body["id"]
+    body = {"email": bob.user["email"], "password": "correct horse battery"}
+    other = Client(bob.url, bob.session, bob.user, (await bob.post("/api/auths/signin", body)).body["token"])
+    for client in (bob, other):
+        assert (await client.get(f"/api/chats/{chat_id}")).body["chat"] == POSTED
+    for client, message_id in ((bob, "b1"), (other, "o1"), (bob, "b2")):
+        messages = [*POSTED["messages"], {"id": message_id, "role": "user", "content": "?"}]
+        assert (await client.post(f"/api/chats/{chat_id}", {"chat": {"messages": messages}})).status == 200
+    found = (await bob.get(f"/api/chats/{chat_id}")).body["chat"]["messages"]
+    assert {message["id"] for message in found} == {"msg_1", "msg_2", "o1", "b2"}

@@ -8,6 +8,7 @@ import pytest
 from core.errors import NotFound
 from core.services.chats import Chats
 from core.services.rooms import Rooms
+from core.services.shown import Shown
 from core.storage.documents import Documents
 from tests.core.services.conftest import chats_over
 from tests.core.services.people import ME, STRANGER
@@ -31,8 +32,8 @@ async def test_marks_are_no_change_of_a_chat(chats: Chats) -> None:
         await chats.mark(STRANGER, first, "pinned")
 
 
-async def test_a_mark_set_while_a_chat_changes_stays(atomic_documents: Documents, rooms: Rooms) -> None:
-    chats = chats_over(atomic_documents, rooms)
+async def test_a_mark_set_while_a_chat_changes_stays(atomic_documents: Documents, rooms: Rooms, shown: Shown) -> None:
+    chats = chats_over(atomic_documents, rooms, shown)
     chat_id = (await chats.create(ME, {})).chat.id
     for number in range(10):
         await asyncio.gather(chats.update(ME, chat_id, {"n": number}), chats.mark(ME, chat_id, "pinned"))

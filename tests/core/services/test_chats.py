@@ -13,6 +13,7 @@ from core.models.chats import Chat, Message
 from core.models.generations import Generation, GenerationStatus
 from core.services.chats import Chats, as_document, message_document
 from core.services.rooms import Rooms
+from core.services.shown import Shown
 from core.storage.documents import Documents, Record
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import COLLECTION as MESSAGES
@@ -189,8 +190,8 @@ async def test_writers_who_append_at_once_lose_nobodys_message(chats: Chats) -> 
     assert sorted(await texts(chats, chat_id)) == sorted(wanted)
 
 
-async def test_writers_who_change_different_fields_at_once_lose_neither(atomic_documents: Documents, rooms: Rooms) -> None:
-    chats = chats_over(atomic_documents, rooms)
+async def test_writers_who_change_different_fields_at_once_lose_neither(atomic_documents: Documents, rooms: Rooms, shown: Shown) -> None:
+    chats = chats_over(atomic_documents, rooms, shown)
     chat_id = (await chats.create(ME, LISTED)).chat.id
     fields = {f"field{number}": number for number in range(8)}
     changes = [chats.update(ME, chat_id, {name: value}) for name, value in fields.items()]
@@ -198,18 +199,6 @@ async def test_writers_who_change_different_fields_at_once_lose_neither(atomic_d
     document = as_document(await chats.get(ME, chat_id))
     assert {name: document[name] for name in fields} == fields
     assert sorted(found["content"] for found in document["messages"][2:]) == sorted(fields)
-
-
-async def test_a_message_appended_while_the_others_are_replaced_stays(chats: Chats) -> None:
-    chat_id = (await chats.create(ME, LISTED)).chat.id
-    replaced = [{"id": f"r{number}", "role": "user", "content": f"r{number}", "timestamp": 1} for number in range(3)]
-    late = message("late")
-    before = await chats.get(ME, chat_id)
-    rows = [msgspec.structs.replace(found, posted={"messages": True}) for found in before.messages]
-    await chats.append(ME, chat_id, [late])
-    await chats._replace(chat_id, before.messages, rows[:1])
-    assert await texts(chats, chat_id) == [LISTED["messages"][0]["content"], "late"]
-    assert len((await chats.update(ME, chat_id, {"messages": replaced})).messages) == 3
 
 
 async def test_a_worker_fills_an_answer(chats: Chats) -> None:

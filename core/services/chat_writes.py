@@ -1,0 +1,142 @@
+"""Chats written by several at once: nobody's message is lost. docs/decisions/0006 has the rule."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from core.errors import Conflict, NotFound
+from core.models.chats import Chat, ChatDetail, Message
+from core.models.users import Principal
+from core.services import chat_changes as changes
+from core.services.chat_documents import Parts, as_document, parts, rows
+from core.services.shown import Before, Shown
+from core.storage.chats import Chats as ChatRows
+from core.storage.messages import Messages as MessageRows
+
+ATTEMPTS = 60
+PAUSE_S = 0.002
+WRITE_AT_ONCE = 200
+NO_CHAT = "There is no such chat. It may have been deleted, or belong to somebody else."
+
+Json = dict[str, Any]
+
+
+def owned(principal: Principal, chat: Chat | None) -> Chat:
+    """The chat, if it is theirs: the one place that decides. Raises NotFound."""
+    if chat is None or chat.user_id != principal.id:
+        raise NotFound(NO_CHAT)
+    return chat
+
+
+class ChatWrites:
+    """A row is written only if nobody has written it since it was read; whoever comes second reads again and merges again.
+
+    New messages first, then changed ones, then the chat, and last of all what is taken out: whatever breaks off between loses none.
+    """
+
+    def __init__(self, chats: ChatRows, messages: MessageRows, shown: Shown) -> None:
+        self._chats = chats
+        self._messages = messages
+        self._shown = shown
+
+    async def update(self, principal: Principal, chat_id: str, document: Json) -> ChatDetail:
+        """Merge a posted document into a chat. Of its messages only those that the client had been given can be left out."""
+        pieces = parts(document)
+        if pieces.listed is None and pieces.tree is None:
+            return await self._merge(principal, chat_id, pieces)
+        before = self._shown.before(principal, chat_id)
+        detail, sent = await self._write(principal, chat_id, lambda _: document, before)
+        self._shown.sent(principal, chat_id, [message for message in detail.messages if message.id in sent])
+        return detail
+
+    async def edit(self, principal: Principal, chat_id: str, message_id: str, content: Any) -> ChatDetail:
+        """Give one message another content. Raises NotFound."""
+        detail, _ = await self._write(principal, chat_id, lambda there: changes.edited(there, message_id, content), ())
+        return detail
+
+    async def remove(self, principal: Principal, chat_id: str, message_id: str) -> ChatDetail:
+        """Take one message out. Raises NotFound."""
+        detail, _ = await self._write(principal, chat_id, lambda there: changes.without(there, message_id), (message_id,))
+        return detail
+
+    async def _merge(self, principal: Principal, chat_id: str, pieces: Parts) -> ChatDetail:
+        """Without messages: of two who change different fields at once neither is lost, because the row is compared and set."""
+        for attempt in range(ATTEMPTS):
+            old, version = await self._read(principal, chat_id)
+            chat = changes.changed(old, pieces, changes.merged(old, pieces), old.layout, int(time.time()))
+            if await self._chats.change(chat, version):
+                return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
+            await _pause(attempt)
+        raise _too_many()
+
+    async def _write(
+        self, principal: Principal, chat_id: str, change: Callable[[Json], Json], may_go: Before | Collection[str]
+    ) -> tuple[ChatDetail, set[str]]:
+        """The chat as it is afterwards, and the ids of the messages that the changed document held itself."""
+        posted: Json | None = None
+        for attempt in range(ATTEMPTS):
+            old, version = await self._read(principal, chat_id)
+            versions = await self._messages.versions(chat_id)
+            before = await self._messages.of_chat(chat_id)
+            now, stored = int(time.time()), time.time_ns() // 1000
+            detail = ChatDetail(chat=old, messages=tuple(before))
+            if posted is None or not isinstance(may_go, Before):
+                posted = change(as_document(detail))
+                given = _rows(detail, posted, before, now, stored)[1]
+                posted = changes.identified(posted, given)
+            there = as_document(detail)
+            document = changes.answered(posted, before)
+            whole, after = _rows(detail, document, before, now, stored)
+            sent = {message.id for message in after}
+            missing = [message for message in before if message.id not in sent]
+            kept = await _unseen(may_go, missing) if missing else []
+            if kept:
+                document = changes.with_kept(changes.whole(detail, document, parts(document)), there, {message.id for message in kept})
+                whole, after = _rows(detail, document, before, now, stored)
+            chat = changes.changed(old, parts(posted), whole.document, whole.layout, now)
+            if await self._put(before, after, versions) and await self._chats.change(chat, version):
+                staying = {message.id for message in after}
+                await self._messages.remove(chat_id, [message.id for message in missing if message.id not in staying])
+                return ChatDetail(chat=chat, messages=tuple(after)), sent
+            await _pause(attempt)
+        raise _too_many()
+
+    async def _read(self, principal: Principal, chat_id: str) -> tuple[Chat, int]:
+        found = await self._chats.versioned(chat_id)
+        return owned(principal, found[0] if found else None), found[1] if found else 0
+
+    async def _put(self, before: Sequence[Message], after: Sequence[Message], versions: dict[str, int]) -> bool:
+        """Write what is new and what differs; whether nobody else has written any of it meanwhile."""
+        old = {message.id: message for message in before}
+        try:
+            await self._messages.insert([message for message in after if message.id not in old])
+        except Conflict:
+            return False
+        altered = [message for message in after if message.id in old and message != old[message.id]]
+        for start in range(0, len(altered), WRITE_AT_ONCE):
+            writing = altered[start : start + WRITE_AT_ONCE]
+            written = await asyncio.gather(*(self._messages.change(message, versions.get(message.id, 0)) for message in writing))
+            if not all(written):
+                return False
+        return True
+
+
+def _rows(detail: ChatDetail, document: Json, before: Sequence[Message], now: int, stored: int) -> tuple[Parts, list[Message]]:
+    whole = parts(changes.whole(detail, document, parts(document)))
+    return whole, rows(whole, chat_id=detail.chat.id, now=now, stored=stored, known=before)
+
+
+async def _unseen(may_go: Before | Collection[str], missing: Sequence[Message]) -> list[Message]:
+    if isinstance(may_go, Before):
+        return await may_go.unseen(missing)
+    return [message for message in missing if message.id not in may_go]
+
+
+async def _pause(attempt: int) -> None:
+    await asyncio.sleep(random.uniform(0, PAUSE_S * min(attempt + 1, 10)))  # noqa: S311 - so that those who collide part
+
+
+def _too_many() -> Conflict:
+    return Conflict("This chat is being changed by too many at once. Read it again, then repeat the change.")
