@@ -9,6 +9,7 @@ from aiohttp import web
 from api.addresses import client_address
 from api.bodies import answer, read
 from api.keys import PRINCIPAL, SERVICES
+from api.origins import same_origin
 from api.principal import COOKIE
 from core.errors import Forbidden
 from core.models import users
@@ -140,10 +141,11 @@ async def add(request: web.Request) -> web.Response:
 
 
 def _welcome(request: web.Request, session: Session, *, status: int) -> web.Response:
-    """Browsers get the token as a cookie too."""
+    """Browsers get the token as a cookie too, but not where another site's page signs them in as somebody else."""
     user = Profile.of(session.user)
     body = Welcome(token=session.token, token_type=TOKEN_TYPE, expires_at=session.expires_at, user=user, **msgspec.structs.asdict(user))
     response = answer(body, status=status)
-    age_s = session.expires_at - int(time.time())
-    response.set_cookie(COOKIE, session.token, max_age=age_s, path="/", httponly=True, samesite="Lax", secure=request.secure)
+    if same_origin(request):
+        age_s = session.expires_at - int(time.time())
+        response.set_cookie(COOKIE, session.token, max_age=age_s, path="/", httponly=True, samesite="Lax", secure=request.secure)
     return response

@@ -1,5 +1,6 @@
 """The address of Socket.IO's transports."""
 
+import asyncio
 from http import HTTPStatus
 from typing import Literal
 
@@ -9,6 +10,8 @@ from aiohttp import web
 from api.keys import SOCKETS
 from api.origins import check_socket
 from core.errors import BadRequest
+
+SENDING_S = 60.0
 
 _QUOTES = '".'
 
@@ -24,7 +27,11 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
 async def socket_io(request: web.Request) -> web.StreamResponse:
     """``/socket.io/``: Socket.IO's transports. Websocket and polling (Engine.IO 4), for a client of Socket.IO."""
     check_socket(request)
-    response = await request.app[SOCKETS].handle(request)
+    try:
+        async with asyncio.timeout(SENDING_S if request.method == "POST" else None):
+            response = await request.app[SOCKETS].handle(request)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
     if response.status >= HTTPStatus.BAD_REQUEST and isinstance(response, web.Response):
         message = f"{(response.text or '').strip(_QUOTES)}. This address is for clients of Socket.IO."
         raise BadRequest(message)

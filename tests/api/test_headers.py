@@ -1,5 +1,7 @@
+import msgspec
 import pytest
 
+from core.settings import Settings
 from tests.api.conftest import Client
 
 NONE = "default-src 'none'; frame-ancestors 'none'"
@@ -48,3 +50,27 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_of_other_sites(bob: Cli
     reply = await bob.post("/api/auths/signin", {"email": "bob@example.com", "password": "correct horse battery"})
     cookie = reply.headers["Set-Cookie"]
     assert all(word in cookie for word in ("HttpOnly", "SameSite=Lax", "Path=/"))
+
+
+async def test_a_page_of_another_site_cannot_sign_a_browser_in(bob: Client) -> None:
+    body = {"email": "bob@example.com", "password": "correct horse battery"}
+    for headers, given in (
+        ({"Origin": "https://evil.example.com"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Origin": bob.url}, True),
+    ):
+        reply = await bob.post("/api/auths/signin", body, headers=headers)
+        assert (reply.status, "Set-Cookie" in reply.headers) == (200, given)
+
+
+class TestOverHttps:
+    """As a trusted proxy says."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, trusted_proxies=("127.0.0.1",))
+
+    async def test_browsers_are_told_to_stay_there(self, visitor: Client) -> None:
+        reply = await visitor.get("/health", headers={"X-Forwarded-Proto": "https"})
+        assert reply.headers["Strict-Transport-Security"] == "max-age=31536000"
+        assert "Strict-Transport-Security" not in (await visitor.get("/health")).headers

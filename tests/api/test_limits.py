@@ -7,6 +7,7 @@ from typing import Any
 import aiohttp
 import msgspec
 import pytest
+import socketio
 from aiohttp import web
 
 from api.app import create_app
@@ -15,6 +16,7 @@ from api.server import Runner
 from core.settings import Settings
 from core.storage.redis import Scripts, connect
 from tests.api.conftest import Client
+from tests.api.talking import connected
 from tests.polling import until
 
 LIMIT = 5
@@ -79,6 +81,19 @@ async def test_all_of_ones_tokens_share_one_budget(bob: Client) -> None:
     again = await bob.post("/api/auths/signin", {"email": "bob@example.com", "password": "correct horse battery"})
     other = Client(bob.url, bob.session, again.body["user"], again.body["token"])
     assert [left(await client.get("/api/auths/"))[1] for client in (bob, other, bob)] == ["4", "3", "2"]
+
+
+async def test_all_faces_and_api_keys_take_from_the_same_budget(bob: Client) -> None:
+    key = (await bob.post("/api/users/api_key", {"name": "mine"})).body["api_key"]
+    assert left(await Client(bob.url, bob.session, bob.user, key).get("/api/auths/"))[1] == "3"
+    asked = await bob.post("/graphql", {"query": "{ me { id } }"}, headers={"Content-Type": "application/json"})
+    assert (asked.body["data"]["me"]["id"], left(asked)[1]) == (bob.user["id"], "2")
+    async with connected(bob) as socket:
+        chat_id = await bob.chat()
+        assert (await socket.call("join_chat", {"chat_id": chat_id}))["ok"]
+        refused = await socket.call("join_chat", {"chat_id": chat_id})
+    assert (refused["ok"], refused["error"]["code"], 0 < refused["error"]["retry_after"] <= 60) == (False, "rate_limit_exceeded", True)
+    assert (await bob.get("/api/auths/")).status == 429
 
 
 async def test_the_budget_comes_back_as_the_window_moves(bob: Client, services: Any) -> None:
@@ -159,6 +174,16 @@ class TestStrangers:
         codes = [reply.body["errors"][0]["extensions"]["code"] for reply in replies]
         assert codes == ["unauthenticated", "unauthenticated", "rate_limit_exceeded"]
         assert (await visitor.post(*self.SIGN_IN)).status == 429
+
+    async def test_are_limited_where_they_knock_at_sockets(self, visitor: Client) -> None:
+        client, refusals = socketio.AsyncClient(reconnection=False), list[Any]()
+        client.on("connect_error", refusals.append)
+        for count in range(1, 4):
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                await client.connect(visitor.url, auth={"token": "none"}, transports=["websocket"])
+            await until(lambda count=count: len(refusals) == count, "the refusal is told")  # type: ignore[misc]
+            await client.disconnect()
+        assert [refusal["data"]["code"] for refusal in refusals] == ["unauthenticated", "unauthenticated", "rate_limit_exceeded"]
 
     async def test_are_not_limited_where_an_administrator_says_so(self, visitor: Client, app: web.Application) -> None:
         rules = app[LIMITS]._rules

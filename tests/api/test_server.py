@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
 from api import server
+from api.server import Runner
 from tests.api.conftest import Client
 
 
@@ -115,3 +117,16 @@ async def test_a_body_that_comes_slowly_but_comes_is_waited_for(visitor: Client,
         await asyncio.sleep(0.02)
     assert (await reader.readuntil(b"\r\n")).split()[1] == b"400"
     writer.close()
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: a\r\nX: "], ids=["nothing", "half a head"])
+async def test_a_connection_that_asks_for_nothing_is_closed(app: web.Application, begun: bytes) -> None:
+    runner = Runner(app, shutdown_timeout=1, idle_s=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    reader, writer = await asyncio.open_connection(*runner.addresses[0])
+    writer.write(begun)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await runner.cleanup()
