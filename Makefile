@@ -27,8 +27,8 @@ servers: ## Build the real servers of the tests into a cache
 schema: setup ## Write schema/schema.graphql
 	@$(PYTHON) -m schema > schema/schema.graphql.new && mv schema/schema.graphql.new schema/schema.graphql
 
-docs: setup ## Write the module list of docs/architecture.md
-	@$(PYTHON) scripts/architecture.py
+docs: setup-test ## Write the module list of docs/architecture.md, and the examples of the API's document
+	@$(PYTHON) scripts/architecture.py && $(PYTHON) -m tests.api.tour
 
 setup:
 	@scripts/setup.sh run

@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 import msgspec
 
-from api.operations import Json, markdown, noun, operation, plain, problems, title, types
+from api.operations import Json, markdown, name, noun, operation, plain, problems, title, types
 from api.principal import COOKIE
 from api.route import Route
 
@@ -36,6 +37,10 @@ HEADERS: Json = {
 }
 
 
+EXAMPLES = Path(__file__).parent / "static" / "openapi" / "examples.json"
+_EXAMPLES: dict[str, Json] = msgspec.json.decode(EXAMPLES.read_bytes())
+
+
 @cache
 def encoded(routes: tuple[Route, ...]) -> bytes:
     """The document as JSON."""
@@ -51,7 +56,8 @@ def document(routes: Iterable[Route]) -> Json:
     paths: Json = {}
     for route in routes:
         for path in addresses(route):
-            paths.setdefault(plain(path), {})[route.method.lower()] = operation(route, path, schema_of)
+            found = operation(route, path, schema_of)
+            paths.setdefault(plain(path), {})[route.method.lower()] = _shown(found, _EXAMPLES.get(name(route, route.path), {}))
     used = set(re.findall(r"#/components/responses/(\w+)", str(paths)))
     return {
         "openapi": "3.1.0",
@@ -60,12 +66,30 @@ def document(routes: Iterable[Route]) -> Json:
         "tags": [_tag(route) for route in {noun(route): route for route in routes}.values()],
         "paths": paths,
         "components": {
-            "schemas": {name: _readable(schema) for name, schema in sorted(schemas.items())},
-            "responses": {name: answer for name, answer in problems(schema_of).items() if name in used},
+            "schemas": {kind: _readable(schema) for kind, schema in sorted(schemas.items())},
+            "responses": {kind: answer for kind, answer in problems(schema_of).items() if kind in used},
             "headers": HEADERS,
             "securitySchemes": SCHEMES,
         },
     }
+
+
+def _shown(operation: Json, example: Json) -> Json:
+    """An operation with what a test once sent and got (tests.api.tour)."""
+    for parameter in operation.get("parameters", ()):
+        value = {**example.get("variables", {}), **example.get("query", {})}.get(parameter["name"])
+        if value is not None:
+            whole = parameter["schema"].get("type") == "integer"
+            parameter["example"] = int(value) if whole else value
+    if "body" in example and "requestBody" in operation:
+        for content in operation["requestBody"]["content"].values():
+            content["example"] = example["body"]
+    for media, answer in example.get("answers", {}).items():
+        for response in operation["responses"].values():
+            if media in response.get("content", {}) and "example" not in response["content"][media]:
+                response["content"][media] = {**response["content"][media], "example": answer}
+                break
+    return operation
 
 
 def addresses(route: Route) -> list[str]:

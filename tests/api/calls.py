@@ -57,6 +57,15 @@ def chat(body: Any = None) -> Prepare:
     return prepare
 
 
+def message(body: Any = None) -> Prepare:
+    """A call for a message of a chat of the owner's."""
+
+    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
+        return Call({"chat_id": await stage.chat(owner), "message_id": "m1"}, body)
+
+    return prepare
+
+
 def share(body: Any = None) -> Prepare:
     """A call for a chat that the owner shares."""
 
@@ -90,6 +99,19 @@ def user(body: Any = None) -> Prepare:
 
     async def prepare(_stage: Stage, owner: Client, _asker: Client) -> Call:
         return Call({"user_id": owner.user["id"]}, body)
+
+    return prepare
+
+
+def mine(*, mark: str = "", **query: str) -> Prepare:
+    """A call for lists: the owner has a chat with that mark, and a key."""
+
+    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
+        chat_id = await stage.chat(owner)
+        if mark:
+            await owner.post(f"/api/chats/{chat_id}/{mark}", {})
+        await stage.key(owner)
+        return Call(query=query)
 
     return prepare
 
@@ -152,7 +174,7 @@ CALLS: dict[str, Prepare] = {
     "POST /api/auths/update/profile": simply({"name": "Jane Doe", "profile_image_url": "https://example.com/jane.png"}),
     "POST /api/auths/add": adding,
     "POST /api/users/api_key": simply({"name": "My API Key"}),
-    "GET /api/users/api_keys": simply(),
+    "GET /api/users/api_keys": mine(),
     "POST /api/users/api_key/{key_id}": key({"name": "Another name"}),
     "DELETE /api/users/api_key/{key_id}": key(),
     "GET /api/users/": simply(limit="2", query="example"),
@@ -161,15 +183,15 @@ CALLS: dict[str, Prepare] = {
     "POST /api/users/{user_id}/update": user({"name": "New Name", "profile_image_url": "https://example.com/new.png"}),
     "POST /api/users/{user_id}/role": user({"role": "admin"}),
     "GET /api/users/{user_id}/profile/image": picture,
-    "GET /api/chats/": simply(limit="10"),
+    "GET /api/chats/": mine(limit="10"),
     "DELETE /api/chats/": simply(),
     "POST /api/chats/new": simply({"chat": {"title": "New Chat", "models": ["gpt-4"], "messages": []}}),
-    "GET /api/chats/search": simply(text="hello"),
-    "GET /api/chats/pinned": simply(),
-    "GET /api/chats/archived": simply(),
+    "GET /api/chats/search": mine(text="hello"),
+    "GET /api/chats/pinned": mine(mark="pin"),
+    "GET /api/chats/archived": mine(mark="archive"),
     "POST /api/chats/archive/all": simply(),
     "POST /api/chats/unarchive/all": simply(),
-    "GET /api/chats/all": simply(),
+    "GET /api/chats/all": mine(),
     "POST /api/chats/import": simply([{"chat": {"title": "From elsewhere", "messages": MESSAGES}}]),
     "GET /api/chats/share/{share_id}": share(),
     "GET /s/{share_id}": share(),
@@ -184,6 +206,8 @@ CALLS: dict[str, Prepare] = {
     "POST /api/chats/{chat_id}/share": chat(),
     "DELETE /api/chats/{chat_id}/share": chat(),
     "POST /api/chats/{chat_id}/messages": chat({"content": "Hello!", "model": "echo"}),
+    "POST /api/chats/{chat_id}/messages/{message_id}": message({"content": "Good evening!"}),
+    "DELETE /api/chats/{chat_id}/messages/{message_id}": message(),
     "GET /api/generations/{generation_id}/events": answered,
     "DELETE /api/generations/{generation_id}": generation,
     "GET /api/models/": simply(),
@@ -208,4 +232,24 @@ CALLS: dict[str, Prepare] = {
     "GET /socket.io/": connecting,
     "POST /socket.io/": polling,
     "OPTIONS /socket.io/": connecting,
+}
+
+
+async def streaming(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+    return Call(body={"model": "echo", "messages": MESSAGES, "stream": True})
+
+
+async def shared_page(stage: Stage, owner: Client, _asker: Client) -> Call:
+    return Call({"share_id": await stage.shared(owner)}, headers=PAGE)
+
+
+async def graphiql(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+    return Call(headers=PAGE)
+
+
+PAGE = {"Accept": "text/html"}
+MORE: dict[str, tuple[Prepare, ...]] = {
+    "POST /api/openai/v1/chat/completions": (streaming,),
+    "GET /s/{share_id}": (shared_page,),
+    "GET /graphql": (graphiql,),
 }

@@ -122,6 +122,7 @@ class Stage:
 
     async def answered(self, owner: Client) -> str:
         """An answer that is complete."""
+        await self.forget_jobs()
         generation_id = await self.generation(owner)
         making = await make_next(self.services)
         await making.say("Hi! ", "How can I help?")

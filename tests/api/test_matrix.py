@@ -60,6 +60,8 @@ EXPECTED = {
     "POST /api/chats/{chat_id}/share": "401 401 401 403 404 200 404 401",
     "DELETE /api/chats/{chat_id}/share": "401 401 401 403 404 200 404 401",
     "POST /api/chats/{chat_id}/messages": "401 401 401 403 404 201 404 401",
+    "POST /api/chats/{chat_id}/messages/{message_id}": "401 401 401 403 404 200 404 401",
+    "DELETE /api/chats/{chat_id}/messages/{message_id}": "401 401 401 403 404 200 404 401",
     "GET /api/generations/{generation_id}/events": "401 401 401 403 404 200 404 401",
     "DELETE /api/generations/{generation_id}": "401 401 401 403 404 200 404 401",
     "GET /api/models/": "401 401 401 403 200 200 200 401",
