@@ -5,6 +5,7 @@ import pytest
 from core.errors import Conflict
 from core.models.keys import ApiKey, KeyCredentials
 from core.models.pictures import Picture
+from core.storage import keys
 from core.storage.documents import Documents
 from core.storage.keys import Keys
 from core.storage.pictures import Pictures
@@ -25,6 +26,20 @@ async def test_a_key_is_found_by_its_hash_and_by_its_id(rows: Keys) -> None:
     key = await added(rows, "one")
     assert await rows.of_hash("hash of one") == await rows.get("one") == key
     assert (await rows.of_hash("hash of two"), await rows.get("two")) == (None, None)
+
+
+async def test_a_key_whose_hash_is_remembered_is_read_anew_each_time(rows: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "REMEMBERED", 2)
+    for key_id in ("one", "two", "three"):
+        await added(rows, key_id)
+        assert await rows.of_hash(f"hash of {key_id}") == await rows.get(key_id)
+    assert len(rows._ids) == 2
+    await rows.rename("three", "Another")
+    found = await rows.of_hash("hash of three")
+    assert found is not None
+    assert found.name == "Another"
+    await rows.remove("three")
+    assert await rows.of_hash("hash of three") is None
 
 
 async def test_a_hash_is_one_keys(rows: Keys) -> None:
