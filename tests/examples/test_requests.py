@@ -11,7 +11,7 @@ from tests.examples.printed import CALLS, PRINTED, Call, assert_holds
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-CREATING = {"Sign Up", "Create Chat", "Share Chat", "Create Custom Model", "Create API Key"}
+CREATING = {"Sign Up", "Create Chat", "Create Custom Model", "Create API Key"}
 ANSWERED_LIKE = {"Sign In": "Sign Up", "Use API Key": "List Chats", "Create Chat": "Get Chat by ID", "Update Chat": "Get Chat by ID"}
 
 
