@@ -15,6 +15,7 @@ from core.events import START
 from core.models.events import Delta, Event, Started
 
 RETRY = b"retry: 500\n"
+LAST_EVENT_ID = "Last-Event-ID"
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,8 +38,9 @@ async def listen(request: web.Request) -> web.StreamResponse:
     Each event is one of the log: ``event:`` its type, ``id:`` what to resume with, ``data:`` itself. A stream that ends without
     ``finished``, ``failed`` or ``cancelled`` was broken off: resume it. 204 where nothing will come any more.
     """
-    after = request.headers.get("Last-Event-ID") or query(request, Resume).after or START
-    entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], request.match_info["generation_id"], after)
+    resumed = request.headers.get(LAST_EVENT_ID)
+    after, field = (resumed, LAST_EVENT_ID) if resumed else (query(request, Resume).after or START, "after")
+    entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], request.match_info["generation_id"], after, field=field)
     async with streaming(request, _told) as stream, aclosing(entries):
         async for entry_id, event in entries:
             await stream.write(_written(entry_id, event) if stream.opened else RETRY + _written(entry_id, event))

@@ -10,11 +10,10 @@ from core.models.completions import Usage
 class GenerationStatus(StrEnum):
     """A generation ends for one of three reasons that are never mixed up: it finished or failed, or its user cancelled it.
 
-    Handing back only queues it again.
+    Until then it is in progress: whether a worker has it already, or has it again, is for its claim to say.
     """
 
-    QUEUED = "queued"
-    RUNNING = "running"
+    IN_PROGRESS = "in_progress"
     FINISHED = "finished"
     FAILED = "failed"
     CANCELLED = "cancelled"

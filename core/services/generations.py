@@ -107,15 +107,15 @@ class Generations:
         return found
 
     async def listen(
-        self, principal: Principal, generation_id: str, after: str = START, *, fresh: bool = False
+        self, principal: Principal, generation_id: str, after: str = START, *, field: str = "after", fresh: bool = False
     ) -> AsyncGenerator[tuple[str, Event], None]:
         """A generation's events after an id. Raises NotFound, and BadRequest for an id that is none.
 
-        ``fresh``: the caller has just enqueued it itself.
+        ``field``: where the client gave the id; ``fresh``: the caller has just enqueued it itself.
         """
         if not re.fullmatch(r"\d{1,15}(-\d{1,15})?", after):
-            message = f"{after[:40]!r} is not an event id. Send the id of the last event you saw, or nothing."
-            raise BadRequest(message, param="Last-Event-ID")
+            message = f"{field}: {after[:40]!r} is not an event id such as '1-2'. Send the id of the last event you saw, or nothing."
+            raise BadRequest(message, param=field)
         if not fresh:
             await self.spec(principal, generation_id)
         epoch, seq = position(after)
@@ -200,6 +200,6 @@ def _document(spec: GenerationSpec) -> Generation:
         chat_id=spec.chat_id or "",
         message_id=spec.message_id or "",
         model=spec.model,
-        status=GenerationStatus.QUEUED,
+        status=GenerationStatus.IN_PROGRESS,
         created_at=spec.created_at,
     )

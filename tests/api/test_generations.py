@@ -100,7 +100,12 @@ async def test_after_the_end_there_is_204_so_that_browsers_do_not_come_again(bob
 async def test_an_id_that_is_none_is_refused(bob: Client, services: Services) -> None:
     generation_id, _ = await started(bob, services)
     for after in ("x", "1-2-3", "-1", "99999999999999999999-1"):
-        assert (await bob.get(path_of(generation_id), headers={"Last-Event-ID": after})).status == 400, after
+        for field, reply in (
+            ("Last-Event-ID", await bob.get(path_of(generation_id), headers={"Last-Event-ID": after})),
+            ("after", await bob.get(path_of(generation_id), params={"after": after})),
+        ):
+            assert reply.status == 400, after
+            assert reply.body["detail"].startswith(f"{field}: ")
 
 
 async def test_a_stranger_neither_hears_nor_stops_an_answer(bob: Client, eve: Client, ada: Client, services: Services) -> None:

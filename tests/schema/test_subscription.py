@@ -145,3 +145,11 @@ async def listeners(services: Services, generation_id: str) -> int:
 async def nobody_listens(services: Services, generation_id: str) -> bool:
     """Whether none is."""
     return await listeners(services, generation_id) == 0
+
+
+async def test_an_id_that_is_none_is_refused_by_the_arguments_name(stream: Transport, ada: Session) -> None:
+    generation_id = await asked(stream, ada)
+    (answer,) = await heard(stream, ada, generation_id, "x")
+    (error,) = answer["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["param"]) == ("bad_request", "after")
+    assert error["message"].startswith("after: ")

@@ -235,7 +235,7 @@ async def test_deleting_a_chat_takes_its_messages_and_generations(chats: Chats, 
     gone, kept = [(await chats.create(ME, LISTED)).chat.id for _ in range(2)]
     for chat_id in (gone, kept):
         row = Generation(
-            id=f"g-{chat_id}", user_id=ME.id, chat_id=chat_id, message_id="a", model="m", status=GenerationStatus.QUEUED, created_at=1
+            id=f"g-{chat_id}", user_id=ME.id, chat_id=chat_id, message_id="a", model="m", status=GenerationStatus.IN_PROGRESS, created_at=1
         )
         await generations.insert(row)
     await chats.delete(ME, gone)
@@ -276,7 +276,7 @@ async def test_deleting_all_of_a_users_chats_leaves_nobody_elses(
     monkeypatch.setattr("core.services.chats.DELETE_AT_ONCE", 2)
     mine = [(await chats.create(ME, LISTED)).chat.id for _ in range(5)]
     theirs = (await chats.create(STRANGER, LISTED)).chat.id
-    row = Generation(id="g", user_id=ME.id, chat_id=mine[0], message_id="a", model="m", status=GenerationStatus.QUEUED, created_at=1)
+    row = Generation(id="g", user_id=ME.id, chat_id=mine[0], message_id="a", model="m", status=GenerationStatus.IN_PROGRESS, created_at=1)
     await generations.insert(row)
     assert await chats.delete_all(ME.id) == 5
     assert await chats.delete_all(ME.id) == 0

@@ -14,7 +14,7 @@ async def test_deleting_a_chat_stops_its_answers_and_tells_its_room(
 ) -> None:
     chat_id, spec = (await chats.create(ME, {})).chat.id, new_spec()
     await generations.insert(
-        Generation(id=spec.id, user_id=ME.id, chat_id=chat_id, message_id="m", model="m", status=GenerationStatus.QUEUED, created_at=1)
+        Generation(id=spec.id, user_id=ME.id, chat_id=chat_id, message_id="m", model="m", status=GenerationStatus.IN_PROGRESS, created_at=1)
     )
     await desk.claims.submit(spec)
     news = desk.log.hear(chat_topic(chat_id))
