@@ -11,7 +11,7 @@ from core.errors import Forbidden
 ANY = "*"
 PREFLIGHT_AGE_S = 600
 ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-ID"
-EXPOSED = "ETag, Retry-After, X-Generation-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"
+EXPOSED = "ETag, Retry-After, X-Generation-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Total-Count"
 
 
 class Origins:

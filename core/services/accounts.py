@@ -109,7 +109,9 @@ class Accounts:
         user_fields.password(new, "new_password")
         attempt = await self._guesses.begin(principal.user.email, address)
         found = await self._rows.credentials(principal.user.email)
-        right = found and await self._passwords.verify(user_fields.password_to_try(old), found[1].password_hash)
+        right = (
+            found and found[0].id == principal.id and await self._passwords.verify(user_fields.password_to_try(old), found[1].password_hash)
+        )
         if not right:
             message = "password is not your password so far."
             raise BadRequest(message, param="password")
