@@ -8,6 +8,8 @@ import msgspec
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
     """Times are Unix seconds. ``document`` is what the client posted inside ``chat`` without its messages and title.
 
+    ``session`` made it, with the messages that were ``stored`` at that moment (microseconds since 1970).
+
     ``layout``: where that held its messages: in a ``messages`` list, in a ``history`` tree, or in both.
     """
 
@@ -23,6 +25,8 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     share_id: str | None = None
     folder_id: str | None = None
     meta: dict[str, Any] = {}
+    session: str = ""
+    stored: int = 0
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: a long chat's rows would set the collector off at each reading

@@ -73,6 +73,11 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
         return self.user.id
 
     @property
+    def client(self) -> str:
+        """What tells their clients apart."""
+        return self.session or self.user.id
+
+    @property
     def is_admin(self) -> bool:
         """Whether they may manage users, models and pools."""
         return self.user.role is Role.ADMIN

@@ -9,7 +9,7 @@ import msgspec
 from core.errors import BadRequest, NotFound
 from core.models.chats import Chat, ChatDetail, Message, TakenIn
 from core.models.users import Principal
-from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, as_document, parts, rows
+from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, parts, rows
 
 Json = dict[str, Any]
 
@@ -27,6 +27,8 @@ def new_chat(principal: Principal, document: Json, *, now: int, stored: int) -> 
         layout=pieces.layout,
         created_at=now,
         updated_at=now,
+        session=principal.client,
+        stored=stored,
     )
     return ChatDetail(chat=chat, messages=tuple(rows(pieces, chat_id=chat_id, now=now, stored=stored)))
 
@@ -43,9 +45,9 @@ def taken_in(principal: Principal, given: TakenIn, where: str, *, now: int, stor
     return msgspec.structs.replace(detail, chat=msgspec.structs.replace(detail.chat, **kept))
 
 
-def changed(old: Chat, pieces: Parts, document: Json, layout: tuple[str, ...], now: int) -> Chat:
+def changed(old: Chat, title: str | None, document: Json, layout: tuple[str, ...], now: int) -> Chat:
     """The chat's row with a new document."""
-    title = old.title if pieces.title is None else pieces.title or DEFAULT_TITLE
+    title = old.title if title is None else title or DEFAULT_TITLE
     return msgspec.structs.replace(old, title=title, document=document, layout=layout, updated_at=now)
 
 
@@ -55,19 +57,20 @@ def merged(old: Chat, pieces: Parts) -> Json:
     return {**old.document, **{name: value for name, value in pieces.document.items() if not (silent and name == TREE)}}
 
 
-def whole(old: ChatDetail, document: Json, pieces: Parts) -> Json:
-    """The shallow merge with messages; a posted history without messages keeps those that are there."""
-    there = as_document(old)
+def whole(old: Chat, there: Json, document: Json) -> Json:
+    """The shallow merge with the document that is ``there``; a posted history without messages keeps those that are there."""
     found = {**there, **document}
-    if pieces.tree is None and TREE in old.chat.layout:
-        found[TREE] = {**merged(old.chat, pieces)[TREE], LIST: there[TREE][LIST]}
+    posted = document.get(TREE)
+    if TREE in old.layout and not (isinstance(posted, dict) and LIST in posted):
+        rest = old.document[TREE] if posted is None else posted
+        found[TREE] = {**rest, LIST: there[TREE][LIST]}
     return found
 
 
 def identified(document: Json, messages: Sequence[Message]) -> Json:
     """The same with the ids that its list's messages were given, so that posting it again means the same messages."""
     listed = document.get(LIST)
-    if not isinstance(listed, list):
+    if not isinstance(listed, list) or all(item.get("id") not in {None, ""} for item in listed):
         return document
     ids = [message.id for message in messages if LIST in message.posted]
     return {

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from core.errors import Conflict, NotFound
@@ -65,7 +65,7 @@ class ChatWrites:
         """Without messages: of two who change different fields at once neither is lost, because the row is compared and set."""
         for attempt in range(ATTEMPTS):
             old, version = await self._read(principal, chat_id)
-            chat = changes.changed(old, pieces, changes.merged(old, pieces), old.layout, int(time.time()))
+            chat = changes.changed(old, pieces.title, changes.merged(old, pieces), old.layout, int(time.time()))
             if await self._chats.change(chat, version):
                 return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
             await _pause(attempt)
@@ -78,24 +78,22 @@ class ChatWrites:
         posted: Json | None = None
         for attempt in range(ATTEMPTS):
             old, version = await self._read(principal, chat_id)
-            versions = await self._messages.versions(chat_id)
-            before = await self._messages.of_chat(chat_id)
-            now, stored = int(time.time()), time.time_ns() // 1000
-            detail = ChatDetail(chat=old, messages=tuple(before))
+            before, versions = await self._messages.versioned(chat_id)
+            there = as_document(ChatDetail(chat=old, messages=tuple(before)))
             if posted is None or not isinstance(may_go, Before):
-                posted = change(as_document(detail))
-                given = _rows(detail, posted, before, now, stored)[1]
-                posted = changes.identified(posted, given)
-            there = as_document(detail)
-            document = changes.answered(posted, before)
-            whole, after = _rows(detail, document, before, now, stored)
+                posted = change(there)
+            now, stored = int(time.time()), time.time_ns() // 1000
+            merged = changes.whole(old, there, changes.answered(posted, before))
+            whole = parts(merged)
+            after = rows(whole, chat_id=chat_id, now=now, stored=stored, known=before)
+            posted = changes.identified(posted, after)
             sent = {message.id for message in after}
             missing = [message for message in before if message.id not in sent]
-            kept = await _unseen(may_go, missing) if missing else []
+            kept = await _unknown(principal, old, may_go, missing) if missing else []
             if kept:
-                document = changes.with_kept(changes.whole(detail, document, parts(document)), there, {message.id for message in kept})
-                whole, after = _rows(detail, document, before, now, stored)
-            chat = changes.changed(old, parts(posted), whole.document, whole.layout, now)
+                whole = parts(changes.with_kept(merged, there, {message.id for message in kept}))
+                after = rows(whole, chat_id=chat_id, now=now, stored=stored, known=before)
+            chat = changes.changed(old, whole.title, whole.document, whole.layout, now)
             if await self._put(before, after, versions) and await self._chats.change(chat, version):
                 staying = {message.id for message in after}
                 await self._messages.remove(chat_id, [message.id for message in missing if message.id not in staying])
@@ -107,7 +105,7 @@ class ChatWrites:
         found = await self._chats.versioned(chat_id)
         return owned(principal, found[0] if found else None), found[1] if found else 0
 
-    async def _put(self, before: Sequence[Message], after: Sequence[Message], versions: dict[str, int]) -> bool:
+    async def _put(self, before: Sequence[Message], after: Sequence[Message], versions: Mapping[str, int]) -> bool:
         """Write what is new and what differs; whether nobody else has written any of it meanwhile."""
         old = {message.id: message for message in before}
         try:
@@ -123,15 +121,12 @@ class ChatWrites:
         return True
 
 
-def _rows(detail: ChatDetail, document: Json, before: Sequence[Message], now: int, stored: int) -> tuple[Parts, list[Message]]:
-    whole = parts(changes.whole(detail, document, parts(document)))
-    return whole, rows(whole, chat_id=detail.chat.id, now=now, stored=stored, known=before)
-
-
-async def _unseen(may_go: Before | Collection[str], missing: Sequence[Message]) -> list[Message]:
-    if isinstance(may_go, Before):
-        return await may_go.unseen(missing)
-    return [message for message in missing if message.id not in may_go]
+async def _unknown(principal: Principal, chat: Chat, may_go: Before | Collection[str], missing: Sequence[Message]) -> list[Message]:
+    """Those that stay: whoever made a chat knows what it was made with."""
+    if not isinstance(may_go, Before):
+        return [message for message in missing if message.id not in may_go]
+    made = chat.stored if chat.session == principal.client else None
+    return await may_go.unseen([message for message in missing if message.stored != made])
 
 
 async def _pause(attempt: int) -> None:

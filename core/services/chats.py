@@ -88,8 +88,6 @@ class Chats:
         detail = new_chat(principal, document, now=int(time.time()), stored=self._moments.next())
         await self._messages.insert(detail.messages)
         await self._chats.insert(detail.chat)
-        if detail.messages:
-            self._shown.sent(principal, detail.chat.id, detail.messages)
         return detail
 
     async def take_in(self, principal: Principal, chats: Sequence[TakenIn]) -> Sequence[Chat]:

@@ -46,9 +46,9 @@ class Shown:
         self._noted: dict[str, tuple[int, int, float]] = {}
 
     def given(self, principal: Principal, chat_id: str, messages: Sequence[Message], since: int) -> None:
-        """A client was given all messages of a chat, read from the store after ``since`` (microseconds since 1970)."""
+        """A client was given all messages of a chat (at least one), read from the store after ``since``, in microseconds since 1970."""
         key = _key(principal, chat_id)
-        newest, now = max((message.stored for message in messages), default=0), time.monotonic()
+        newest, now = messages[-1].stored, time.monotonic()
         known = self._noted.get(key)
         if known and known[:2] == (newest, len(messages)) and now < known[2] + REMEMBERED_S:
             return
@@ -110,4 +110,4 @@ class Before:
 
 
 def _key(principal: Principal, chat_id: str) -> str:
-    return f"shown:{chat_id}:{principal.session or principal.id}"
+    return f"shown:{chat_id}:{principal.client}"

@@ -40,10 +40,10 @@ class Messages:
         if messages:
             await self._documents.insert(COLLECTION, [self._record(message) for message in messages])
 
-    async def versions(self, chat_id: str) -> dict[str, int]:
-        """The versions of a chat's messages, to be read before what is changed by ``change``."""
-        found = await self._documents.find(COLLECTION, {"chat_id": chat_id}, _Versioned)
-        return {message.id: message.version for message in found}
+    async def versioned(self, chat_id: str) -> tuple[list[Message], dict[str, int]]:
+        """All, in order, and their versions by id, to be changed by ``change``."""
+        found = await self._documents.find(COLLECTION, {"chat_id": chat_id}, _Versioned, order=_BY_POSITION)
+        return [message.plain() for message in found], {message.id: message.version for message in found}
 
     async def change(self, message: Message, version: int) -> bool:
         """Write a whole message if nobody has written it since ``version``; whether it was written."""
@@ -75,9 +75,22 @@ class Messages:
         return {KEY: _key(message.chat_id, message.id), **msgspec.to_builtins(message), **own}
 
 
-class _Versioned(msgspec.Struct, frozen=True, gc=False):
-    id: str
+class _Versioned(Message, frozen=True, kw_only=True, gc=False):
     version: int
+
+    def plain(self) -> Message:
+        """The message alone: field by field, because a long chat has many."""
+        return Message(
+            id=self.id,
+            chat_id=self.chat_id,
+            position=self.position,
+            role=self.role,
+            content=self.content,
+            timestamp=self.timestamp,
+            extra=self.extra,
+            posted=self.posted,
+            stored=self.stored,
+        )
 
 
 class _Placed(msgspec.Struct, frozen=True):

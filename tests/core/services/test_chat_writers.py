@@ -173,7 +173,7 @@ async def test_messages_without_ids_are_written_once_however_often_it_is_tried(
 
 
 class TestWithoutRedis:
-    """What a client was given cannot be known."""
+    """What a client was given cannot be known, only what it made the chat with."""
 
     @pytest.fixture
     async def shown(self) -> AsyncIterator[Shown]:
@@ -185,11 +185,12 @@ class TestWithoutRedis:
 
     async def test_nothing_is_taken_out_and_everything_else_works(self, chats: Chats) -> None:
         chat_id = (await chats.create(A, BASE)).chat.id
-        await chats.show(A, chat_id)
+        await chats.show(B, chat_id)
         changed = [{**said("q2"), "content": "other words"}, said("q3")]
-        await chats.update(A, chat_id, {"messages": changed, "title": "new"})
-        found = as_document(await chats.get(A, chat_id))
-        assert found == {"title": "new", "messages": [*changed, said("q1")]}
+        await chats.update(B, chat_id, {"messages": changed, "title": "new"})
+        assert as_document(await chats.get(A, chat_id)) == {"title": "new", "messages": [*changed, said("q1")]}
+        await chats.update(A, chat_id, {"messages": []})
+        assert await ids(chats, chat_id) == ["q3"]
 
 
 @pytest.mark.parametrize("broken", ["change", "remove"])
