@@ -23,14 +23,19 @@ class Format(StrEnum):
 
 
 class Recommended(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model's makers would have it sampled where a request does not say. Without their word: OpenAI's defaults."""
+    """How a model's makers would have it sampled where a request does not say. Without their word: OpenAI's defaults.
+
+    ``max_new_tokens``: where an answer ends at the latest; None: where the context does.
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    max_new_tokens: int | None = None
 
 
-STARTER_SAMPLING = Recommended(temperature=0.2, top_p=0.9)  # SmolLM2-135M-Instruct's model card; at 1.0 it speaks in tongues
+# SmolLM2-135M-Instruct's model card; at 1.0 it speaks in tongues. It is small enough to go round in circles: some answers never end.
+STARTER_SAMPLING = Recommended(temperature=0.2, top_p=0.9, max_new_tokens=1024)
 
 
 class ModelSource(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,7 +53,7 @@ class Models:
             await self._events.notify(LOOK_TOPIC, b"")
 
     async def list(self, principal: Principal) -> list[Model]:
-        """Every model that a principal may ask: served ones, then active custom ones whose base is served."""
+        """Every model that a principal may ask: served ones, those for chat first, then active custom ones whose base is served."""
         del principal  # every active user may ask every model
         served = await self._catalogue()
         customs = sorted((await self._customs.all()).values(), key=lambda custom: custom.id)
@@ -212,7 +212,7 @@ class Models:
             stored = await self._scripts.command("HVALS", _KEY)
             published = (msgspec.json.decode(part, type=_Published) for part in stored)
             alive = [model for part in published if time.time() - part.seen_at < STALE_S for model in part.models]
-            alive.sort(key=lambda model: (_PREFERENCE.get(Pool(model.pool), 9), model.id))
+            alive.sort(key=lambda model: (Task.CHAT not in model.tasks, _PREFERENCE.get(Pool(model.pool), 9), model.id))
             self._cached = {}
             for model in alive:
                 self._cached.setdefault(model.id, model)

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.models.catalog import Model
+from core.models.catalog import Model, Task
+from core.models.pools import Pool
 from core.services import Services, open_services
 from core.services.models import LOOK_TOPIC
 from core.settings import Settings
@@ -261,3 +262,10 @@ async def test_a_refresh_is_asked_of_the_workers_but_not_too_often(bob: Client, 
     assert (await bob.get("/api/models/?refresh=perhaps")).status == 400
     hearing.cancel()
     await asyncio.gather(hearing, return_exceptions=True)
+
+
+async def test_models_for_chat_come_before_those_for_embeddings(bob: Client, services: Services) -> None:
+    embedder = Model(id="a-first-name", name="A", owned_by="penstock", created=1, pool=Pool.GPU, tasks=(Task.EMBEDDING,))
+    await services.models.publish("embedders", (embedder,))
+    assert (await bob.get("/v1/models/a-first-name")).status == 200
+    assert [row["id"] for row in (await bob.get("/v1/models")).body["data"]] == ["echo", "a-first-name"]

@@ -46,7 +46,7 @@ def test_two_models_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_the_starter_is_sampled_as_its_card_says_and_a_folder_as_its_makers_wrote(tmp_path: Path) -> None:
     (starter,) = sources(Settings(data_dir=tmp_path))
-    assert starter.recommended == Recommended(temperature=0.2, top_p=0.9)
+    assert starter.recommended == Recommended(temperature=0.2, top_p=0.9, max_new_tokens=1024)
     model = ModelSource(id="m", path=folder(tmp_path / "m"), format=Format.SAFETENSORS)
     assert model.recommended == Recommended(temperature=1.0, top_p=1.0, top_k=0)
     (model.path / "generation_config.json").write_text('{"do_sample": true, "temperature": 0.6, "top_k": 20}')

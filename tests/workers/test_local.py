@@ -29,6 +29,13 @@ def test_one_stop_string_or_several_and_either_name_of_the_limit() -> None:
     assert (sampling.stop, sampling.max_tokens) == (("a", "b"), 2)
 
 
+def test_without_a_limit_in_the_request_an_answer_ends_where_the_makers_say() -> None:
+    bounded = Recommended(max_new_tokens=1024)
+    assert sampling_of(asked(), 1, bounded).max_tokens == 1024
+    assert sampling_of(asked(max_tokens=4000), 1, bounded).max_tokens == 4000
+    assert sampling_of(asked(), 1, RECOMMENDED).max_tokens is None
+
+
 def test_logit_bias_wants_token_ids() -> None:
     assert sampling_of(asked(logit_bias={"5": -100}), 1, RECOMMENDED).logit_bias == {5: -100}
     with pytest.raises(BadRequest, match="token ids"):
