@@ -216,7 +216,7 @@ def _implied(route: Route) -> Iterator[int]:
     if route.access in {Access.ACTIVE, Access.ADMIN}:
         yield 403
     if route.body is not None:
-        yield from (400, 413, 503)
+        yield from (400, 408, 413, 503)
     if route.query is not None:
         yield 400
     if "{" in route.path:

@@ -81,7 +81,11 @@ class Configs:
     async def _load(self) -> None:
         for kind, default in self._defaults.items():
             stored = await self._rows.get(_name(kind))
-            self._current[kind] = msgspec.convert({**msgspec.structs.asdict(default), **stored}, kind)
+            try:
+                self._current[kind] = msgspec.convert({**msgspec.structs.asdict(default), **stored}, kind)
+            except msgspec.ValidationError as error:  # written by another version, or by hand
+                log.warning("stored decision cannot be used", subject=_name(kind), fault=str(error))
+                self._current[kind] = default
 
     async def _follow(self) -> None:
         async with aclosing(self._events.hear(TOPIC)) as news:

@@ -3,7 +3,7 @@ from msgspec import UNSET
 
 from core.errors import Forbidden
 from core.models.configs import RateLimitChanges, RateLimits
-from core.services.configs import Configs
+from core.services.configs import TOPIC, Configs
 from core.storage.configs import Configs as ConfigRows
 from core.storage.documents import Documents
 from tests.core.services.people import ADMIN, ME
@@ -42,6 +42,23 @@ async def test_another_process_hears_of_it(configs: Configs, documents: Document
     await configs.change(ADMIN, RateLimits, RateLimitChanges(requests_per_minute=7))
     await until(lambda: other.get(RateLimits).requests_per_minute == 7, "the other process knows the limit", timeout_s=1)
     await other.close()
+
+
+async def test_what_was_missed_while_redis_was_away_is_read_again(configs: Configs, documents: Documents, desk: Desk) -> None:
+    await configs.open()
+    await until(lambda: desk.log._inboxes.get(TOPIC), "it listens")
+    await ConfigRows(documents).change("rate_limits", {"requests_per_minute": 7})
+    assert desk.log._wire
+    desk.log._wire.close()
+    await until(lambda: configs.get(RateLimits).requests_per_minute == 7, "it has read again", timeout_s=5)
+    await configs.close()
+
+
+async def test_what_is_stored_but_makes_no_sense_leaves_the_settings_in_force(configs: Configs, documents: Documents) -> None:
+    await ConfigRows(documents).change("rate_limits", {"requests_per_minute": -7})
+    await configs.open()
+    assert configs.get(RateLimits) == DEFAULT
+    await configs.close()
 
 
 async def test_a_decision_that_changes_nothing_stores_nothing(configs: Configs, documents: Documents) -> None:
