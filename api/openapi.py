@@ -15,6 +15,7 @@ from api.route import Route
 
 REF = "#/components/schemas/{name}"
 LICENSE = {"name": "Apache 2.0", "identifier": "Apache-2.0"}
+LAST = ("Health", "Documentation")
 ABOUT = """\
 Send `Authorization: Bearer <token>`: the token that signing up or in answers with, or an API key.
 
@@ -58,16 +59,18 @@ def document(routes: Iterable[Route]) -> Json:
         for path in addresses(route):
             found = operation(route, path, schema_of)
             paths.setdefault(plain(path), {})[route.method.lower()] = _shown(found, _EXAMPLES.get(name(route, route.path), {}))
+    nouns = {title(noun(route)): route for route in reversed(routes)}
+    nouns = dict(reversed(nouns.items()))
     used = set(re.findall(r"#/components/responses/(\w+)", str(paths)))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Penstock", "version": version("penstock"), "description": ABOUT, "license": LICENSE},
         "servers": [{"url": "/"}],
-        "tags": [_tag(route) for route in {noun(route): route for route in routes}.values()],
+        "tags": sorted((_tag(route) for route in nouns.values()), key=lambda tag: tag["name"] in LAST),
         "paths": paths,
         "components": {
             "schemas": {kind: _readable(schema) for kind, schema in sorted(schemas.items())},
-            "responses": {kind: answer for kind, answer in problems(schema_of).items() if kind in used},
+            "responses": {kind: _told(answer, kind) for kind, answer in problems(schema_of).items() if kind in used},
             "headers": HEADERS,
             "securitySchemes": SCHEMES,
         },
@@ -90,6 +93,14 @@ def _shown(operation: Json, example: Json) -> Json:
                 response["content"][media] = {**response["content"][media], "example": answer}
                 break
     return operation
+
+
+def _told(answer: Json, kind: str) -> Json:
+    """A failure with what a test once was told."""
+    told = _EXAMPLES.get("problems", {}).get(kind)
+    return (
+        answer if told is None else answer | {"content": {media: {**shape, "example": told} for media, shape in answer["content"].items()}}
+    )
 
 
 def addresses(route: Route) -> list[str]:

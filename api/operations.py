@@ -35,6 +35,7 @@ def operation(route: Route, path: str, schema_of: SchemaOf) -> Json:
     summary, description = told(route)
     found: Json = {"operationId": name(route, path), "tags": [title(noun(route))], "summary": summary}
     if path != route.path:
+        summary = f"{summary}, at {plain(path)}"
         description = f"The same as `{route.method} {plain(route.path)}`. {description}".strip()
     if description:
         found["description"] = description

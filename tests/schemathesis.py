@@ -15,7 +15,7 @@ from tests.ports import free_port
 from tests.stack import Stack, stack_in
 
 CONFIG = Path(__file__).with_suffix(".toml")
-ADA = {"name": "Ada", "email": "ada@example.com", "password": "correct horse battery"}
+ADA = {"name": "Ada", "email": "ada@example.com", "password": "known to nobody else"}
 GRACE_S = 60
 CHATS, MESSAGES = 40, 20
 

@@ -14,7 +14,7 @@ NOTHING: Mapping[str, str] = {}
 MESSAGES = [{"role": "user", "content": "Hello!"}]
 SIGN_UP = {"name": "John Doe", "email": "john@example.com", "password": "secure_password"}
 PICTURE = "data:image/gif;base64," + base64.b64encode(PIXEL).decode()
-OPERATION = "query Models { models { edges { node { id } } } }"
+OPERATION = "query Models { models { id name } me { name } }"
 
 
 class Call(NamedTuple):
@@ -247,6 +247,15 @@ async def graphiql(_stage: Stage, _owner: Client, _asker: Client) -> Call:
     return Call(headers=PAGE)
 
 
+PROBLEMS = {
+    "BadRequest": ("POST", "/api/chats/new", {"chat": "New Chat"}),
+    "Unauthorized": ("GET", "/api/auths/", None),
+    "Forbidden": ("GET", "/api/users/", None),
+    "NotFound": ("GET", "/api/chats/nothing", None),
+    "BadRequestForOpenAI": ("POST", "/v1/chat/completions", {"model": "echo", "messages": []}),
+    "UnauthorizedForOpenAI": ("GET", "/v1/models", None),
+    "NotFoundForOpenAI": ("GET", "/v1/models/nothing", None),
+}
 PAGE = {"Accept": "text/html"}
 MORE: dict[str, tuple[Prepare, ...]] = {
     "POST /api/openai/v1/chat/completions": (streaming,),

@@ -43,6 +43,8 @@ def test_every_address_is_described(described: dict[str, Any]) -> None:
 
 def test_every_operation_has_a_name_of_its_own_and_a_summary_that_is_a_line(described: dict[str, Any]) -> None:
     found = operations(described)
+    tags = [tag["name"] for tag in described["tags"]]
+    assert sorted(tags) == sorted({tag for _, _, operation in found for tag in operation["tags"]})
     assert len({operation["operationId"] for _, _, operation in found}) == len(found)
     for method, path, operation in found:
         assert 3 <= len(operation["summary"]) <= 100, (method, path, operation["summary"])

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from core.models.catalog import Model
 from core.models.pools import Pool
 from core.models.users import Role
 from core.settings import Settings
-from tests.api.calls import CALLS, MORE, Call, Prepare, filled, sent
+from tests.api.calls import CALLS, MORE, PROBLEMS, Call, Prepare, filled, sent
 from tests.api.conftest import MODEL, Client
 from tests.api.stage import Stage
 from tests.servers import redis_server
@@ -86,6 +87,8 @@ class Visit:
         if self.media != "text/html":  # a page is anybody's, whoever may read what it then asks for
             yield from (f"{self.name}: no header {header}" for header in documented["headers"] if header not in self.headers)
         content = documented["content"].get(self.media)
+        if "graphql" in self.name and self.media == JSON and "errors" in self.answer:
+            yield f"{self.name}: {self.answer}"
         if content is None:
             yield f"{self.name}: answered {self.media}, which is not documented"
         elif self.media.endswith("json"):
@@ -129,8 +132,18 @@ async def tour(stage: Stage) -> tuple[dict[str, Any], list[str]]:
             example = visit.example()
             known = examples.setdefault(operation_name(route, route.path), example)
             known["answers"] |= example["answers"]
+    examples["problems"] = {kind: await refusal(stage, kind) for kind in PROBLEMS}
     examples["documentationOpenapi"]["answers"] = {JSON: {"openapi": "3.1.0", "info": {"title": "Penstock"}, "paths": {}}}
     return stable(examples), faults
+
+
+async def refusal(stage: Stage, kind: str) -> Any:
+    """What somebody is told who asks for what cannot be."""
+    method, path, body = PROBLEMS[kind]
+    asker = stage.visitor if kind.startswith("Unauthorized") else await stage.person(Role.USER)
+    reply = await asker.ask(method, path, body)
+    assert HTTPStatus(reply.status).phrase.replace(" ", "") == kind.removesuffix("ForOpenAI")
+    return reply.body
 
 
 async def visited(stage: Stage, described: dict[str, Any], name: str, prepare: Prepare, *, admin: bool) -> Visit:
