@@ -20,6 +20,7 @@ from api import (
     generations,
     health,
     models,
+    pulls,
     shares,
     users,
 )
@@ -35,6 +36,7 @@ from core.models.completions import CompletionRequest
 from core.models.configs import RateLimitChanges, RateLimits
 from core.models.embeddings import EmbeddingRequest
 from core.models.events import Event
+from core.models.pulls import StartPull
 from core.models.users import SignIn, SignUp
 
 ANYONE, SIGNED_IN, ACTIVE, ADMIN = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE, Access.ADMIN
@@ -140,6 +142,20 @@ ROUTES = (
     ),
     Route("POST", "/api/models/model/toggle", models.toggle, ACTIVE, query=models.Named, answer=models.ModelWhole, errors=(404,)),
     Route("DELETE", "/api/models/model/delete", models.remove, ACTIVE, query=models.Named, answer=bool, errors=(404,)),
+    Route(
+        "POST",
+        "/api/models/pull",
+        pulls.create,
+        ADMIN,
+        body=StartPull,
+        answer=pulls.PullDone,
+        media=("application/x-ndjson",),
+        errors=(404, 409, 502, 504),
+    ),
+    Route("GET", "/api/models/pulls", pulls.list_, ADMIN, answer=list[pulls.PullRow]),
+    Route("GET", "/api/models/pull/{pull_id}", pulls.get, ADMIN, answer=pulls.PullRow),
+    Route("GET", "/api/models/pull/{pull_id}/events", pulls.listen, ADMIN, query=generations.Resume, media=EVENTS, others=NOTHING),
+    Route("DELETE", "/api/models/pull/{pull_id}", pulls.stop, ADMIN, answer=generations.Stopped),
     Route("GET", "/api/models/{model_id:.+}", models.whole, ACTIVE, answer=models.ModelWhole),
     Route("POST", "/api/models/{model_id:.+}", models.update, ACTIVE, body=UpdateModel, answer=models.ModelWhole),
     Route("DELETE", "/api/models/{model_id:.+}", models.delete, ACTIVE, answer=bool),
@@ -179,7 +195,7 @@ ROUTES = (
     Route("POST", "/socket.io/", socket_io, ANYONE, counted=False, query=Transport, also=SOCKET, media=TEXT, errors=(400, 403)),
     Route("OPTIONS", "/socket.io/", socket_io, ANYONE, counted=False, also=SOCKET, media=TEXT, errors=(400, 403)),
 )
-STREAMS = frozenset({generations.listen, socket_io, graphql})
+STREAMS = frozenset({generations.listen, pulls.listen, socket_io, graphql})
 
 
 def table() -> Iterable[web.AbstractRouteDef]:

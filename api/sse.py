@@ -18,14 +18,14 @@ HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": 
 
 @asynccontextmanager
 async def streaming(
-    request: web.Request, tell: Callable[[PenstockError], bytes], headers: Mapping[str, str] | None = None
+    request: web.Request, tell: Callable[[PenstockError], bytes], headers: Mapping[str, str] | None = None, *, comment: bytes = COMMENT
 ) -> AsyncGenerator["EventStream", None]:
     """A stream for as long as the block runs and the client is there (ClientGone otherwise).
 
     Headers wait for the first event, so that a failure before it is an HTTP error, but no longer than a tick; a failure after
-    them is told inside the stream, in the words of ``tell``, and ends it.
+    them is told inside the stream, in the words of ``tell``, and ends it. ``comment``: what shows that we live.
     """
-    stream = EventStream(request, headers or {})
+    stream = EventStream(request, headers or {}, comment)
     try:
         try:
             async with request.app[CONNECTIONS].waiting(request) as connection:
@@ -46,10 +46,11 @@ async def streaming(
 class EventStream:
     """What is written to one client; ``response`` is the handler's answer."""
 
-    def __init__(self, request: web.Request, headers: Mapping[str, str]) -> None:
+    def __init__(self, request: web.Request, headers: Mapping[str, str], comment: bytes) -> None:
         """``headers``: beside those of every stream."""
         self.response = web.StreamResponse(headers={**HEADERS, **headers})
         self._request = request
+        self._comment_of_life = comment
         self._loop = asyncio.get_running_loop()
         self._written_at = 0.0
         self._opening = asyncio.Lock()
@@ -86,4 +87,4 @@ class EventStream:
 
     async def _comment(self) -> None:
         with suppress(ClientGone):
-            await self.write(COMMENT)
+            await self.write(self._comment_of_life)

@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_base_urls: tuple[str, ...] = ()
     openai_api_keys: tuple[str, ...] = ()
     ollama_base_urls: tuple[str, ...] = ()
+    hf_endpoint: str = "https://huggingface.co"
+    hf_token: str = ""
     local_models: tuple[Path, ...] = ()
     default_user_role: Role = Role.USER
     rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
@@ -155,6 +157,9 @@ def _check(settings: Settings) -> Settings:
                 raise SettingsError(message)
     if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
         message = f"PENSTOCK_PUBLIC_URL: {settings.public_url!r} is not a URL. Write https://chat.example.com, as browsers see it."
+        raise SettingsError(message)
+    if not settings.hf_endpoint.startswith(("http://", "https://")):
+        message = f"PENSTOCK_HF_ENDPOINT: {settings.hf_endpoint!r} is not a URL. Write https://…"
         raise SettingsError(message)
     keys, urls = settings.openai_api_keys, settings.openai_base_urls
     if len(keys) > len(urls):

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from core.errors import SettingsError
+from core.models.pulls import MARKER, MODELS_FOLDER, Pulled
 from core.settings import Settings
 
 STARTER_ID = "smollm2-135m-instruct"
@@ -78,6 +79,20 @@ def sources(settings: Settings) -> list[ModelSource]:
         )
         raise SettingsError(message)
     return found
+
+
+def pulled(settings: Settings) -> list[ModelSource]:
+    """The models that were pulled into the data folder and are all there; of several revisions of one the newest."""
+    found: dict[str, ModelSource] = {}
+    markers = (settings.data_dir / MODELS_FOLDER).glob(f"*/*/*/{MARKER}")
+    for marker in sorted(markers, key=lambda path: (path.stat().st_mtime, path)):
+        try:
+            told = msgspec.json.decode(marker.read_bytes(), type=Pulled)
+            source = _source(marker.parent)
+        except (msgspec.MsgspecError, OSError, SettingsError):
+            continue  # somebody is taking it away, or has
+        found[told.id] = msgspec.structs.replace(source, id=told.id)
+    return list(found.values())
 
 
 def starter() -> list[ModelSource]:

@@ -102,6 +102,21 @@ class GenerationChoiceFinished(GenerationEvent):
         return cls(id=strawberry.ID(entry_id), choice=event.choice, finish_reason=FinishReason(event.finish_reason))
 
 
+@strawberry.type(description="How far a job is that brings something here.")
+class GenerationProgress(GenerationEvent):
+    """Projection of Progress. Bytes may be more than GraphQL's Int holds."""
+
+    status: str
+    digest: str | None = strawberry.field(description="Which part.")
+    total: float | None = strawberry.field(description="Bytes of the part.")
+    completed: float | None = strawberry.field(description="Bytes of it that are there.")
+
+    @classmethod
+    def of(cls, entry_id: str, event: events.Progress) -> Self:
+        """From the model."""
+        return cls(id=strawberry.ID(entry_id), status=event.status, digest=event.digest, total=event.total, completed=event.completed)
+
+
 @strawberry.type(description="The whole answer is complete and saved. The last event.")
 class GenerationFinished(GenerationEvent):
     """Projection of Finished."""
@@ -143,6 +158,7 @@ PROJECTIONS: dict[type[events.Event], Any] = {
     events.Started: GenerationStarted,
     events.Delta: GenerationDelta,
     events.ChoiceFinished: GenerationChoiceFinished,
+    events.Progress: GenerationProgress,
     events.Finished: GenerationFinished,
     events.Failed: GenerationFailed,
     events.Cancelled: GenerationCancelled,

@@ -1,32 +1,48 @@
 """The local engines as a generator: one engine per model, one engine request per choice."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from core.errors import BadRequest, ModelNotFound
+from core.errors import BadRequest, ModelNotFound, SettingsError, Unavailable
 from core.models.catalog import Model, Task, readable
 from core.models.completions import CompletionRequest, Logprobs, TokenLogprob, TopLogprob, Usage
 from core.models.events import ChoiceFinished, Continued, Delta
 from core.models.pools import Pool
-from gpu.engine import Engine
+from gpu.engine import OWNER, Engine
 from gpu.requests import Request, Sampling, Scored
-from gpu.sources import Recommended
+from gpu.sources import ModelSource, Recommended
 from pipelines.chat import Prompt, Transcript
 
 _Part = Delta | ChoiceFinished
 
 
 class LocalModels:
-    """The models that this process has loaded."""
+    """The models that this process has loaded, and those that it can load when they are asked."""
 
-    def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._engines = engines
+    def __init__(
+        self,
+        engines: Mapping[str, Engine],
+        *,
+        look: Callable[[], Sequence[ModelSource]] = tuple,
+        load: Callable[[ModelSource], Engine] | None = None,
+    ) -> None:
+        """``look`` finds models that have been pulled, ``load`` loads one; both take a while, and are called in threads."""
+        self._engines = dict(engines)
+        self._look = look
+        self._load = load
+        self._pulled: dict[str, ModelSource] = {}
+        self._loading = asyncio.Lock()
+
+    async def look(self) -> list[Model]:
+        """What can be asked now, as entries in the catalogue."""
+        self._pulled = {source.id: source for source in await asyncio.to_thread(self._look) if source.id not in self._engines}
+        return self.models()
 
     def models(self) -> list[Model]:
         """Their entries in the catalogue."""
-        return [
+        loaded = [
             Model(
                 id=name,
                 name=readable(name),
@@ -38,14 +54,21 @@ class LocalModels:
             )
             for name, engine in self._engines.items()
         ]
+        waiting = [
+            Model(id=source.id, name=readable(source.id), owned_by=OWNER, created=source.created, pool=Pool.GPU, tasks=(Task.CHAT,))
+            for source in self._pulled.values()
+            if source.id not in self._engines
+        ]
+        return [*loaded, *waiting]
 
     def continued(self, model_id: str) -> Continued | None:
-        """How well a model goes on from another worker's tokens."""
-        return self._engine(model_id).continued
+        """How well a model goes on from another worker's tokens; of one that is not loaded yet the least is said."""
+        engine = self._engines.get(model_id)
+        return engine.continued if engine else "equivalent"
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[_Part | Usage, None]:
         """All choices at once, each with its own place in the batch."""
-        engine = self._engine(prompt.spec.served)
+        engine = await self._engine(prompt.spec.served)
         counted = {choice: len(transcript.tokens) for choice, transcript in prompt.emitted.items()}
         unfinished = [choice for choice in range(prompt.request.n or 1) if not prompt.emitted.get(choice, Transcript()).finish_reason]
         choices = [_choice(engine, prompt, choice) for choice in unfinished]
@@ -57,12 +80,25 @@ class LocalModels:
         asked, made = engine.count_prompt(list(map(dict, prompt.messages))), sum(counted.values())
         yield Usage(prompt_tokens=asked, completion_tokens=made, total_tokens=asked + made)
 
-    def _engine(self, model_id: str) -> Engine:
+    async def _engine(self, model_id: str) -> Engine:
+        """The engine of a model, loaded now where it was not. Raises ModelNotFound, Unavailable."""
         engine = self._engines.get(model_id)
-        if engine is None:
+        if engine:
+            return engine
+        async with self._loading:
+            if model_id not in self._pulled and model_id not in self._engines:
+                await self.look()
+            source = self._pulled.get(model_id)
+            if model_id not in self._engines and source and self._load:
+                try:
+                    self._engines[model_id] = await asyncio.to_thread(self._load, source)
+                except SettingsError as error:
+                    message = f"The model {model_id!r} was pulled, but cannot be loaded: {error.detail}"
+                    raise Unavailable(message) from None
+        if model_id not in self._engines:
             message = f"This worker has not loaded the model {model_id!r}."
             raise ModelNotFound(message, param="model")
-        return engine
+        return self._engines[model_id]
 
 
 async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator[_Part, None]:

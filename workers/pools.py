@@ -1,6 +1,7 @@
 """What each pool's process works with. Only the GPU pool imports the model runtime."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from core.logging import get_logger
 from core.models.catalog import Model
@@ -8,8 +9,15 @@ from core.models.pools import Pool
 from core.settings import Settings
 from pipelines.chat import Generator
 from pipelines.embedding import Embedder
+from pipelines.pulling import Puller
 from pipelines.upstreams import Upstreams
 from workers.process import PoolWork
+
+if TYPE_CHECKING:
+    from gpu.engine import Engine
+    from gpu.sources import ModelSource
+    from workers.local import LocalModels
+    from workers.local_embedder import LocalEmbedder
 
 log = get_logger()
 
@@ -18,15 +26,18 @@ def work_of(pool: Pool, settings: Settings) -> PoolWork:
     """A pool's work; for the GPU pool this loads the models."""
     if pool is Pool.GPU:
         return _load(settings)
-    return RelayWork(settings) if pool is Pool.RELAY else CpuWork()
+    return RelayWork(settings) if pool is Pool.RELAY else CpuWork(settings)
 
 
 class CpuWork:
-    """Parsing and functions will be its jobs; it already takes part in putting back what dead workers left."""
+    """Models are pulled here; and it takes part in putting back what dead workers left."""
 
     generator: Generator | None = None
     embedder: Embedder | None = None
     device = "cpu"
+
+    def __init__(self, settings: Settings) -> None:
+        self.puller: Puller | None = Puller(settings)
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -39,6 +50,7 @@ class CpuWork:
 class RelayWork:
     """Upstreams."""
 
+    puller: Puller | None = None
     device = "network"
 
     def __init__(self, settings: Settings) -> None:
@@ -62,33 +74,40 @@ class RelayWork:
 class GpuWork:
     """Models of this machine's device."""
 
-    def __init__(self, generator: Generator, embedder: Embedder | None, models: Sequence[Model], device: str) -> None:
-        self.generator: Generator | None = generator
+    puller: Puller | None = None
+
+    def __init__(self, local: "LocalModels", embedder: "LocalEmbedder | None", device: str) -> None:
+        self.generator: Generator | None = local
         self.embedder: Embedder | None = embedder
+        self._more = [embedder.model()] if embedder else []
         self.device = device
-        self._models = models
+        self._local = local
 
     async def open(self) -> None:
         """The models are loaded already."""
 
     async def models(self) -> tuple[str, Sequence[Model], bool]:
-        """What is loaded."""
-        return ",".join(("gpu", *(model.id for model in self._models))), self._models, True
+        """What is loaded, and what has been pulled and is loaded when it is asked."""
+        models = [*await self._local.look(), *self._more]
+        return ",".join(("gpu", *(model.id for model in models))), models, True
 
 
 def _load(settings: Settings) -> GpuWork:
-    from gpu.sources import embedder, sources  # noqa: PLC0415 - only this pool's processes have this room
+    from gpu.sources import embedder, pulled, sources  # noqa: PLC0415 - only this pool's processes have this room
 
     found, embedding = sources(settings), embedder()  # what is not there is told before torch is imported
-    from gpu.embedder import Embedder as Engine  # noqa: PLC0415 - imports torch
+    from gpu.embedder import Embedder as VectorEngine  # noqa: PLC0415 - imports torch
     from gpu.engine import load  # noqa: PLC0415 - imports torch
     from gpu.turns import Turns  # noqa: PLC0415 - only this pool's processes have this room
     from workers.local import LocalModels  # noqa: PLC0415 - imports torch
     from workers.local_embedder import LocalEmbedder  # noqa: PLC0415 - imports torch
 
     turns = Turns()
-    engines = {source.id: load(source, settings, progress=lambda line: log.info("loading", step=line), turns=turns) for source in found}
-    local = LocalModels(engines)
-    vectors = LocalEmbedder(Engine(embedding, settings, turns=turns)) if embedding else None
-    models = [*local.models(), *([vectors.model()] if vectors else [])]
-    return GpuWork(local, vectors, models, ", ".join(sorted({engine.device for engine in engines.values()})))
+
+    def loaded(source: "ModelSource") -> "Engine":
+        return load(source, settings, progress=lambda line: log.info("loading", step=line), turns=turns)
+
+    engines = {source.id: loaded(source) for source in found}
+    local = LocalModels(engines, look=lambda: pulled(settings), load=loaded)
+    vectors = LocalEmbedder(VectorEngine(embedding, settings, turns=turns)) if embedding else None
+    return GpuWork(local, vectors, ", ".join(sorted({engine.device for engine in engines.values()})) or settings.device)

@@ -20,7 +20,7 @@ from dramatiq.logging import get_logger as get_dramatiq_logger
 from dramatiq.worker import Worker as DramatiqWorker
 
 from core.errors import PenstockError
-from core.jobs import EMBED, GENERATE, Job, queues
+from core.jobs import EMBED, GENERATE, Job, PullModel, queues
 from core.logging import get_logger
 from core.models.catalog import Model
 from core.models.pools import Pool, Worker
@@ -29,9 +29,11 @@ from core.services.models import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.chat import Generator
 from pipelines.embedding import Embedder
+from pipelines.pulling import Puller
 from workers.broker import WakeBroker
 from workers.embeddings import Embeddings
 from workers.leases import Leases
+from workers.pulls import Pulls
 from workers.replies import Replies
 
 IDLE_MS = 5_000
@@ -42,6 +44,7 @@ DRAIN_S = 0.8
 RELAYED_ANSWERS = 128
 RELAYED_EMBEDDINGS = 32
 LOCAL_EMBEDDINGS = 16
+PULLS = 4
 SWITCH_S = 0.0005  # a waking thread waits this long for a busy one, not 5 ms: jobs pass from thread to thread
 
 log = get_logger()
@@ -52,6 +55,7 @@ class PoolWork(Protocol):
 
     generator: Generator | None
     embedder: Embedder | None
+    puller: Puller | None
     device: str
 
     async def open(self) -> None:
@@ -100,7 +104,7 @@ class WorkerProcess:
         log.info("worker drained", worker=self._id)
 
     def _declare(self, services: Services, leases: Leases) -> None:
-        """The pool's actors: each of its queues' jobs goes to the maker of answers, or of vectors."""
+        """The pool's actors: each of its queues' jobs goes to the maker of answers, or of vectors, or to who pulls."""
         makers: dict[type[Job] | None, Callable[[str], Awaitable[None]]] = {}
         if self._work.generator:
             makers[GENERATE.get(self._pool)] = Replies(
@@ -115,6 +119,15 @@ class WorkerProcess:
         if self._work.embedder:
             makers[EMBED.get(self._pool)] = Embeddings(
                 worker_id=self._id, claims=services.claims, leases=leases, results=services.results, embedder=self._work.embedder
+            ).make
+        if self._work.puller:
+            makers[PullModel] = Pulls(
+                worker_id=self._id,
+                claims=services.claims,
+                leases=leases,
+                events=services.events,
+                pulls=services.pulls,
+                puller=self._work.puller,
             ).make
         for kind, make in makers.items():
             if kind:
@@ -195,6 +208,7 @@ def _places(pool: Pool, settings: Settings) -> dict[str, int]:
         "gpu.embed": LOCAL_EMBEDDINGS,
         "relay.generate": RELAYED_ANSWERS,
         "relay.embed": RELAYED_EMBEDDINGS,
+        "cpu.pull": PULLS,
     }
     return {queue: wanted.get(queue, 1) for queue in queues(pool)}
 

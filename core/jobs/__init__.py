@@ -43,7 +43,13 @@ class RelayEmbed(Job, frozen=True, kw_only=True):
     actor, queue = "relay_embed", "relay.embed"
 
 
-KINDS: tuple[type[Job], ...] = (GenerateReply, RelayReply, EmbedTexts, RelayEmbed)
+class PullModel(Job, frozen=True, kw_only=True):
+    """A model brought here."""
+
+    actor, queue = "pull_model", "cpu.pull"
+
+
+KINDS: tuple[type[Job], ...] = (GenerateReply, RelayReply, EmbedTexts, RelayEmbed, PullModel)
 GENERATE: dict[Pool, type[Job]] = {Pool.GPU: GenerateReply, Pool.RELAY: RelayReply}
 EMBED: dict[Pool, type[Job]] = {Pool.GPU: EmbedTexts, Pool.RELAY: RelayEmbed}
 BY_QUEUE = {kind.queue: kind for kind in KINDS}

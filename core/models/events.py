@@ -44,6 +44,15 @@ class ChoiceFinished(_Event, frozen=True, kw_only=True, tag="choice_finished"):
     finish_reason: FinishReason = "stop"
 
 
+class Progress(_Event, frozen=True, kw_only=True, tag="progress"):
+    """How far a job is that brings something here: ``completed`` of ``total`` bytes of the part that ``digest`` names."""
+
+    status: str
+    digest: str | None = None
+    total: int | None = None
+    completed: int | None = None
+
+
 class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
     """The whole generation is complete, and saved where it has a chat."""
 
@@ -78,7 +87,7 @@ class Cancelled(_Event, frozen=True, kw_only=True, tag="cancelled"):
     """Its user stopped it; what arrived before stays."""
 
 
-Event = Started | Delta | ChoiceFinished | Finished | Failed | Cancelled
+Event = Started | Delta | ChoiceFinished | Progress | Finished | Failed | Cancelled
 ENDS = (Finished, Failed, Cancelled)
 
 encode = msgspec.json.Encoder().encode

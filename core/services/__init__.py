@@ -24,6 +24,7 @@ from core.services.keys import Keys
 from core.services.models import Models
 from core.services.pictures import Pictures
 from core.services.pools import Pools
+from core.services.pulls import Pulls
 from core.services.removal import Removal
 from core.services.rooms import Rooms
 from core.services.shares import Shares
@@ -40,6 +41,7 @@ from core.storage.keys import Keys as KeyRows
 from core.storage.messages import Messages as MessageRows
 from core.storage.models import Models as ModelRows
 from core.storage.pictures import Pictures as PictureRows
+from core.storage.pulls import Pulls as PullRows
 from core.storage.redis import Redis, Scripts, connect
 from core.storage.shares import Shares as ShareRows
 from core.storage.users import Users as UserRows
@@ -66,6 +68,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     pools: Pools
     generations: Generations
     answers: Answers
+    pulls: Pulls
     configs: Configs
     embeddings: Embeddings
     results: Results
@@ -141,6 +144,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             pools=pools,
             generations=Generations(rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events, rooms=rooms),
             answers=Answers(rows, chats),
+            pulls=Pulls(PullRows(documents), claims, queue, events, ollamas=settings.ollama_base_urls),
             configs=Configs(ConfigRows(documents), events, defaults(settings)),
             embeddings=Embeddings(models=models, pools=pools, claims=claims, queue=queue, events=events, results=results),
             results=results,

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from core.settings import Settings
-from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, shares, users
+from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, pulls, shares, users
 from core.storage.documents import Documents
 from core.storage.sqlite import SqliteDocuments
 
@@ -22,6 +22,7 @@ COLLECTIONS = (
     shares.COLLECTION,
     generations.COLLECTION,
     models.COLLECTION,
+    pulls.COLLECTION,
     configs.COLLECTION,
 )
 
