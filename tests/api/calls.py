@@ -142,6 +142,10 @@ async def answered(stage: Stage, owner: Client, _asker: Client) -> Call:
     return Call({"generation_id": await stage.answered(owner)}, query={"after": "0-0"})
 
 
+async def pull(stage: Stage, _owner: Client, _asker: Client) -> Call:
+    return Call({"pull_id": await stage.pulled()})
+
+
 async def generation(stage: Stage, owner: Client, _asker: Client) -> Call:
     return Call({"generation_id": await stage.generation(owner)})
 
@@ -216,6 +220,11 @@ CALLS: dict[str, Prepare] = {
     "POST /api/models/model/update": model({"name": "Another name"}, named=True),
     "POST /api/models/model/toggle": model(named=True),
     "DELETE /api/models/model/delete": model(named=True),
+    "POST /api/models/pull": simply({"name": "tiny/llama", "stream": False}),
+    "GET /api/models/pulls": simply(),
+    "GET /api/models/pull/{pull_id}": pull,
+    "GET /api/models/pull/{pull_id}/events": pull,
+    "DELETE /api/models/pull/{pull_id}": pull,
     "GET /api/models/{model_id:.+}": model(),
     "POST /api/models/{model_id:.+}": model({"name": "Another name"}),
     "DELETE /api/models/{model_id:.+}": model(),

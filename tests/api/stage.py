@@ -15,16 +15,18 @@ from core.models.completions import Usage
 from core.models.events import Finished
 from core.models.generations import GenerationStatus
 from core.models.pools import Pool, Worker
+from core.models.pulls import StartPull
 from core.models.users import Credentials, Role, User
 from core.services import Services
 from core.storage import users
 from tests.api.conftest import Client
 from tests.api.making import Making, make_next
+from tests.core.services.people import ADMIN
 from tests.polling import until
 
 PASSWORD = "correct horse battery"
 PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
-QUEUES = ("dramatiq:gpu.generate", "dramatiq:gpu.embed")
+QUEUES = ("dramatiq:gpu.generate", "dramatiq:gpu.embed", "dramatiq:cpu.pull")
 
 
 class Stage:
@@ -129,6 +131,12 @@ class Stage:
         await making.finish()
         return generation_id
 
+    async def pulled(self) -> str:
+        """A pull that has ended."""
+        pull = await self.services.pulls.start(ADMIN, StartPull(name=f"tiny/model-{next(self._numbers)}"))
+        await self._end(pull.id)
+        return pull.id
+
     async def forget_jobs(self) -> None:
         """Nothing waits for a worker any more."""
         for queue in QUEUES:
@@ -149,7 +157,8 @@ class Stage:
     async def _work(self, queue: str) -> None:
         while True:
             job = await until(lambda: self.services.queue._broker.command("LPOP", queue), "a job comes", timeout_s=300)
-            await (self._embed if queue.endswith("embed") else self._generate)(job.decode())
+            work = {"embed": self._embed, "pull": self._end}.get(queue.rpartition(".")[2], self._generate)
+            await work(job.decode())
 
     async def _generate(self, job_id: str) -> None:
         making = await Making.of(self.services, job_id)
@@ -157,8 +166,11 @@ class Stage:
         await making.finish()
 
     async def _embed(self, job_id: str) -> None:
+        await self.services.results.put(job_id, array("f", (0.25, -0.5, 0.125)).tobytes())
+        await self._end(job_id)
+
+    async def _end(self, job_id: str) -> None:
         claim = await self.services.claims.claim(job_id, "by-hand")
         assert claim
-        await self.services.results.put(job_id, array("f", (0.25, -0.5, 0.125)).tobytes())
         end: Any = Finished(usage=Usage(prompt_tokens=1, completion_tokens=0, total_tokens=1))
         await self.services.claims.append(claim, 1, (end,), end=GenerationStatus.FINISHED)
