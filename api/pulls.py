@@ -11,7 +11,7 @@ from api.event_stream import follow
 from api.generations import Resume, Stopped
 from api.keys import CONNECTIONS, PRINCIPAL, SERVICES
 from api.sse import streaming
-from core.errors import Conflict, PenstockError, by_code
+from core.errors import Conflict, PenstockError
 from core.events import START
 from core.models.events import Cancelled, Event, Failed, Finished, Progress
 from core.models.generations import GenerationStatus
@@ -124,7 +124,7 @@ async def _whole(request: web.Request, pull_id: str) -> web.StreamResponse:
 
 def _unless_ended_badly(event: Event) -> Event:
     if isinstance(event, Failed):
-        raise by_code(event.code, event.detail, retry_after=event.retry_after, param=event.param)
+        raise event.error()
     if isinstance(event, Cancelled):
         message = "The pull was stopped. What arrived is kept: pull it again to go on."
         raise Conflict(message)
