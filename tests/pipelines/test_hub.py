@@ -135,7 +135,8 @@ async def test_a_token_opens_private_repositories(mirror: HubMirror, tmp_path: P
     await friend.close()
 
 
-async def test_a_hub_that_is_away_is_named(tmp_path: Path) -> None:
+async def test_a_hub_that_is_away_is_named(mirror: HubMirror, tmp_path: Path) -> None:
+    assert mirror.url  # while it serves, the library may ask
     away = Puller(Settings(data_dir=tmp_path, hf_endpoint=f"http://127.0.0.1:{free_port()}"))
     with pytest.raises(UpstreamRefused, match="cannot be reached"):
         await steps(away)
