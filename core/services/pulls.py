@@ -52,7 +52,7 @@ class Pulls:
                 name=task.name,
                 source=task.source,
                 upstream=task.upstream,
-                status=GenerationStatus.QUEUED,
+                status=GenerationStatus.IN_PROGRESS,
                 created_at=now,
                 updated_at=now,
             )

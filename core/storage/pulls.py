@@ -40,7 +40,6 @@ class Pulls:
     async def progress(self, pull_id: str, step: str, total: int | None, completed: int) -> None:
         """How far it is, now; one that has ended stays as it is."""
         changes: dict[str, Any] = {
-            "status": GenerationStatus.RUNNING.value,
             "step": step,
             "total": total,
             "completed": completed,

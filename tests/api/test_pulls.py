@@ -191,6 +191,6 @@ async def test_only_administrators_pull(ada: Client, bob: Client, method: str, p
     body = {"name": "another"} if method == "POST" else None
     refused = await bob.ask(method, path.format(id=job_id), body)
     assert (refused.status, refused.body) == (403, {"detail": "Only administrators may do this."})
-    assert [row["status"] for row in (await ada.get("/api/models/pulls")).body] == ["queued"]
+    assert [row["status"] for row in (await ada.get("/api/models/pulls")).body] == ["in_progress"]
     if method != "POST" and "{id}" in path:
         assert (await ada.ask(method, path.format(id="nope"), None)).status == 404
