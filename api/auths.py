@@ -85,7 +85,7 @@ class NewUser(SignUp, frozen=True, kw_only=True):
 
 async def sign_up(request: web.Request) -> web.Response:
     """``POST /api/auths/signup``: make an account. The first one is the administrator's."""
-    return _welcome(request, await request.app[SERVICES].users.sign_up(await read(request, SignUp)), status=201)
+    return _welcome(request, await request.app[SERVICES].users.sign_up(await read(request, SignUp), client_address(request)), status=201)
 
 
 async def sign_in(request: web.Request) -> web.Response:

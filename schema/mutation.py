@@ -68,7 +68,8 @@ class Mutation:
     @strawberry.mutation(description="A new user. The first one becomes the administrator.")
     async def sign_up(self, info: Info, name: str, email: str, password: str) -> Session:
         """Sign up."""
-        return Session.of(await info.context.services.users.sign_up(SignUp(name=name, email=email, password=password)))
+        command = SignUp(name=name, email=email, password=password)
+        return Session.of(await info.context.services.users.sign_up(command, info.context.address))
 
     @strawberry.mutation(description="Begin a chat.")
     async def create_chat(self, info: Info, input: CreateChatInput) -> CreateChatPayload:  # noqa: A002 - the name in the schema

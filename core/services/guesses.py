@@ -66,6 +66,10 @@ class Guesses:
             raise RateLimited(message, retry_after=wait_s)
         return one
 
+    async def welcome(self, email: str, address: str) -> None:
+        """A new account: the address that it comes from is known."""
+        await self.succeeded(Try(self, email, address))
+
     async def succeeded(self, one: "Try") -> None:
         """It was no guess: the account's count begins anew, and the address is known from now on."""
         with suppress(Unavailable):

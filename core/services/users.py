@@ -47,12 +47,14 @@ class Users:
         self._role = settings.default_user_role
         self._noting: dict[str, asyncio.Task[None]] = {}
 
-    async def sign_up(self, command: SignUp) -> Session:
-        """A new user, the first one as administrator.
+    async def sign_up(self, command: SignUp, address: str = "") -> Session:
+        """A new user, the first one as administrator. ``address``: where the client is, as for ``sign_in``.
 
         Raises BadRequest that says what is wrong with the name, address, password or picture, or that the address is taken.
         """
-        return self._session(await self.add(command, self._role), 0)
+        user = await self.add(command, self._role)
+        await self._guesses.welcome(user.email, address)
+        return self._session(user, 0)
 
     async def add(self, command: SignUp, role: Role) -> User:
         """The same for a given role, without coming in."""
