@@ -73,7 +73,9 @@ def history(detail: ChatDetail, answer_id: str) -> list[dict[str, Any]]:
     tree = (as_document(detail).get("history") or {}).get("messages") or {}
     listed = [message_document(message) for message in detail.messages]
     before = _branch(tree, answer_id) if answer_id in tree else itertools.takewhile(lambda message: message.get("id") != answer_id, listed)
-    said.extend({"role": message["role"], "content": message["content"]} for message in before if message.get("content"))
+    said.extend(
+        {"role": message["role"], "content": message["content"]} for message in before if message.get("content") and message.get("role")
+    )
     return said
 
 

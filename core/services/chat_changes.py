@@ -62,8 +62,7 @@ def whole(old: Chat, there: Json, document: Json) -> Json:
     found = {**there, **document}
     posted = document.get(TREE)
     if TREE in old.layout and not (isinstance(posted, dict) and LIST in posted):
-        rest = old.document[TREE] if posted is None else posted
-        found[TREE] = {**rest, LIST: there[TREE][LIST]}
+        found[TREE] = there[TREE] if posted is None else {**posted, LIST: there[TREE][LIST]}
     return found
 
 

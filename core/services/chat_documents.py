@@ -5,8 +5,8 @@ both, which then mostly say the same. What is posted comes back as it was, whate
 title are filled in.
 
 A row's ``posted`` remembers where it stood: ``{"messages": true, "history": true}``, with the list's own version in place of ``true`` where
-it differs from the history's, and ``"no_content": true`` where there was no ``content``. A row without it was appended, so it belongs to
-both places, at their ends.
+it differs from the history's, and ``"no_content": true`` or ``"no_role": true`` where there was none. A row without it was appended, so it
+belongs to both places, at their ends.
 """
 
 import uuid
@@ -95,6 +95,8 @@ def message_document(message: Message) -> dict[str, Any]:
     document = {"id": message.id, "role": message.role, "content": message.content, "timestamp": message.timestamp, **message.extra}
     if message.content is None and "no_content" in message.posted:
         del document["content"]
+    if not message.role and "no_role" in message.posted:
+        del document["role"]
     return document
 
 
@@ -159,11 +161,11 @@ def _row(message: dict[str, Any], message_id: str, chat_id: str, known: Message 
         id=message_id,
         chat_id=chat_id,
         position=0,
-        role=message["role"],
+        role=message.get("role", ""),
         content=message.get("content"),
         timestamp=timestamp,
         extra=extra,
-        posted={} if "content" in message else {"no_content": True},
+        posted={f"no_{name}": True for name in ("content", "role") if name not in message},
     )
 
 
@@ -171,14 +173,14 @@ def _id(message: dict[str, Any], there: Message | None) -> str:
     """The posted id, else the one that the same message got when it was posted before, else a new one."""
     if message.get("id") not in {None, ""}:
         return str(message["id"])
-    if there and (there.role, there.content) == (message["role"], message.get("content")):
+    if there and (there.role, there.content) == (message.get("role", ""), message.get("content")):
         return there.id
     return str(uuid.uuid4())
 
 
 def _check(message: Any, where: str) -> None:
     _object(message, where)
-    if not isinstance(message.get("role"), str):
+    if not isinstance(message.get("role", ""), str):
         _refuse(f"{where}.role", "a text such as 'user', 'assistant' or 'system'")
     if message.get("id") is not None and type(message["id"]) not in {str, int}:
         _refuse(f"{where}.id", "a text")

@@ -10,7 +10,7 @@ from core.errors import Conflict, NotFound
 from core.models.chats import Chat, ChatDetail, Message
 from core.models.users import Principal
 from core.services import chat_changes as changes
-from core.services.chat_documents import Parts, as_document, parts, rows
+from core.services.chat_documents import TREE, Parts, as_document, parts, rows
 from core.services.shown import Before, Shown
 from core.storage.chats import Chats as ChatRows
 from core.storage.messages import Messages as MessageRows
@@ -44,7 +44,7 @@ class ChatWrites:
     async def update(self, principal: Principal, chat_id: str, document: Json) -> ChatDetail:
         """Merge a posted document into a chat. Of its messages only those that the client had been given can be left out."""
         pieces = parts(document)
-        if pieces.listed is None and pieces.tree is None:
+        if pieces.listed is None and pieces.document.get(TREE) is None:
             return await self._merge(principal, chat_id, pieces)
         before = self._shown.before(principal, chat_id)
         detail, sent = await self._write(principal, chat_id, lambda _: document, before)

@@ -26,7 +26,8 @@ timestamps = st.none() | st.integers() | st.floats(allow_nan=False, allow_infini
 @st.composite
 def messages(draw: st.DrawFn, message_id: Any = None) -> dict[str, Any]:
     message = draw(st.dictionaries(st.text(max_size=5) | st.sampled_from(["parentId", "childrenIds", "$set", "a.b"]), json, max_size=3))
-    message.update(draw(st.fixed_dictionaries({"role": st.text(max_size=5)}, optional={"content": json, "timestamp": timestamps})))
+    message.pop("role", None)
+    message.update(draw(st.fixed_dictionaries({}, optional={"role": st.text(max_size=5), "content": json, "timestamp": timestamps})))
     message.pop("id", None)
     if message_id is not None and draw(st.booleans()):
         message["id"] = message_id

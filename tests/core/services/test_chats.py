@@ -83,7 +83,7 @@ async def test_an_empty_document_is_an_empty_chat(chats: Chats) -> None:
         ({"messages": {}}, "chat.messages"),
         ({"messages": None}, "chat.messages"),
         ({"messages": ["x"]}, "chat.messages[0]"),
-        ({"messages": [{"role": "user"}, {"content": "x"}]}, "chat.messages[1].role"),
+        ({"messages": [{"role": "user"}, {"role": None}]}, "chat.messages[1].role"),
         ({"messages": [{"role": 1}]}, "chat.messages[0].role"),
         ({"messages": [{"role": "user", "id": [1]}]}, "chat.messages[0].id"),
         ({"messages": [{"role": "user", "id": "x"}, {"role": "user", "id": "x"}]}, "chat.messages[1].id"),
