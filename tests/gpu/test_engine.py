@@ -7,7 +7,7 @@ import pytest
 from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
 from core.settings import Settings
 from gpu.engine import Engine, load
-from gpu.requests import Piece
+from gpu.requests import Piece, Scored
 from gpu.sequence import Sequence
 from tests.gpu.asking import Answered, Started, ask, gathered, request
 from tests.polling import until
@@ -99,10 +99,10 @@ async def test_content_may_come_in_parts(engine: Engine) -> None:
 async def test_a_request_that_breaks_a_step_fails_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     accept = Sequence.accept
 
-    def breaking(self: Sequence, token: int) -> None:
+    def breaking(self: Sequence, token: int, scored: Scored | None = None) -> None:
         if self.sampling.seed == 666 and self.position == 3:
             raise ZeroDivisionError
-        accept(self, token)
+        accept(self, token, scored)
 
     monkeypatch.setattr(Sequence, "accept", breaking)
     good, bad = await asyncio.gather(ask(engine, SEA, max_tokens=12), ask(engine, SEA, seed=666, temperature=1.0), return_exceptions=True)
