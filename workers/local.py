@@ -32,12 +32,12 @@ class LocalModels:
         self._engines = dict(engines)
         self._look = look
         self._load = load
-        self._pulled: dict[str, ModelSource] = {}
+        self._pulled: dict[str, tuple[ModelSource, Model]] = {}
         self._loading = asyncio.Lock()
 
     async def look(self) -> list[Model]:
         """What can be asked now, as entries in the catalogue."""
-        self._pulled = {source.id: source for source in await asyncio.to_thread(self._look) if source.id not in self._engines}
+        self._pulled = await asyncio.to_thread(lambda: {source.id: (source, _waiting(source)) for source in self._look()})
         return self.models()
 
     def models(self) -> list[Model]:
@@ -54,11 +54,7 @@ class LocalModels:
             )
             for name, engine in self._engines.items()
         ]
-        waiting = [
-            Model(id=source.id, name=readable(source.id), owned_by=OWNER, created=source.created, pool=Pool.GPU, tasks=(Task.CHAT,))
-            for source in self._pulled.values()
-            if source.id not in self._engines
-        ]
+        waiting = [model for _, model in self._pulled.values() if model.id not in self._engines]
         return [*loaded, *waiting]
 
     def continued(self, model_id: str) -> Continued | None:
@@ -88,10 +84,9 @@ class LocalModels:
         async with self._loading:
             if model_id not in self._pulled and model_id not in self._engines:
                 await self.look()
-            source = self._pulled.get(model_id)
-            if model_id not in self._engines and source and self._load:
+            if model_id not in self._engines and model_id in self._pulled and self._load:
                 try:
-                    self._engines[model_id] = await asyncio.to_thread(self._load, source)
+                    self._engines[model_id] = await asyncio.to_thread(self._load, self._pulled[model_id][0])
                 except SettingsError as error:
                     message = f"The model {model_id!r} was pulled, but cannot be loaded: {error.detail}"
                     raise Unavailable(message) from None
@@ -99,6 +94,11 @@ class LocalModels:
             message = f"This worker has not loaded the model {model_id!r}."
             raise ModelNotFound(message, param="model")
         return self._engines[model_id]
+
+
+def _waiting(source: ModelSource) -> Model:
+    """A model that is loaded when it is asked."""
+    return Model(id=source.id, name=readable(source.id), owned_by=OWNER, created=source.created, pool=Pool.GPU, tasks=(Task.CHAT,))
 
 
 async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator[_Part, None]:
