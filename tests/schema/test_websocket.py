@@ -3,12 +3,14 @@
 import asyncio
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
 from api.graphql import close_sockets
 from core.models.users import Session, SignUp
 from core.services import Services
+from core.settings import Settings
 from tests.schema.asking import ME
 from tests.schema.transports import Answer, bearer
 
@@ -99,12 +101,27 @@ async def test_a_cookie_counts_for_our_own_pages_only(url: str, ada: Session) ->
         async with await opened(session, url, Origin=ours) as socket:
             await greeted(socket)
             assert (await me(socket))["data"]["me"]["id"] == ada.user.id
-        async with await opened(session, url, Origin=theirs) as socket:
-            await greeted(socket)
-            assert (await me(socket))["errors"][0]["extensions"]["code"] == "unauthenticated"
-        async with await opened(session, url, Origin=theirs) as socket:
-            await greeted(socket, **bearer(ada.token))
-            assert (await me(socket))["data"]["me"]["id"] == ada.user.id
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await opened(session, url, Origin=theirs)
+        assert refused.value.status == 403
+
+
+class TestAnyOrigin:
+    """Where the operator lets pages from everywhere in."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, cors_origins=("*",))
+
+    async def test_they_come_with_a_token_of_their_own_and_not_with_the_cookie(self, url: str, ada: Session) -> None:
+        theirs = "https://elsewhere.example"
+        async with aiohttp.ClientSession(cookies={"token": ada.token}) as session:
+            async with await opened(session, url, Origin=theirs) as socket:
+                await greeted(socket)
+                assert (await me(socket))["errors"][0]["extensions"]["code"] == "unauthenticated"
+            async with await opened(session, url, Origin=theirs) as socket:
+                await greeted(socket, **bearer(ada.token))
+                assert (await me(socket))["data"]["me"]["id"] == ada.user.id
 
 
 async def test_a_second_operation_sees_what_changed_since_the_first(url: str, services: Services, ada: Session) -> None:
