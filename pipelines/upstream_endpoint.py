@@ -22,7 +22,7 @@ from core.errors import (
 )
 from core.models.catalog import Model, readable
 from core.models.pools import Pool
-from pipelines.upstream_wire import ListedModel, Listing, Problem, Tags, tasks_of
+from pipelines.upstream_wire import Listing, Problem, Tags, tasks_of
 
 LIST_TIMEOUT_S = 10
 REMEMBERED_S = 30.0
@@ -81,7 +81,7 @@ class Endpoint:
                 owned_by=row.owned_by or self.owner,
                 created=int(row.created or self._first_seen.setdefault(row.id, int(time.time()))),
                 pool=Pool.RELAY,
-                tasks=tasks_of(row),
+                tasks=tasks_of(row.id, str(row.type or "")),
             )
             for row in msgspec.json.decode(body, type=Listing).data
         )
@@ -110,7 +110,7 @@ class OllamaEndpoint(Endpoint):
                 created=_seconds(row.modified_at),
                 pool=Pool.RELAY,
                 size_bytes=row.size,
-                tasks=tasks_of(ListedModel(id=row.name)),
+                tasks=tasks_of(row.name, (row.details and row.details.family) or ""),
             )
             for row in msgspec.json.decode(body, type=Tags).models
         )

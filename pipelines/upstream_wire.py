@@ -93,12 +93,19 @@ class Listing(msgspec.Struct, kw_only=True):
     data: list[ListedModel] = []
 
 
+class TagDetails(msgspec.Struct, kw_only=True):
+    """``family``: the model's architecture."""
+
+    family: str | None = None
+
+
 class Tag(msgspec.Struct, kw_only=True):
     """A row of Ollama's ``GET /api/tags``; ``size`` in bytes."""
 
     name: str
     modified_at: str = ""
     size: int | None = None
+    details: TagDetails | None = None
 
 
 class Tags(msgspec.Struct, kw_only=True):
@@ -131,9 +138,13 @@ class Problem(msgspec.Struct, kw_only=True):
         return found if isinstance(found, str) else None
 
 
-def tasks_of(row: ListedModel) -> tuple[Task, ...]:
-    """What a listed model can be asked for. Few servers say so; but embedding models are named as such."""
-    return (Task.EMBEDDING,) if "embed" in f"{row.type} {row.id}".lower() else ANY_TASK
+def tasks_of(name: str, kind: str) -> tuple[Task, ...]:
+    """What a listed model can be asked for; ``kind``: its type or family, where the server tells.
+
+    Few servers say so; but embedding models are named as such, or are encoders.
+    """
+    is_embedding = "embed" in f"{name} {kind}".lower() or "bert" in kind.lower()
+    return (Task.EMBEDDING,) if is_embedding else ANY_TASK
 
 
 def delta_of(choice: WireChoice) -> Delta | None:
