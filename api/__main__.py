@@ -10,6 +10,7 @@ import uvloop
 from aiohttp import web
 
 from api.app import create_app
+from api.keys import SOCKETS
 from api.server import Runner
 from core import settings as settings_room
 from core.errors import PenstockError, SettingsError
@@ -61,6 +62,8 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
             f"{settings.host}:{settings.port} {reason}. Set PENSTOCK_PORT (and PENSTOCK_HOST) to another address, or stop what holds it."
         )
         raise SettingsError(message) from None
+    if settings.api_processes > 1:
+        await runner.app[SOCKETS].neighbours.listen(runner)
 
 
 if __name__ == "__main__":

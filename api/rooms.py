@@ -64,6 +64,7 @@ class Rooms:
         self._presence = presence
         self._announce = announce
         self._rooms: dict[str, Room] = {}
+        self._inside: dict[str, set[str]] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
 
@@ -81,20 +82,25 @@ class Rooms:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def of(self, sid: str) -> list[str]:
+    def of(self, sid: str) -> frozenset[str]:
         """The chats in whose rooms a connection is."""
-        return [chat_id for chat_id, room in self._rooms.items() if sid in room.members]
+        return frozenset(self._inside.get(sid, ()))
 
     async def join(self, sid: str, chat_id: str, member: Member) -> list[str]:
-        """A connection whose user may read the chat comes in: the users who are there now. One that is in stays as it is."""
+        """A connection whose user may read the chat comes in: the users who are there now. One that is in stays as it is.
+
+        Raises Unavailable, and it is not in, where that cannot be told to all processes.
+        """
+        there = await self._arrive(sid, chat_id, member.user_id)
         room = self._rooms.get(chat_id)
         if room is None:
             room = self._rooms[chat_id] = Room(self._services, chat_id)
         if sid not in room.members:
             room.members[sid] = member
+            self._inside.setdefault(sid, set()).add(chat_id)
             await room.listening.wait()
             member.start()
-        return await self._arrive(sid, chat_id, member.user_id)
+        return there
 
     async def leave(self, sid: str, chat_id: str, *, grace_s: float = 0) -> None:
         """A connection goes out; one that is not in does nothing. ``grace_s``: how long the others are not told: it may come back."""
@@ -102,6 +108,9 @@ class Rooms:
         member = room.members.pop(sid, None) if room else None
         if room is None or member is None:
             return
+        self._inside[sid].discard(chat_id)
+        if not self._inside[sid]:
+            del self._inside[sid]
         if not room.members:
             del self._rooms[chat_id]
             await room.close()

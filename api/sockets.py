@@ -26,6 +26,7 @@ from api.addresses import client_address
 from api.bodies import convert, encode
 from api.errors import bug
 from api.members import Member
+from api.neighbours import Neighbours
 from api.rooms import Rooms
 from api.socket_json import SocketJson
 from api.socket_messages import Join, Leave, Message, Stop, told
@@ -71,6 +72,9 @@ class Sockets:
             max_http_buffer_size=MAX_PACKET_BYTES,
         )
         self._rooms = Rooms(services, Presence(services.scripts), self._announce)
+        self.neighbours = Neighbours()
+        self._new_id = self._server.eio.generate_id
+        self._server.eio.generate_id = self._session_id
         self._visitors = Visitors(services, limits, dismiss=self._turn_out, allowed=self._go_on)
         self._server.on("connect", self._connect)
         self._server.on("disconnect", self._disconnect)
@@ -87,8 +91,12 @@ class Sockets:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request of Socket.IO's transports."""
-        response: web.StreamResponse = await self._server.handle_request(request)
-        return response
+        response: web.StreamResponse | None = await self.neighbours.pass_on(request, max_bytes=MAX_PACKET_BYTES)
+        return response or await self._server.handle_request(request)
+
+    def _session_id(self) -> str:
+        name = self.neighbours.name
+        return f"{name}.{self._new_id()}" if name else self._new_id()
 
     async def close_sockets(self) -> None:
         """Clients are told to come back, to another process."""
@@ -97,6 +105,7 @@ class Sockets:
 
     async def close(self) -> None:
         """End what runs in the background."""
+        await self.neighbours.close()
         await self._visitors.close()
         await self._rooms.close()
         await self._server.shutdown()
@@ -155,7 +164,8 @@ class Sockets:
 
     async def _message(self, sid: str, principal: Principal, data: Any) -> Answer:
         sent = convert(data, Message)
-        await self._enter(sid, principal, Join(chat_id=sent.chat_id))
+        if sent.chat_id not in self._rooms.of(sid):
+            await self._enter(sid, principal, Join(chat_id=sent.chat_id))
         command = SendMessage(
             chat_id=sent.chat_id, content=sent.message.content, role=sent.message.role, id=sent.message.id, model=sent.model
         )

@@ -127,6 +127,23 @@ async def test_who_was_on_a_killed_process_is_soon_in_no_room(stack: Stack, user
         assert (await here.call("join_chat", {"chat_id": chat_id}))["presence"] == [user.user["id"]]
 
 
+@pytest.mark.parametrize("transports", [("polling",), ("polling", "websocket")])
+async def test_sessions_of_polling_are_found_where_several_processes_share_the_port(
+    stack: Stack, user: Client, transports: tuple[str, ...]
+) -> None:
+    assert user
+    shared = free_port()
+    url, processes = f"http://127.0.0.1:{shared}", [await stack.start_api(port=shared, api_processes=3) for _ in range(3)]
+    await until(lambda: all(b"api ready" in process.log.read_bytes() for process in processes), "all of them listen")
+    chat_id = await user.chat(models=["words"])
+    for _ in range(6):
+        async with connected(user, url=url, transports=transports) as one:
+            assert (await one.call("join_chat", {"chat_id": chat_id}))["ok"]
+            await one.call("message", {"chat_id": chat_id, "message": {"content": "x"}})
+            await one.hears(2)
+            assert one.pieces() == TEXT
+
+
 async def test_the_javascript_client_hears_a_streamed_answer(stack: Stack, user: Client) -> None:
     if not shutil.which("node") or not (NODE_CLIENTS / "node_modules" / "socket.io-client").exists():
         missing("socket.io-client for node")
