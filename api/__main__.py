@@ -63,7 +63,7 @@ async def _listen(runner: web.AppRunner, settings: Settings) -> None:
         )
         raise SettingsError(message) from None
     if settings.api_processes > 1:
-        await runner.app[SOCKETS].neighbours.listen(runner)
+        await runner.app[SOCKETS].listen(runner)
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ class Neighbours:
         self.name = ""
         self._folder: Path | None = None
 
-    async def listen(self, runner: web.AppRunner) -> None:
-        """Be reachable for the others."""
+    async def listen(self, runner: web.AppRunner) -> str:
+        """Be reachable for the others, by a name."""
         self._folder = await asyncio.to_thread(_folder)
         await web.UnixSite(runner, self._folder / "socket").start()
         self.name = self._folder.name.removeprefix(PREFIX)
+        return self.name
 
     async def close(self) -> None:
         """Be no longer."""

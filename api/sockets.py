@@ -17,7 +17,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import engineio
 import socketio
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
@@ -28,8 +27,8 @@ from api.errors import bug
 from api.members import Member
 from api.neighbours import Neighbours
 from api.rooms import Rooms
-from api.socket_json import SocketJson
 from api.socket_messages import Join, Leave, Message, Stop, told
+from api.socket_server import MAX_PACKET_BYTES, NAMESPACE, SocketServer
 from api.visitors import Visitors
 from core.errors import BadRequest, Forbidden, NotFound, PenstockError, Unauthenticated
 from core.logging import get_logger
@@ -38,15 +37,12 @@ from core.models.users import Principal
 from core.services import Services
 from core.services.limits import Limits
 from core.services.presence import Presence
-from core.storage.redis import options
 
 MAX_PAYLOAD_BYTES = 1_048_576
-MAX_PACKET_BYTES = 4 * MAX_PAYLOAD_BYTES
 MAX_ROOMS_PER_SOCKET = 100
 MAX_QUEUED = 64
 PAUSE_S = 0.05
 GRACE_S = 2.0
-NAMESPACE = "/"
 
 log = get_logger(face="socketio")
 
@@ -62,19 +58,9 @@ class Sockets:
         self._token_of = token_of
         self._services = services
         self._limits = limits
-        url = services.settings.redis_url
-        self._manager = socketio.AsyncRedisManager(url, channel=f"socketio:{options(url)['db']}")
-        self._server = socketio.AsyncServer(
-            async_mode="aiohttp",
-            client_manager=self._manager,
-            json=SocketJson,
-            cors_allowed_origins=[],  # api.origins sees to that
-            max_http_buffer_size=MAX_PACKET_BYTES,
-        )
+        self._server = SocketServer(services.settings.redis_url)
         self._rooms = Rooms(services, Presence(services.scripts), self._announce)
-        self.neighbours = Neighbours()
-        self._new_id = self._server.eio.generate_id
-        self._server.eio.generate_id = self._session_id
+        self._neighbours = Neighbours()
         self._visitors = Visitors(services, limits, dismiss=self._turn_out, allowed=self._go_on)
         self._server.on("connect", self._connect)
         self._server.on("disconnect", self._disconnect)
@@ -82,39 +68,31 @@ class Sockets:
         for name, handler in self._handlers.items():
             self._server.on(name, self._answering(name, handler))
         self._server.on("*", self._unknown)
-        self._server.eio.on("message", self._receive)
 
     async def open(self) -> None:
         """Begin."""
         await self._rooms.open()
         await self._visitors.open()
 
+    async def listen(self, runner: web.AppRunner) -> None:
+        """Be reachable for the processes that share the port, for what belongs to our sessions."""
+        self._server.name = await self._neighbours.listen(runner)
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request of Socket.IO's transports."""
-        response: web.StreamResponse | None = await self.neighbours.pass_on(request, max_bytes=MAX_PACKET_BYTES)
+        response: web.StreamResponse | None = await self._neighbours.pass_on(request, max_bytes=MAX_PACKET_BYTES)
         return response or await self._server.handle_request(request)
-
-    def _session_id(self) -> str:
-        name = self.neighbours.name
-        return f"{name}.{self._new_id()}" if name else self._new_id()
 
     async def close_sockets(self) -> None:
         """Clients are told to come back, to another process."""
-        sockets = list(self._server.eio.sockets.values())
-        await asyncio.gather(*(socket.close(wait=False) for socket in sockets), return_exceptions=True)
+        await self._server.close_sockets()
 
     async def close(self) -> None:
         """End what runs in the background."""
-        await self.neighbours.close()
+        await self._neighbours.close()
         await self._visitors.close()
         await self._rooms.close()
-        await self._server.shutdown()
-        while self._server.manager_initialized and not self._manager.thread.done():
-            self._manager.thread.cancel()  # more than once: redis-py loses one that comes while it connects
-            await asyncio.wait((self._manager.thread,), timeout=PAUSE_S)
-        if self._manager.redis is not None:
-            await self._manager.pubsub.aclose()
-            await self._manager.redis.aclose()
+        await self._server.close()
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         try:
@@ -130,21 +108,8 @@ class Sockets:
             raise socketio.exceptions.ConnectionRefusedError
 
     async def _disconnect(self, sid: str, reason: str) -> None:
-        socket = self._socket(sid)
-        if socket and not socket.upgraded:
-            await socket.send(engineio.packet.Packet(engineio.packet.NOOP))  # a poll that waits need not wait for the next ping
         self._visitors.forget(sid)
         await self._rooms.leave_all(sid, grace_s=0 if reason == self._server.reason.CLIENT_DISCONNECT else GRACE_S)
-
-    async def _receive(self, engine_sid: str, packet: str | bytes) -> None:
-        """What the engine brings, on to the library; what that cannot read is no bug of ours."""
-        try:
-            await self._server._handle_eio_message(engine_sid, packet)  # noqa: SLF001 - what it registers itself
-        except Exception as error:  # noqa: BLE001 - it raises whatever its parsing comes upon
-            log.info("packet not understood", why=str(error))
-            sid = self._manager.sid_from_eio_sid(engine_sid, NAMESPACE)
-            if sid:
-                await self._emit(sid, "error", told(BadRequest("This is no packet of Socket.IO that can be read.")))
 
     async def _unknown(self, event: str, sid: str, data: Any = None, *_: Any) -> Answer:
         async def refuse(_sid: str, _principal: Principal, _data: Any) -> Answer:
@@ -206,7 +171,7 @@ class Sockets:
         )
         await self._server.enter_room(sid, _room(place.chat_id))
         there = await self._rooms.join(sid, place.chat_id, member)
-        if not self._manager.is_connected(sid, NAMESPACE):
+        if not self._server.manager.is_connected(sid, NAMESPACE):
             await self._rooms.leave_all(sid)
         return there
 
@@ -239,13 +204,10 @@ class Sockets:
             self._rooms.check(sid)
         else:
             await self._disconnect(sid, self._server.reason.TRANSPORT_CLOSE)
-            await self._manager.disconnect(sid, NAMESPACE, ignore_queue=True)
+            await self._server.manager.disconnect(sid, NAMESPACE, ignore_queue=True)
 
     def _alive(self, sid: str) -> bool:
-        return self._socket(sid) is not None
-
-    def _socket(self, sid: str) -> Any:
-        return self._server.eio.sockets.get(self._manager.eio_sid_from_sid(sid, NAMESPACE))
+        return self._server.engine_socket(sid) is not None
 
     async def _turn_out(self, sid: str, error: PenstockError) -> None:
         await self._emit(sid, "error", told(error))
@@ -288,7 +250,7 @@ class Sockets:
 
     def _waiting(self, sid: str) -> int:
         """How many packets a socket has not taken yet."""
-        socket = self._socket(sid)
+        socket = self._server.engine_socket(sid)
         return socket.queue.qsize() if socket else 0
 
     async def _announce(self, event: str, chat_id: str, user_id: str, skip_sid: str | None) -> None:
