@@ -99,7 +99,7 @@ async def current(request: web.Request) -> web.Response:
 
 
 async def leave(request: web.Request) -> web.Response:
-    """``GET /api/auths/signout``: the same as `POST /api/auths/signout`, as Open WebUI's pages ask for it.
+    """``GET /api/auths/signout``: sign out, as Open WebUI's pages ask for it.
 
     A link on somebody else's page does not sign a browser out.
     """
@@ -110,7 +110,7 @@ async def leave(request: web.Request) -> web.Response:
 
 
 async def sign_out(request: web.Request) -> web.Response:
-    """``POST /api/auths/signout``: the token that this comes with is dead at once, on every face; the cookie is taken away."""
+    """``POST /api/auths/signout``: sign out. The token that this comes with is dead at once, on every face; the cookie is taken away."""
     await request.app[SERVICES].users.sign_out(request[PRINCIPAL])
     response = answer(SignedOut(status=True))
     response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax", secure=request.secure)

@@ -41,14 +41,14 @@ async def clone(request: web.Request) -> web.Response:
 
 
 async def import_(request: web.Request) -> web.Response:
-    """``POST /api/chats/import``: new chats out of what an export wrote, all or none, with their times and marks."""
+    """``POST /api/chats/import``: import chats. New ones out of what an export wrote, all or none, with their times and marks."""
     given = await read(request, GIVEN)
     made = await request.app[SERVICES].chats.take_in(request[PRINCIPAL], given.chats if isinstance(given, Chats) else given)
     return answer([ChatRow.of(chat) for chat in made], status=201)
 
 
 async def export(request: web.Request) -> web.StreamResponse:
-    """``GET /api/chats/all``: a list of all of one's own, whole, newest change first; written out while it is read."""
+    """``GET /api/chats/all``: export all of one's own chats. Whole, newest change first; written out while it is read."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     opening = b"["
     try:

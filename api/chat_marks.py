@@ -26,7 +26,7 @@ async def pin(request: web.Request) -> web.Response:
 
 
 async def pinned(request: web.Request) -> web.Response:
-    """``GET /api/chats/{chat_id}/pinned``: whether it is."""
+    """``GET /api/chats/{chat_id}/pinned``: whether a chat is pinned."""
     chat = await request.app[SERVICES].chats.readable(request[PRINCIPAL], request.match_info["chat_id"])
     return answer(chat.pinned)
 
@@ -37,13 +37,13 @@ async def archive(request: web.Request) -> web.Response:
 
 
 async def archive_all(request: web.Request) -> web.Response:
-    """``POST /api/chats/archive/all``: put all of one's own into the archive."""
+    """``POST /api/chats/archive/all``: put all of one's own chats into the archive."""
     await request.app[SERVICES].chats.archive_all(request[PRINCIPAL], archived=True)
     return answer(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
 async def unarchive_all(request: web.Request) -> web.Response:
-    """``POST /api/chats/unarchive/all``: take all of one's own out of the archive."""
+    """``POST /api/chats/unarchive/all``: take all of one's own chats out of the archive."""
     await request.app[SERVICES].chats.archive_all(request[PRINCIPAL], archived=False)
     return answer(True)  # noqa: FBT003 - the same
 

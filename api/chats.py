@@ -97,17 +97,17 @@ async def list_(request: web.Request) -> web.Response:
 
 
 async def list_pinned(request: web.Request) -> web.Response:
-    """``GET /api/chats/pinned``: those of one's own that are pinned."""
+    """``GET /api/chats/pinned``: one's own chats that are pinned."""
     return await _listed(request, query(request, ListMarked), {"pinned": True})
 
 
 async def list_archived(request: web.Request) -> web.Response:
-    """``GET /api/chats/archived``: those of one's own that are archived."""
+    """``GET /api/chats/archived``: one's own chats that are archived."""
     return await _listed(request, query(request, ListMarked), {"archived": True})
 
 
 async def search(request: web.Request) -> web.Response:
-    """``GET /api/chats/search``: those of one's own whose title or a message of which holds a text, newest change first."""
+    """``GET /api/chats/search``: one's own chats whose title or a message of which holds a text, newest change first."""
     wanted = query(request, SearchChats)
     skip = (wanted.page - 1) * wanted.limit
     found = await request.app[SERVICES].chat_search.find(request[PRINCIPAL], wanted.text, limit=wanted.limit, skip=skip)
@@ -138,7 +138,7 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def delete_all(request: web.Request) -> web.Response:
-    """``DELETE /api/chats/``: all of one's own. Answers that still run are stopped."""
+    """``DELETE /api/chats/``: delete all of one's own chats. Answers that still run are stopped."""
     await request.app[SERVICES].chats.delete_all(request[PRINCIPAL].id)
     return answer(True)  # noqa: FBT003 - the whole body, as clients know it
 

@@ -13,6 +13,9 @@ async def rate_limits(request: web.Request) -> web.Response:
 
 
 async def set_rate_limits(request: web.Request) -> web.Response:
-    """``POST /api/configs/rate_limits``: in force on every web process within a second, and after a restart. Fields not given stay."""
+    """``POST /api/configs/rate_limits``: change the limits.
+
+    In force on every web process within a second, and after a restart. Fields not given stay.
+    """
     changes = await read(request, RateLimitChanges)
     return answer(await request.app[SERVICES].configs.change(request[PRINCIPAL], RateLimits, changes))

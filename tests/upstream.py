@@ -33,6 +33,7 @@ FAILURES: dict[str, tuple[int, str, str, dict[str, str], str | None]] = {
     "picky": (400, "temperature is too hot", "invalid_value", {}, "temperature"),
 }
 WORDS = [f"word{number} " for number in range(64)]
+MAX_DIMENSIONS = 4096
 
 
 class Upstream:
@@ -81,6 +82,8 @@ class Upstream:
             return _error(400, "This model does not support specifying dimensions.", "invalid_value", param="dimensions")
         inputs = body["input"] if isinstance(body["input"], list) and not isinstance(body["input"][0], int) else [body["input"]]
         size = body.get("dimensions") or 4
+        if size > MAX_DIMENSIONS or any(isinstance(given, float) for given in inputs):
+            return _error(400, "That cannot be embedded.", "invalid_value")
         rows = [{"object": "embedding", "index": place, "embedding": _vector(given, place, size)} for place, given in enumerate(inputs)]
         if body["model"] == "short-embed":
             rows.pop()
@@ -157,7 +160,7 @@ def _chunk(model: str, delta: dict[str, Any], finish_reason: str | None) -> byte
 
 
 def _vector(given: str | list[int], place: int, size: int) -> list[float]:
-    return [float(len(given)), *[2.0] * place, *[0.1] * size][:size]
+    return [float(len(given)), *[2.0] * place, *[0.1] * int(size)][: int(size)]
 
 
 def _error(status: int, message: str, code: str, headers: dict[str, str] | None = None, param: str | None = None) -> web.Response:
