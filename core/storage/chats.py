@@ -12,7 +12,12 @@ from core.storage.documents import KEY, Collection, Documents, In, Index, Order,
 SECOND = 1_000_000
 COLLECTION = Collection(
     "chats",
-    indexes=(Index(("user_id", "touched")), Index(("user_id", "pinned", "touched")), Index(("user_id", "archived", "touched"))),
+    indexes=(
+        Index(("user_id", "touched")),
+        Index(("user_id", "pinned", "touched")),
+        Index(("user_id", "archived", "touched")),
+        Index(("user_id", "archived", "pinned", "touched")),
+    ),
     opaque=("document", "meta"),
 )
 
