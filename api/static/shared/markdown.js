@@ -16,18 +16,19 @@ const HEADING = /^ {0,3}(#{1,6})\s+(.*)$/;
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const ITEM = /^( {0,20})([-*+]|\d{1,9}[.)])\s+(.*)$/;
 const QUOTE = /^ {0,3}> ?(.*)$/;
-const DIVIDER = /^\s*\|?(\s*:?-+:?\s*\|)+(\s*:?-+:?\s*)?$/;
+const DIVIDER = /^\|?(:?-+:?\|)+(:?-+:?)?$/;
+const MAX_TABLE = 2000;
 const MAX_DEPTH = 8;
 
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
+  for (const child of children.flat()) made.append(child);
   return made;
 }
 
-export function link(address, ...children) {
-  return element("a", { href: address, rel: "noopener noreferrer nofollow", target: "_blank" }, ...children);
+export function link(address, text) {
+  return element("a", { href: address, rel: "noopener noreferrer nofollow", target: "_blank" }, text);
 }
 
 export function markdown(text, depth = 0) {
@@ -48,12 +49,16 @@ function block(lines, at, depth) {
   const fence = FENCE.exec(line);
   if (fence) return code(lines, at, fence);
   const heading = HEADING.exec(line);
-  if (heading) return [element(`h${Math.min(heading[1].length, 4)}`, {}, ...inline(heading[2])), at + 1];
+  if (heading) return [element(`h${Math.min(heading[1].length, 4)}`, {}, inline(heading[2])), at + 1];
   if (RULE.test(line)) return [element("hr"), at + 1];
   if (depth < MAX_DEPTH && QUOTE.test(line)) return quote(lines, at, depth);
   if (depth < MAX_DEPTH && ITEM.test(line)) return list(lines, at, depth);
-  if (line.includes("|") && at + 1 < lines.length && DIVIDER.test(lines[at + 1])) return table(lines, at);
+  if (line.includes("|") && divides(lines[at + 1])) return table(lines, at);
   return paragraph(lines, at, depth);
+}
+
+function divides(line) {
+  return line !== undefined && line.length <= MAX_TABLE && DIVIDER.test(line.replace(/\s/g, ""));
 }
 
 function code(lines, at, [, mark, language]) {
@@ -67,7 +72,7 @@ function quote(lines, at, depth) {
   let end = at;
   while (end < lines.length && QUOTE.test(lines[end])) end += 1;
   const inner = lines.slice(at, end).map((line) => QUOTE.exec(line)[1]);
-  return [element("blockquote", {}, ...markdown(inner.join("\n"), depth + 1)), end];
+  return [element("blockquote", {}, markdown(inner.join("\n"), depth + 1)), end];
 }
 
 function list(lines, at, depth) {
@@ -84,7 +89,7 @@ function list(lines, at, depth) {
       inner.push(lines[at].slice(Math.min(lines[at].search(/\S|$/), width + (ordered ? 1 : 0))));
       at += 1;
     }
-    made.append(element("li", {}, ...tight(markdown(inner.join("\n"), depth + 1))));
+    made.append(element("li", {}, tight(markdown(inner.join("\n"), depth + 1))));
     if (at + 1 < lines.length && !lines[at].trim() && ITEM.test(lines[at + 1])) at += 1;
   }
   return [made, at];
@@ -97,7 +102,7 @@ function tight(nodes) {
 
 function table(lines, at) {
   const cells = (line) => line.trim().replace(/^\||\|$/g, "").split("|");
-  const row = (line, name) => element("tr", {}, ...cells(line).map((cell) => element(name, {}, ...inline(cell.trim()))));
+  const row = (line, name) => element("tr", {}, cells(line).map((cell) => element(name, {}, inline(cell.trim()))));
   const body = element("tbody");
   const made = element("table", {}, element("thead", {}, row(lines[at], "th")), body);
   at += 2;
@@ -112,9 +117,8 @@ function paragraph(lines, at, depth) {
   const begins = (line) => FENCE.test(line) || HEADING.test(line) || RULE.test(line) || (depth < MAX_DEPTH && (QUOTE.test(line) || ITEM.test(line)));
   let end = at + 1;
   while (end < lines.length && lines[end].trim() && !begins(lines[end])) end += 1;
-  const made = element("p");
-  lines.slice(at, end).forEach((line, place) => made.append(...(place ? [element("br")] : []), ...inline(line)));
-  return [made, end];
+  const pieces = lines.slice(at, end).flatMap((line, place) => (place ? [element("br"), ...inline(line)] : inline(line)));
+  return [element("p", {}, pieces), end];
 }
 
 function inline(text, depth = 0) {
@@ -134,9 +138,9 @@ function inline(text, depth = 0) {
 
 function piece([, plain, bold, slanted, struck, label, address, bare], depth) {
   if (plain !== undefined) return element("code", {}, plain);
-  if (bold !== undefined) return element("strong", {}, ...inline(bold, depth + 1));
-  if (slanted !== undefined) return element("em", {}, ...inline(slanted, depth + 1));
-  if (struck !== undefined) return element("s", {}, ...inline(struck, depth + 1));
+  if (bold !== undefined) return element("strong", {}, inline(bold, depth + 1));
+  if (slanted !== undefined) return element("em", {}, inline(slanted, depth + 1));
+  if (struck !== undefined) return element("s", {}, inline(struck, depth + 1));
   if (label !== undefined) return link(address, label);
   return link(bare, bare);
 }

@@ -25,7 +25,8 @@ async function load() {
 
 function put(title, ...nodes) {
   document.title = title;
-  main.replaceChildren(...nodes);
+  main.replaceChildren();
+  for (const node of nodes.flat()) main.append(node);
   main.removeAttribute("aria-busy");
 }
 
@@ -51,7 +52,7 @@ function signIn() {
     button.disabled = true;
     fault.textContent = await refused(Object.fromEntries(new FormData(form)));
     button.disabled = false;
-    if (!fault.textContent) await load();
+    if (!fault.textContent) await load().catch(() => notice("That did not work", "Something in this chat cannot be shown."));
   });
   put("Sign in", form);
   form.elements.email.focus();
@@ -73,7 +74,7 @@ function show(share) {
   const head = element("header", {}, element("h1", {}, share.title), shared);
   const said = conversation(share.chat);
   const articles = said.map((message) => article(message, share.user.name));
-  put(share.title, head, ...(articles.length ? articles : [element("p", { class: "notice" }, "Nothing has been said in this chat.")]));
+  put(share.title, head, articles.length ? articles : element("p", { class: "notice" }, "Nothing has been said in this chat."));
 }
 
 // The branch of a tree that ends at its current message, else the list.
@@ -95,7 +96,7 @@ function article(message, owner) {
   const own = message.role === "user";
   const name = own ? owner : message.role === "assistant" ? text(message.modelName ?? message.model) || "Assistant" : text(message.role);
   const about = element("div", { class: "about" }, element("strong", {}, name), moment(message.timestamp));
-  const body = element("div", { class: "body" }, ...content(message.content));
+  const body = element("div", { class: "body" }, content(message.content));
   const fault = text(message.error?.content ?? "");
   if (fault) body.append(element("p", { class: "error" }, fault));
   return element("article", { class: own ? "user" : "other" }, about, body);
@@ -131,4 +132,4 @@ function text(value) {
   return typeof value === "string" ? value : "";
 }
 
-await load();
+await load().catch(() => notice("That did not work", "Something in this chat cannot be shown."));
