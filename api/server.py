@@ -75,6 +75,13 @@ class Protocol(web.RequestHandler):
         response.force_close()
         return response
 
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """A body that is not packed as it says is no fault of ours, and was answered."""
+        if isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            log.info("malformed request", why=web.RequestPayloadError.__name__)
+        else:
+            super().log_exception(*args, **kw)
+
 
 class Request(web.Request):
     """A request whose body must come, and not too slowly."""

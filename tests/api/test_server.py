@@ -56,7 +56,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("data", REQUESTS.values(), ids=REQUESTS)
-async def test_what_cannot_be_read_is_400_in_the_one_shape(visitor: Client, data: bytes) -> None:
+async def test_what_cannot_be_read_is_400_in_the_one_shape(visitor: Client, caplog: pytest.LogCaptureFixture, data: bytes) -> None:
     with capture_logs() as logs:
         reply = await send(visitor, data)
     assert reply.status == 400
@@ -64,6 +64,7 @@ async def test_what_cannot_be_read_is_400_in_the_one_shape(visitor: Client, data
     assert "nosniff" in reply.head
     assert list(msgspec.json.decode(reply.body)) == ["detail"]
     assert not [line for line in logs if line["event"] == "bug"]
+    assert caplog.text == ""
 
 
 @pytest.mark.parametrize(
