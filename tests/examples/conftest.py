@@ -1,4 +1,4 @@
-"""One running product for all examples: Redis, a web process, a relay worker and the models that the page names."""
+"""One running product for all examples: Redis, a web process, workers and the models that the page names."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.api.conftest import Client, Reply, sign_up
 from tests.examples.printed import CALLS
+from tests.ollama import Ollama
 from tests.polling import until
 from tests.stack import Stack, stack_in
 from tests.upstream import Upstream
@@ -37,13 +38,20 @@ class Server:
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def ollama() -> AsyncIterator[Ollama]:
+    async with Ollama(library={"llama3.3:70b": 2}).serving() as serving:
+        yield serving
+
+
+@pytest_asyncio.fixture(scope="package", loop_scope="package")
+async def stack(tmp_path_factory: pytest.TempPathFactory, ollama: Ollama) -> AsyncIterator[Stack]:
+    folder = tmp_path_factory.mktemp("examples")
     async with (
         Upstream(models=("gpt-4", "llama3.3:70b", "words")).serving() as upstream,
-        stack_in(tmp_path_factory.mktemp("examples"), openai_base_urls=upstream.url) as running,
+        stack_in(folder, openai_base_urls=upstream.url, ollama_base_urls=ollama.url) as running,
     ):
         await running.start_redis()
-        await asyncio.gather(running.start_api(), running.start_worker("relay"))
+        await asyncio.gather(running.start_api(), running.start_worker("relay"), running.start_worker("cpu"))
         yield running
 
 
