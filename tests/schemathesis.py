@@ -1,4 +1,4 @@
-"""schemathesis over a whole running product: web process, relay worker, and a model's server that echoes.
+"""schemathesis over a whole running product: web process, relay and CPU workers, and a model's server that echoes.
 
 ``python -m tests.schemathesis MINUTES`` runs it on an empty server, and then on a filled one, each that long.
 """
@@ -23,11 +23,12 @@ CHATS, MESSAGES = 40, 20
 async def found(folder: Path, *, seconds: int, filled: bool) -> tuple[int, str]:
     """What schemathesis exits with, and its report. 0: no check failed."""
     port = free_port()
-    settings = {"rate_limit_per_minute": 0, "anonymous_rate_limit_per_minute": 0, "openai_base_urls": f"http://127.0.0.1:{port}/v1"}
+    url = f"http://127.0.0.1:{port}"
+    settings = {"rate_limit_per_minute": 0, "anonymous_rate_limit_per_minute": 0, "openai_base_urls": f"{url}/v1", "hf_endpoint": url}
     async with stack_in(folder, **settings) as stack:
         await stack.start_redis()
         await stack.start(sys.executable, "-m", "tests.upstream", str(port))
-        await asyncio.gather(stack.start_api(), stack.start_worker("relay"))
+        await asyncio.gather(stack.start_api(), stack.start_worker("relay"), stack.start_worker("cpu"))
         await fill(stack.url, chats=CHATS if filled else 0)
         return await run(stack, "--max-time", str(seconds))
 
