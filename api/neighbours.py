@@ -8,14 +8,20 @@ import re
 import shutil
 import socket
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
+from core.logging import get_logger
+
 PREFIX = "penstock-api-"
+STARTING_S = 60
 PASSED = frozenset({"Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"})
+
+log = get_logger(face="socketio")
 
 _SESSION = re.compile(r"([a-z0-9_]{8})\.\S+")
 
@@ -28,9 +34,13 @@ class Neighbours:
         self._folder: Path | None = None
 
     async def listen(self, runner: web.AppRunner) -> str:
-        """Be reachable for the others, by a name."""
-        self._folder = await asyncio.to_thread(_folder)
-        await web.UnixSite(runner, self._folder / "socket").start()
+        """Be reachable for the others, by a name; empty where this machine has no place for a socket."""
+        try:
+            self._folder = await asyncio.to_thread(_folder)
+            await web.UnixSite(runner, self._folder / "socket").start()
+        except OSError as error:
+            log.warning("clients that poll may reach the wrong process", why=str(error))
+            return ""
         self.name = self._folder.name.removeprefix(PREFIX)
         return self.name
 
@@ -46,7 +56,7 @@ class Neighbours:
             return None
         connector = aiohttp.UnixConnector(str(Path(tempfile.gettempdir()) / f"{PREFIX}{found[1]}" / "socket"))
         async with aiohttp.ClientSession("http://neighbour", connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as session:
-            with suppress(aiohttp.ClientConnectionError):
+            with suppress(aiohttp.ClientError):
                 if request.headers.get("Upgrade", "").lower() == "websocket":
                     return await _websocket(request, session, max_bytes)
                 return await _poll(request, session)
@@ -60,7 +70,8 @@ def _folder() -> Path:
             try:
                 there.connect(str(folder / "socket"))
             except ConnectionRefusedError:
-                shutil.rmtree(folder, ignore_errors=True)
+                if time.time() - folder.stat().st_mtime > STARTING_S:
+                    shutil.rmtree(folder, ignore_errors=True)
             except OSError:  # somebody else's, or just being made
                 continue
     return Path(tempfile.mkdtemp(prefix=PREFIX))

@@ -142,6 +142,9 @@ async def test_sessions_of_polling_are_found_where_several_processes_share_the_p
             await one.call("message", {"chat_id": chat_id, "message": {"content": "x"}})
             await one.hears(2)
             assert one.pieces() == TEXT
+    for sid in ("aaaaaaaa.x", "../../../x.x", "x"):
+        async with user.session.get(f"{url}/socket.io/", params={"EIO": "4", "transport": "polling", "sid": sid}) as response:
+            assert response.status == 400, sid
 
 
 async def test_the_javascript_client_hears_a_streamed_answer(stack: Stack, user: Client) -> None:
