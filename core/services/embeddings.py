@@ -66,16 +66,19 @@ class Embeddings:
         await self._queue.enqueue(kind(id=spec.id))
         try:
             usage = await self._ended(spec.id, Pool(model.pool))
-        except BaseException:
-            with suppress(PenstockError):
-                await asyncio.shield(self._claims.cancel(spec.id))
-            raise
-        data = await self._results.get(spec.id)
-        await self._results.forget(spec.id)
+            data = await self._results.get(spec.id)
+        finally:
+            await asyncio.shield(self._forget(spec.id))
         if data is None:
             message = "The vectors were made, but Redis has lost them. Ask again."
             raise Unavailable(message, retry_after=1)
         return request, Vectors(data=data, count=count, usage=usage)
+
+    async def _forget(self, job_id: str) -> None:
+        """Stop a job that goes on, and keep nothing of it: its texts may be long, and nobody can ask again."""
+        with suppress(PenstockError):
+            await self._claims.cancel(job_id)
+            await self._results.forget(job_id)
 
     async def _ended(self, job_id: str, pool: Pool) -> Usage:
         """Wait for a job's end; not for ever for a worker that nobody has started."""

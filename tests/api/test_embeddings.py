@@ -8,6 +8,7 @@ from typing import Any
 import openai
 import pytest
 
+from core.jobs.claims import Held
 from core.models.catalog import Model, Task
 from core.models.pools import Pool
 from core.services import Services
@@ -101,8 +102,9 @@ async def test_many_inputs_at_once(bob: Client) -> None:
 
 
 @pytest.mark.usefixtures("relay")
-async def test_nothing_of_a_request_stays_in_redis(bob: Client, services: Services) -> None:
-    await bob.post(PATHS[0], {"model": "embed", "input": "hello"})
+@pytest.mark.parametrize("model", ["embed", "picky-embed"])
+async def test_nothing_of_a_request_stays_in_redis_whatever_came_of_it(bob: Client, services: Services, model: str) -> None:
+    await bob.post(PATHS[0], {"model": model, "input": "hello"})
     assert await services.redis.keys("job:*") == []
 
 
@@ -188,10 +190,17 @@ async def test_without_a_worker_of_its_pool_it_is_unavailable_and_says_what_to_s
 async def test_a_client_that_leaves_stops_its_job(bob: Client, services: Services) -> None:
     await services.models.publish("local", (LOCAL,))
     asked = asyncio.create_task(bob.post(PATHS[0], {"model": "local", "input": "x"}))
-    job = await until(lambda: services.queue._broker.command("LPOP", "dramatiq:gpu.embed"), "it is enqueued")
+    job = (await until(lambda: services.queue._broker.command("LPOP", "dramatiq:gpu.embed"), "it is enqueued")).decode()
+    claim = await services.claims.claim(job, "a worker")
+    assert claim
     asked.cancel()
 
-    async def stopped() -> bool:
-        return bool(await services.redis.hget(f"job:{job.decode()}", "state") == b"cancelled")
+    async def lost() -> bool:
+        return (await services.claims.renew([claim]))[job] is not Held.KEPT
 
-    await until(stopped, "the job is stopped")
+    await until(lost, "its worker is told")
+    await until(lambda: gone(services), "nothing of it is kept")
+
+
+async def gone(services: Services) -> bool:
+    return not await services.redis.keys("job:*")
