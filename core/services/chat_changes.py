@@ -78,6 +78,13 @@ def identified(document: Json, messages: Sequence[Message]) -> Json:
     }
 
 
+def named(document: Json) -> set[str]:
+    """The ids of the messages in a document, all of which have one."""
+    listed, history = document.get(LIST), document.get(TREE)
+    nodes = history.get(LIST) if isinstance(history, dict) else None
+    return {*(str(item["id"]) for item in listed or ()), *(nodes or ())}
+
+
 def answered(document: Json, before: Sequence[Message]) -> Json:
     """The same, in which no answer that has ended is put back to what it was when it was still being made."""
     ended = {message.id: message for message in before if message.extra.get("done") is True and message.extra.get("generation_id")}

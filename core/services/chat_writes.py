@@ -74,10 +74,15 @@ class ChatWrites:
     async def _write(
         self, principal: Principal, chat_id: str, change: Callable[[Json], Json], may_go: Before | Collection[str]
     ) -> tuple[ChatDetail, set[str]]:
-        """The chat as it is afterwards, and the ids of the messages that the changed document held itself."""
+        """The chat as it is afterwards, and the ids of the messages that the posted document names itself."""
         posted: Json | None = None
         for attempt in range(ATTEMPTS):
-            old, version = await self._read(principal, chat_id)
+            try:
+                old, version = await self._read(principal, chat_id)
+            except NotFound:
+                if attempt:  # it was deleted while this was written
+                    await self._messages.remove_chats(chat_id)
+                raise
             before, versions = await self._messages.versioned(chat_id)
             there = as_document(ChatDetail(chat=old, messages=tuple(before)))
             if posted is None or not isinstance(may_go, Before):
@@ -87,8 +92,8 @@ class ChatWrites:
             whole = parts(merged)
             after = rows(whole, chat_id=chat_id, now=now, stored=stored, known=before)
             posted = changes.identified(posted, after)
-            sent = {message.id for message in after}
-            missing = [message for message in before if message.id not in sent]
+            held = {message.id for message in after}
+            missing = [message for message in before if message.id not in held]
             kept = await _unknown(principal, old, may_go, missing) if missing else []
             if kept:
                 whole = parts(changes.with_kept(merged, there, {message.id for message in kept}))
@@ -97,7 +102,7 @@ class ChatWrites:
             if await self._put(before, after, versions) and await self._chats.change(chat, version):
                 staying = {message.id for message in after}
                 await self._messages.remove(chat_id, [message.id for message in missing if message.id not in staying])
-                return ChatDetail(chat=chat, messages=tuple(after)), sent
+                return ChatDetail(chat=chat, messages=tuple(after)), changes.named(posted)
             await _pause(attempt)
         raise _too_many()
 

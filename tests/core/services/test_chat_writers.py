@@ -15,6 +15,7 @@ from core.services.chats import Chats, as_document
 from core.services.rooms import Rooms
 from core.services.shown import Shown
 from core.storage.documents import Documents
+from core.storage.messages import COLLECTION as MESSAGES
 from core.storage.redis import Scripts, connect
 from tests.core.services.conftest import chats_over
 from tests.core.services.people import ME, STRANGER
@@ -99,6 +100,13 @@ async def test_what_is_kept_hangs_below_its_parent_and_the_current_message_is_th
         "a2": node("a2", "a1"),
     }
     assert as_document(await chats.get(ME, chat_id))["history"] == after
+
+
+async def test_who_posts_a_list_does_not_know_the_tree_beside_it(chats: Chats) -> None:
+    chat_id = (await chats.create(A, {**BASE, **tree("q2", node("q1", None, "q2", "x"), node("q2", "q1"), node("x", "q1"))})).chat.id
+    await chats.update(B, chat_id, BASE)
+    after = as_document(await chats.update(B, chat_id, {**BASE, **tree("q2", node("q1", None, "q2"), node("q2", "q1"))}))
+    assert after["history"]["messages"]["x"] == node("x", "q1")
 
 
 async def test_an_answer_that_ended_meanwhile_is_not_put_back_to_its_beginning(chats: Chats) -> None:
@@ -201,6 +209,22 @@ async def test_what_breaks_off_in_the_middle_loses_no_message(chats: Chats, monk
         with pytest.raises(Unavailable):
             await chats.update(A, chat_id, {"messages": [said("q2"), said("q3")]})
     assert set(await ids(chats, chat_id)) == {"q1", "q2", "q3"}
+
+
+async def test_nothing_stays_of_what_is_written_while_the_chat_is_deleted(
+    chats: Chats, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat_id = (await chats.create(A, BASE)).chat.id
+
+    async def too_late(*_: Any) -> bool:
+        await chats.delete(A, chat_id)
+        await chats._messages.insert([msgspec.structs.replace(answer("late"), chat_id=chat_id)])
+        return False
+
+    monkeypatch.setattr(chats._chats, "change", too_late)
+    with pytest.raises(NotFound):
+        await chats.update(A, chat_id, {"messages": [said("q3")]})
+    assert await documents.count(MESSAGES, {"chat_id": chat_id}) == 0
 
 
 async def _break(*_: Any) -> None:
