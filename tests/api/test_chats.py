@@ -84,7 +84,7 @@ async def test_a_stranger_even_an_administrator_finds_no_chat_that_is_not_theirs
         ({}, "chat"),
         ({"chat": []}, "chat"),
         ({"chat": {"messages": 7}}, "chat.messages"),
-        ({"chat": {"messages": [{"content": "x"}]}}, "chat.messages[0].role"),
+        ({"chat": {"messages": [{"role": 5}]}}, "chat.messages[0].role"),
     ],
 )
 async def test_a_document_that_cannot_be_used_is_refused_naming_the_field(bob: Client, body: Any, field: str) -> None:
