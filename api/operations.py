@@ -165,6 +165,8 @@ def _shape_of(media: str, route: Route, schema_of: SchemaOf) -> Json:
     data: Json = {"type": "string"}
     if route.pieces is not None:
         data |= {"contentMediaType": JSON, "contentSchema": schema_of(route.pieces)}
+        if route.path.startswith(OPENAI_PREFIXES):
+            data = {"anyOf": [data, {"const": "[DONE]"}]}
     event = {"data": data, "event": {"type": "string"}, "id": {"type": "string"}, "retry": {"type": "integer"}}
     return {"schema": {"description": "Each of the events.", "type": "object", "properties": event}}
 

@@ -17,6 +17,8 @@ from tests.stack import Stack, stack_in
 CONFIG = Path(__file__).with_suffix(".toml")
 ADA = {"name": "Ada", "email": "ada@example.com", "password": "known to nobody else"}
 GRACE_S = 60
+LIMITS = "POST /api/configs/rate_limits"  # what is set there refuses all that follows, so it comes last
+LAST_S = 5
 CHATS, MESSAGES = 40, 20
 
 
@@ -30,7 +32,10 @@ async def found(folder: Path, *, seconds: int, filled: bool) -> tuple[int, str]:
         await stack.start(sys.executable, "-m", "tests.upstream", str(port))
         await asyncio.gather(stack.start_api(), stack.start_worker("relay"), stack.start_worker("cpu"))
         await fill(stack.url, chats=CHATS if filled else 0)
-        return await run(stack, "--max-time", str(seconds))
+        async with asyncio.timeout(2 * seconds + GRACE_S):
+            code, report = await run(stack, "--exclude-name", LIMITS, "--max-time", str(seconds))
+            last_code, last_report = await run(stack, "--include-name", LIMITS, "--max-time", str(min(seconds, LAST_S)))
+        return code or last_code, report + last_report
 
 
 async def fill(url: str, *, chats: int) -> None:
