@@ -4,6 +4,7 @@ Each listens on a socket of its own beside the port, named in the ids of its ses
 """
 
 import asyncio
+import errno
 import re
 import shutil
 import socket
@@ -66,14 +67,10 @@ class Neighbours:
 def _folder() -> Path:
     """A folder that only we may look into. Those of processes that were killed are taken away."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with socket.socket(socket.AF_UNIX) as there:
-            try:
-                there.connect(str(folder / "socket"))
-            except ConnectionRefusedError:
-                if time.time() - folder.stat().st_mtime > STARTING_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-            except OSError:  # somebody else's, or just being made
-                continue
+        with socket.socket(socket.AF_UNIX) as there, suppress(OSError):  # somebody else's, or just being made
+            made = folder.stat().st_mtime
+            if there.connect_ex(str(folder / "socket")) == errno.ECONNREFUSED and time.time() - made > STARTING_S:
+                shutil.rmtree(folder, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=PREFIX))
 
 

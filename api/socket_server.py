@@ -39,7 +39,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # the library h
 
     async def close_sockets(self) -> None:
         """Clients are told to come back, to another process."""
-        await asyncio.gather(*(socket.close(wait=False) for socket in list(self.eio.sockets.values())), return_exceptions=True)
+        sockets = list(self.eio.sockets.values())
+        await asyncio.gather(*(socket.close(wait=False) for socket in sockets), return_exceptions=True)
+        for socket in sockets:
+            socket.queue.put_nowait(None)  # the end of what is to be sent: websockets are closed, polls are answered
 
     async def close(self) -> None:
         """End what runs in the background."""

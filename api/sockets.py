@@ -210,7 +210,8 @@ class Sockets:
         return self._server.engine_socket(sid) is not None
 
     async def _turn_out(self, sid: str, error: PenstockError) -> None:
-        await self._emit(sid, "error", told(error))
+        """At once, also one who does not read."""
+        await self._server.emit("error", told(error), to=sid, namespace=NAMESPACE, ignore_queue=True)
         await self._server.disconnect(sid, ignore_queue=True)
 
     def _answering(self, name: str, handler: Handler) -> Callable[..., Awaitable[Answer]]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from api.errors import bug
 from core.errors import Forbidden, PenstockError, RateLimited, Unauthenticated, Unavailable
 from core.models.users import Principal, Role
 from core.services import Services
@@ -103,5 +104,7 @@ class Visitors:
                 await self._dismiss(sid, error)
         except Unavailable:
             pass
+        except Exception as error:  # noqa: BLE001 - logged; the others are to be looked at all the same
+            bug(error)
         else:
             await self._allowed(sid)
