@@ -42,6 +42,15 @@ async def test_a_token_is_given_and_requests_are_tried(url: str, bob: Client) ->
     assert len((await bob.get("/api/chats/")).body) == 1
 
 
+async def test_an_api_key_is_as_good_as_a_token(url: str, bob: Client) -> None:
+    key = (await bob.post("/api/users/api_key", {"name": "For the page"})).body["api_key"]
+    async with opened(url, "/docs") as page:
+        await authorize(page, key)
+        answer = await tried(page, "chatsCreate")
+        await expect(answer.locator(".response-col_status")).to_contain_text("201")
+    assert len((await bob.get("/api/chats/")).body) == 1
+
+
 async def test_redoc_shows_every_operation_and_finds(url: str, visitor: Client) -> None:
     described = (await visitor.get("/openapi.json")).body
     names = [operation["operationId"] for item in described["paths"].values() for operation in item.values()]
