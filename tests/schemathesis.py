@@ -16,6 +16,7 @@ from tests.stack import Stack, stack_in
 
 CONFIG = Path(__file__).with_suffix(".toml")
 ADA = {"name": "Ada", "email": "ada@example.com", "password": "known to nobody else"}
+SECRET = "known to the server and to those who test it"
 GRACE_S = 60
 LIMITS = "POST /api/configs/rate_limits"  # what is set there refuses all that follows, so it comes last
 LAST_S = 5
@@ -26,41 +27,49 @@ async def found(folder: Path, *, seconds: int, filled: bool) -> tuple[int, str]:
     """What schemathesis exits with, and its report. 0: no check failed."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    settings = {"rate_limit_per_minute": 0, "anonymous_rate_limit_per_minute": 0, "openai_base_urls": f"{url}/v1", "hf_endpoint": url}
+    settings = {
+        "rate_limit_per_minute": 0,
+        "anonymous_rate_limit_per_minute": 0,
+        "openai_base_urls": f"{url}/v1",
+        "hf_endpoint": url,
+        "secret_key": SECRET,
+    }
     async with stack_in(folder, **settings) as stack:
         await stack.start_redis()
         await stack.start(sys.executable, "-m", "tests.upstream", str(port))
         await asyncio.gather(stack.start_api(), stack.start_worker("relay"), stack.start_worker("cpu"))
-        await fill(stack.url, chats=CHATS if filled else 0)
+        user = await fill(stack.url, chats=CHATS if filled else 0)
         async with asyncio.timeout(2 * seconds + GRACE_S):
-            code, report = await run(stack, "--exclude-name", LIMITS, "--max-time", str(seconds))
-            last_code, last_report = await run(stack, "--include-name", LIMITS, "--max-time", str(min(seconds, LAST_S)))
+            code, report = await run(stack, user, "--exclude-name", LIMITS, "--max-time", str(seconds))
+            last_code, last_report = await run(stack, user, "--include-name", LIMITS, "--max-time", str(min(seconds, LAST_S)))
         return code or last_code, report + last_report
 
 
-async def fill(url: str, *, chats: int) -> None:
-    """An administrator, and what she has made."""
+async def fill(url: str, *, chats: int) -> str:
+    """An administrator, and what she has made; her id."""
     async with aiohttp.ClientSession(url, raise_for_status=True) as session:
 
         async def post(path: str, body: dict[str, Any]) -> Any:
             async with session.post(path, json=body) as response:
                 return await response.json()
 
-        token = (await post("/api/auths/signup", ADA))["token"]
-        session.headers["Authorization"] = f"Bearer {token}"
+        ada = await post("/api/auths/signup", ADA)
+        session.headers["Authorization"] = f"Bearer {ada['token']}"
         for number in range(chats):
             messages = [{"role": ("user", "assistant")[place % 2], "content": f"Message {place}"} for place in range(MESSAGES)]
             chat = await post("/api/chats/new", {"chat": {"title": f"Chat {number}", "models": ["echo"], "messages": messages}})
             await post(f"/api/chats/{chat['id']}/messages", {"content": "And now?"})
             await post("/api/users/api_key", {"name": f"Key {number}"})
             await post("/api/models/create", {"name": f"model-{number}", "base_model": "echo", "params": {"temperature": 0.5}})
+        user_id: str = ada["id"]
+        return user_id
 
 
-async def run(stack: Stack, *options: str) -> tuple[int, str]:
+async def run(stack: Stack, user: str, *options: str) -> tuple[int, str]:
     """The program itself."""
     program = Path(sys.executable).with_name("schemathesis")
     command = (str(program), "--config-file", str(CONFIG), "run", f"{stack.url}/openapi.json", "--no-color", *options)
-    running = await stack.start(*command)
+    running = await stack.start(*command, test_user=user)
     code = await running.process.wait()
     return code, running.log.read_text(encoding="utf-8")
 
