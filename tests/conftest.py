@@ -24,6 +24,7 @@ MAY_BLOCK = (
     ("core/jobs/queue.py", {"__init__"}),
     # A bug's stack, logged once, shows its source lines.
     ("linecache.py", {"checkcache", "updatecache"}),
+    ("rich/traceback.py", {"_render_stack"}),
     # redis-py looks up its own version for every new connection: 0.2 ms of metadata.
     ("redis/utils.py", {"get_lib_version"}),
 )
