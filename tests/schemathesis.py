@@ -11,6 +11,8 @@ from typing import Any
 
 import aiohttp
 
+from core.security import Tokens
+from core.settings import Settings
 from tests.ports import free_port
 from tests.stack import Stack, stack_in
 
@@ -18,6 +20,7 @@ CONFIG = Path(__file__).with_suffix(".toml")
 ADA = {"name": "Ada", "email": "ada@example.com", "password": "known to nobody else"}
 SECRET = "known to the server and to those who test it"
 GRACE_S = 60
+OK = 200
 LIMITS = "POST /api/configs/rate_limits"  # what is set there refuses all that follows, so it comes last
 LAST_S = 5
 CHATS, MESSAGES = 40, 20
@@ -41,6 +44,7 @@ async def found(folder: Path, *, seconds: int, filled: bool) -> tuple[int, str]:
         user = await fill(stack.url, chats=CHATS if filled else 0)
         async with asyncio.timeout(2 * seconds + GRACE_S):
             code, report = await run(stack, user, "--exclude-name", LIMITS, "--max-time", str(seconds))
+            assert await still_there(stack.url, user), "the administrator was locked out, so most was refused: the run says nothing"
             last_code, last_report = await run(stack, user, "--include-name", LIMITS, "--max-time", str(min(seconds, LAST_S)))
         return code or last_code, report + last_report
 
@@ -63,6 +67,14 @@ async def fill(url: str, *, chats: int) -> str:
             await post("/api/models/create", {"name": f"model-{number}", "base_model": "echo", "params": {"temperature": 0.5}})
         user_id: str = ada["id"]
         return user_id
+
+
+async def still_there(url: str, user: str) -> bool:
+    """Whether the administrator still comes in."""
+    token, _ = Tokens(Settings(secret_key=SECRET)).issue(user)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/api/auths/", headers=headers) as response:
+        return response.status == OK and (await response.json())["role"] == "admin"
 
 
 async def run(stack: Stack, user: str, *options: str) -> tuple[int, str]:
