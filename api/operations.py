@@ -210,8 +210,8 @@ def _guarded(route: Route) -> bool:
 
 
 def _implied(route: Route) -> Iterator[int]:
-    """The codes of failures that follow from what a route takes and who may use it."""
-    yield 500
+    """The codes of failures that follow from what a route takes and who may use it. 400: an address or a header can always be too long."""
+    yield from (400, 500)
     if _limited(route):
         yield 429
     if _guarded(route):
@@ -219,9 +219,7 @@ def _implied(route: Route) -> Iterator[int]:
     if route.access in {Access.ACTIVE, Access.ADMIN}:
         yield 403
     if route.body is not None:
-        yield from (400, 408, 413, 503)
-    if route.query is not None:
-        yield 400
+        yield from (408, 413, 503)
     if "{" in route.path:
         yield 404
 

@@ -11,6 +11,7 @@ from api.addresses import Proxies
 from api.errors import bug, failure, framework_failure
 from api.headers import BARE
 from api.keys import SETTINGS
+from api.log_context import ID_HEADER, new_id
 from core.errors import BadRequest
 from core.logging import get_logger
 
@@ -62,8 +63,9 @@ class Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """What is no HTTP, and what nobody has caught. Nothing of what was sent is told or logged: there may be a token in it."""
         del message
+        request_id = new_id()
         if status < web.HTTPInternalServerError.status_code:
-            log.info("malformed request", why=type(exc).__name__)
+            log.info("malformed request", why=type(exc).__name__, request_id=request_id)
             response = failure(
                 request, BadRequest(_MALFORMED.get(type(exc) if exc else None, "This is no HTTP/1.1 request that can be read."))
             )
@@ -72,6 +74,7 @@ class Protocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError
         response.headers.update(BARE)
+        response.headers[ID_HEADER] = request_id
         response.force_close()
         return response
 

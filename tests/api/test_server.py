@@ -62,6 +62,7 @@ async def test_what_cannot_be_read_is_400_in_the_one_shape(visitor: Client, capl
     assert reply.status == 400
     assert "application/json" in reply.head
     assert "nosniff" in reply.head
+    assert "X-Request-ID: " in reply.head
     assert list(msgspec.json.decode(reply.body)) == ["detail"]
     assert not [line for line in logs if line["event"] == "bug"]
     assert caplog.text == ""
