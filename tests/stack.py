@@ -56,8 +56,9 @@ class Stack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the processes are given: this process's environment without its own PENSTOCK_ settings."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}  # noqa: TID251 - handing it on
+        """What the processes are given: this process's environment without its own settings, the hub's that other tests make among them."""
+        ours = ("PENSTOCK_", "HF_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}  # noqa: TID251 - handing it on
         return inherited | {f"PENSTOCK_{name.upper()}": str(value) for name, value in self._settings.items()}
 
     async def start(self, *command: str, **settings: Any) -> Running:
