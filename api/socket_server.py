@@ -5,6 +5,7 @@ from typing import Any
 
 import engineio
 import socketio
+from engineio.async_drivers import aiohttp as driver
 
 from api.socket_json import SocketJson
 from core.logging import get_logger
@@ -13,9 +14,22 @@ from core.storage.redis import options
 MAX_PACKET_BYTES = 4 * 1_048_576
 NAMESPACE = "/"
 PAUSE_S = 0.05
+PACKETS = tuple("0123456")  # a text frame begins with its packet's type
 NOT_UNDERSTOOD = {"detail": "This is no packet of Socket.IO that can be read.", "code": "bad_request"}
 
 log = get_logger(face="socketio")
+
+
+class WebSocket(driver.WebSocket):  # type: ignore[misc]  # the library has no types
+    """A frame that is no packet ends the connection; by itself the library would answer by HTTP in the middle of it."""
+
+    async def wait(self) -> str | bytes:
+        """The next frame. Raises OSError at the end."""
+        frame: str | bytes = await super().wait()
+        if isinstance(frame, str) and not frame.startswith(PACKETS):
+            message = "The frame is no packet."
+            raise OSError(message)
+        return frame
 
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # the library has no types
@@ -30,6 +44,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # the library h
             cors_allowed_origins=[],  # api.origins sees to that
             max_http_buffer_size=MAX_PACKET_BYTES,
         )
+        self.eio._async = {**self.eio._async, "websocket": WebSocket}  # noqa: SLF001 - it has no other door for one's own driver
         self._new_id = self.eio.generate_id
         self.eio.generate_id = self._session_id
 
