@@ -22,7 +22,7 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
 class KeyName(msgspec.Struct, frozen=True, kw_only=True):
     """1 to 100 characters."""
 
-    name: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"\S", "maxLength": 100})]
+    name: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"[^\s\x1c-\x1f\x85]", "maxLength": 100})]
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ LAST_EVENT_ID = "Last-Event-ID"
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
     """``after``: the id of the last event seen; the header ``Last-Event-ID`` comes first."""
 
-    after: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"^[0-9]{1,15}(-[0-9]{1,15})?$"})] = START
+    after: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"^([0-9]{1,15}(-[0-9]{1,15})?)?$"})] = START
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True):
