@@ -1,15 +1,10 @@
 """The actors that make vectors: load, embed, keep, tell."""
 
 import asyncio
-import time
-from contextlib import suppress
-
-from structlog.contextvars import bound_contextvars
 
 from core.errors import PenstockError
-from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims, Fenced
+from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims
 from core.jobs.results import Results
-from core.logging import get_logger
 from core.models.embeddings import Vectors
 from core.models.events import Cancelled, Event, Finished
 from core.models.generations import GenerationStatus
@@ -18,8 +13,6 @@ from workers.failures import failure
 from workers.leases import Ending, Leases
 
 TIME_LIMIT_S = 600
-
-log = get_logger()
 
 
 class Embeddings:
@@ -37,15 +30,7 @@ class Embeddings:
 
     async def make(self, job_id: str) -> None:
         """Claim a job and do it. Never raises: a job's failure is its log's last entry."""
-        claim = await self._claims.claim(job_id, self._worker_id)
-        if claim is None:
-            return
-        with bound_contextvars(job_id=job_id, request_id=claim.spec.request_id, worker=self._worker_id):
-            began, outcome = time.monotonic(), "fenced"
-            with suppress(Fenced):
-                async with self._leases.hold(claim) as held:
-                    outcome = await self._make(claim, held)
-            log.info("job", model=claim.spec.model, outcome=outcome, epoch=claim.epoch, seconds=round(time.monotonic() - began, 3))
+        await self._leases.work(job_id, self._worker_id, self._make)
 
     async def _make(self, claim: Claim, held: Ending) -> str:
         """Embed, keep, tell; how it ended."""

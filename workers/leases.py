@@ -1,13 +1,16 @@
 """What this process holds: its running jobs' leases are renewed, cancels reach them, and a drain hands them all back."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, cast
+
+from structlog.contextvars import bound_contextvars
 
 from core.events import EventLog
 from core.jobs import BY_QUEUE
-from core.jobs.claims import CANCEL_TOPIC, Claim, Claims, Held
+from core.jobs.claims import CANCEL_TOPIC, Claim, Claims, Fenced, Held
 from core.jobs.queue import JobQueue
 from core.logging import get_logger
 
@@ -47,6 +50,18 @@ class Leases:
     def __len__(self) -> int:
         """How many jobs run."""
         return len(self._running)
+
+    async def work(self, job_id: str, worker_id: str, make: Callable[[Claim, Ending], Awaitable[str]]) -> None:
+        """Claim a job, have it made and log how it ended, which ``make`` says. A job that another worker has is left to it."""
+        claim = await self._claims.claim(job_id, worker_id)
+        if claim is None:
+            return
+        with bound_contextvars(job_id=job_id, request_id=claim.spec.request_id, worker=worker_id):
+            began, outcome = time.monotonic(), "fenced"
+            with suppress(Fenced):
+                async with self.hold(claim) as held:
+                    outcome = await make(claim, held)
+            log.info("job", model=claim.spec.model, outcome=outcome, epoch=claim.epoch, seconds=round(time.monotonic() - began, 3))
 
     @asynccontextmanager
     async def hold(self, claim: Claim) -> AsyncGenerator[Ending, None]:

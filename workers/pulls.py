@@ -2,15 +2,13 @@
 
 import asyncio
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import msgspec
-from structlog.contextvars import bound_contextvars
 
 from core.errors import PenstockError
 from core.events import EventLog
 from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims, Fenced
-from core.logging import get_logger
 from core.models.completions import Usage
 from core.models.events import Cancelled, Event, Failed, Finished, Progress
 from core.models.generations import GenerationStatus
@@ -27,8 +25,6 @@ FLUSH_MS = 100
 TIME_LIMIT_S = 24 * 3_600
 
 _DONE = Finished(usage=Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0))
-
-log = get_logger()
 
 
 class Pulls:
@@ -47,15 +43,7 @@ class Pulls:
 
     async def make(self, job_id: str) -> None:
         """Claim a job and do it. Never raises: a job's failure is its log's last entry."""
-        claim = await self._claims.claim(job_id, self._worker_id)
-        if claim is None:
-            return
-        with bound_contextvars(job_id=job_id, request_id=claim.spec.request_id, worker=self._worker_id):
-            began, outcome = time.monotonic(), "fenced"
-            with suppress(Fenced):
-                async with self._leases.hold(claim) as held:
-                    outcome = await self._make(claim, held)
-            log.info("job", model=claim.spec.model, outcome=outcome, epoch=claim.epoch, seconds=round(time.monotonic() - began, 3))
+        await self._leases.work(job_id, self._worker_id, self._make)
 
     async def _make(self, claim: Claim, held: Ending) -> str:
         """Pull; how it ended."""

@@ -1,10 +1,7 @@
 """The actors that make answers: load, generate, save, publish."""
 
 import asyncio
-import time
-from contextlib import aclosing, suppress
-
-from structlog.contextvars import bound_contextvars
+from contextlib import aclosing
 
 from core.errors import PenstockError, UpstreamBroken
 from core.events import EventLog
@@ -43,16 +40,11 @@ class Replies:
 
         Never raises: a job's failure is its log's last entry.
         """
-        claim = await self.claims.claim(job_id, self.worker_id)
-        if claim is None:
-            return
-        with bound_contextvars(job_id=job_id, request_id=claim.spec.request_id, worker=self.worker_id):
-            began, outcome = time.monotonic(), "fenced"
-            with suppress(Fenced):
-                async with self.leases.hold(claim) as held:
-                    seen = await self.events.read(job_id) if claim.epoch > 1 else []
-                    outcome = await _Reply(self, claim, seen).make(held)
-            log.info("job", model=claim.spec.model, outcome=outcome, epoch=claim.epoch, seconds=round(time.monotonic() - began, 3))
+        await self.leases.work(job_id, self.worker_id, self._make)
+
+    async def _make(self, claim: Claim, held: Ending) -> str:
+        seen = await self.events.read(claim.spec.id) if claim.epoch > 1 else []
+        return await _Reply(self, claim, seen).make(held)
 
 
 class _Reply:
