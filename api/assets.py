@@ -1,4 +1,4 @@
-"""Scripts and styles of the pages: known when the process starts, and nothing else comes out of their folder."""
+"""Pictures, and the pages' scripts and styles: known when the process starts, and nothing else comes out of their folder."""
 
 from pathlib import Path
 
@@ -7,12 +7,17 @@ from aiohttp import web
 FOLDER = Path(__file__).parent / "static"
 AGE_S = 3_600
 
-_FILES = {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*") if path.suffix in {".css", ".js", ".graphql", ".txt"}}
+_FILES = {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*") if path.suffix in {".css", ".js", ".graphql", ".png", ".txt"}}
 
 
 async def asset(request: web.Request) -> web.StreamResponse:
     """``GET /static/{name}``: browsers keep it for a while, and ask then by its tag whether it has changed."""
-    path = _FILES.get(request.match_info["name"])
+    return file(request.match_info["name"])
+
+
+def file(name: str) -> web.FileResponse:
+    """A file to be kept for a while. Raises aiohttp's HTTPNotFound."""
+    path = _FILES.get(name)
     if path is None:
         raise web.HTTPNotFound
     return web.FileResponse(path, headers={"Cache-Control": f"public, max-age={AGE_S}"})

@@ -11,6 +11,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
     "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+FRONT = "/docs"
 PAGES = {name: page(name) for name in ("swagger", "redoc")}
 
 
@@ -38,6 +39,12 @@ async def openapi(request: web.Request) -> web.Response:
         response = web.Response(body=document.body, content_type="application/json", headers={"Cache-Control": "no-cache"})
     response.etag = document.tag
     return response
+
+
+async def front(request: web.Request) -> web.Response:
+    """``GET /``: where everything begins. Sent on to ``/docs``."""
+    del request
+    return web.Response(status=307, headers={"Location": FRONT})
 
 
 async def swagger(request: web.Request) -> web.Response:

@@ -30,6 +30,7 @@ SCHEMES = {
 }
 HEADERS: Json = {
     "X-Request-ID": {"description": "What the log calls this request.", "required": True, "schema": {"type": "string"}},
+    "Location": {"description": "Where to go on.", "required": True, "schema": {"type": "string"}},
     "X-RateLimit-Limit": {"description": "Requests per minute.", "schema": {"type": "integer", "minimum": 0}},
     "X-RateLimit-Remaining": {"description": "Requests that are left now.", "schema": {"type": "integer", "minimum": 0}},
     "X-RateLimit-Reset": {"description": "Unix seconds when one more may be made.", "schema": {"type": "integer", "minimum": 0}},

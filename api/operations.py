@@ -178,6 +178,8 @@ def answer(status: int, content: Json, *, limited: bool) -> Json:
         names += LIMIT_HEADERS
     if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}:
         names.append("Retry-After")
+    if status == HTTPStatus.TEMPORARY_REDIRECT:
+        names.append("Location")
     if status == HTTPStatus.UNAUTHORIZED:
         names.append("WWW-Authenticate")
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names}

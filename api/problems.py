@@ -8,6 +8,7 @@ MEANINGS = {
     201: "Created.",
     202: "Begun.",
     204: "There is nothing to send.",
+    307: "Somewhere else: go on where `Location` says, with the same method.",
     304: "Not changed since the version that `If-None-Match` names.",
     400: "What was sent cannot be used: `detail` names the field, what is wrong with it and what is allowed.",
     401: "No token, or one that is not valid (any more). Sign in, and send the new one.",

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from aiohttp import web
 
+from api.assets import file
 from api.auths import DEFAULT_IMAGE, Profile
 from api.bodies import answer, query, read
 from api.keys import PRINCIPAL, SERVICES
@@ -93,6 +94,12 @@ async def picture(request: web.Request) -> web.Response:
     """``GET /api/users/{user_id}/profile/image``: a user's picture, where it was sent as a data: URL."""
     image = await request.app[SERVICES].accounts.picture(request[PRINCIPAL], request.match_info["user_id"])
     return web.Response(body=image.data, content_type=image.kind, headers=PICTURE_HEADERS)
+
+
+async def default_picture(request: web.Request) -> web.StreamResponse:
+    """``GET /user.png``: the picture of users who have none."""
+    del request
+    return file("user.png")
 
 
 async def update(request: web.Request) -> web.Response:

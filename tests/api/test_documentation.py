@@ -28,6 +28,17 @@ async def tried(page: Page, operation: str) -> Locator:
     return block.locator(".live-responses-table .response")
 
 
+async def test_the_servers_own_address_leads_to_the_documentation(url: str, visitor: Client) -> None:
+    async with opened(url, "/") as page:
+        assert page.url == f"{url}/docs"
+        await expect(page.get_by_role("heading", name="Penstock")).to_be_visible()
+    for method in ("GET", "HEAD"):
+        reply = await visitor.ask(method, "/", allow_redirects=False)
+        assert (reply.status, reply.headers["Location"], reply.body) == (307, "/docs", None)
+    refused = await visitor.post("/", {})
+    assert (refused.status, refused.headers["Allow"]) == (405, "GET,HEAD")
+
+
 async def test_a_token_is_given_and_requests_are_tried(url: str, bob: Client) -> None:
     async with opened(url, "/docs") as page:
         await authorize(page, bob.token)

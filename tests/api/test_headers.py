@@ -27,7 +27,7 @@ async def test_every_answer_carries_the_headers_that_keep_browsers_safe(bob: Cli
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/graphiql/start.js", "/static/swagger/start.js", "/static/redoc/start.js", "/static/shared/page.js"]
+    "path", ["/static/graphiql/start.js", "/static/swagger/start.js", "/static/redoc/start.js", "/static/shared/page.js", "/user.png"]
 )
 async def test_pages_assets_are_kept_for_a_while_and_asked_for_by_their_tag(visitor: Client, path: str) -> None:
     async with visitor.session.get(visitor.url + path) as asset:

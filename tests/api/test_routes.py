@@ -8,7 +8,7 @@ from api.routes import ROUTES, addresses
 from tests.api.conftest import Client
 
 OWN_DOORS = {"/graphql", "/socket.io/", "/ws/socket.io/"}
-OPEN = {"/health", "/ready", "/openapi.json", "/docs", "/redoc", "/api/auths/signup", "/api/auths/signin"}
+OPEN = {"/health", "/ready", "/openapi.json", "/", "/docs", "/redoc", "/user.png", "/api/auths/signup", "/api/auths/signin"}
 
 
 def test_only_these_addresses_are_open_to_anyone() -> None:

@@ -7,14 +7,17 @@ from core import storage
 from core.errors import Unavailable
 from core.models.users import Role
 from core.services import Services
+from core.services.pictures import SIGNATURES
 from core.storage import chats, users
 from tests.api.conftest import Client, sign_up
 from tests.api.making import make_next
 from tests.api.talking import connected
 from tests.api.test_accounts import PNG, another, signed_in
+from tests.browser import opened
 from tests.polling import until
 
 PASSWORD = "correct horse battery"
+SHOW = "async address => { const image = new Image(); image.src = address; await image.decode(); return [image.width, image.height] }"
 
 
 async def names(admin: Client, query: str = "") -> list[str]:
@@ -246,3 +249,12 @@ async def test_a_pending_user_cannot_be_what_they_are_not(visitor: Client, ada: 
     assert (await pim.post(f"/api/users/{pim.user['id']}/update", {"role": "admin", "name": "Pia"})).body["role"] == "pending"
     assert (await pim.post(f"/api/users/{ada.user['id']}/update", {"name": "x"})).status == 403
     assert (await pim.delete(f"/api/users/{pim.user['id']}")).status == 403
+
+
+async def test_users_without_a_picture_have_one_that_anybody_may_see(url: str, bob: Client, visitor: Client) -> None:
+    assert bob.user["profile_image_url"] == "/user.png"
+    async with opened(url, "/redoc") as page:
+        assert await page.evaluate(SHOW, "/user.png") == [256, 256]
+    async with visitor.session.get(f"{url}/user.png") as response:
+        assert (response.status, response.content_type) == (200, "image/png")
+        assert (await response.read()).startswith(SIGNATURES["image/png"])

@@ -71,7 +71,8 @@ class Visit:
         method, pattern = self.name.split(" ")
         headers = {**client.headers, **self.call.headers}
         address = client.url + filled(pattern, self.call.variables)
-        async with client.session.request(method, address, data=sent(self.call.body), params=self.call.query, headers=headers) as response:
+        options: dict[str, Any] = {"data": sent(self.call.body), "params": self.call.query, "headers": headers, "allow_redirects": False}
+        async with client.session.request(method, address, **options) as response:
             raw = await response.read()
             self.status, self.media = response.status, response.content_type
             self.headers = response.headers
@@ -86,6 +87,10 @@ class Visit:
         documented = self.operation["responses"][success]
         if self.media != "text/html":  # a page is anybody's, whoever may read what it then asks for
             yield from (f"{self.name}: no header {header}" for header in documented["headers"] if header not in self.headers)
+        if "content" not in documented:
+            if self.answer:
+                yield f"{self.name}: answered with what is not documented: {self.answer}"
+            return
         content = documented["content"].get(self.media)
         if "graphql" in self.name and self.media == JSON and "errors" in self.answer:
             yield f"{self.name}: {self.answer}"
