@@ -1,12 +1,12 @@
 """What a posted document makes of a chat: a new one, or another version of one that is there. Pure."""
 
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from core.errors import BadRequest, NotFound
+from core.ids import new_id
 from core.models.chats import Chat, ChatDetail, Message, TakenIn
 from core.models.users import Principal
 from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, parts, rows
@@ -18,7 +18,7 @@ _ANSWERED = ("done", "usage", "error")
 
 def new_chat(principal: Principal, document: Json, *, now: int, stored: int) -> ChatDetail:
     """Of a posted document. Raises BadRequest that names the field at fault."""
-    pieces, chat_id = parts(document), str(uuid.uuid4())
+    pieces, chat_id = parts(document), new_id()
     chat = Chat(
         id=chat_id,
         user_id=principal.id,
