@@ -16,9 +16,9 @@ from core.services.chat_writes import NO_CHAT, ChatWrites, owned
 from core.services.rooms import Rooms
 from core.services.shown import Shown
 from core.storage.chats import Chats as ChatRows
-from core.storage.chats import Moments
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import Messages as MessageRows
+from core.storage.moments import Moments
 from core.storage.shares import Shares as ShareRows
 
 __all__ = ["Chats", "as_document", "message_document"]
@@ -86,8 +86,7 @@ class Chats:
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""
         detail = new_chat(principal, document, now=int(time.time()), stored=self._moments.next())
-        await self._messages.insert(detail.messages)
-        await self._chats.insert(detail.chat)
+        await self._chats.insert(detail)
         return detail
 
     async def take_in(self, principal: Principal, chats: Sequence[TakenIn]) -> Sequence[Chat]:
@@ -95,8 +94,7 @@ class Chats:
         now = int(time.time())
         stored = self._moments.next()
         found = [taken_in(principal, chat, f"[{place}].", now=now, stored=stored) for place, chat in enumerate(chats)]
-        await self._messages.insert([message for detail in found for message in detail.messages])
-        await self._chats.take_in([detail.chat for detail in found])
+        await self._chats.take_in(found)
         return [detail.chat for detail in found]
 
     async def update(self, principal: Principal, chat_id: str, document: dict[str, Any]) -> ChatDetail:

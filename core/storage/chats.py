@@ -1,13 +1,14 @@
 """Chats, without their messages."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from core.models.chats import Chat
+from core.models.chats import Chat, ChatDetail, Message
+from core.storage import messages
 from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
+from core.storage.moments import Moments
 
 SECOND = 1_000_000
 COLLECTION = Collection(
@@ -60,13 +61,15 @@ class Chats:
         found = await self._documents.find(COLLECTION, {"user_id": user_id}, _Named, order=_NEWEST, limit=limit)
         return [chat.id for chat in found]
 
-    async def insert(self, chat: Chat) -> None:
-        """Add a chat."""
-        await self._documents.insert(COLLECTION, [_record(chat, self._moments.next())])
+    async def insert(self, detail: ChatDetail) -> None:
+        """Add a chat with its messages."""
+        moment = self._moments.next()
+        await self._insert(detail.messages, [_record(detail.chat, moment)], moment)
 
-    async def take_in(self, chats: Sequence[Chat]) -> None:
-        """Add chats, all or none, that got their last changes before, the later ones first."""
-        await self._documents.insert(COLLECTION, [_record(chat, (chat.updated_at + 1) * SECOND - n) for n, chat in enumerate(chats, 1)])
+    async def take_in(self, details: Sequence[ChatDetail]) -> None:
+        """Add chats with their messages, all or none, that got their last changes before, the later ones first."""
+        rows = [_record(detail.chat, (detail.chat.updated_at + 1) * SECOND - n) for n, detail in enumerate(details, 1)]
+        await self._insert([message for detail in details for message in detail.messages], rows, self._moments.next())
 
     async def change(self, chat: Chat, version: int) -> bool:
         """Write a chat's new content if nobody has changed that since ``version``; whether it was written. Its marks stay as they are."""
@@ -90,9 +93,13 @@ class Chats:
         """Take chats away; how many were there."""
         return await self._documents.delete(COLLECTION, {KEY: In(chat_ids)})
 
+    async def _insert(self, added: Sequence[Message], rows: Sequence[Record], moment: int) -> None:
+        """Messages first: nobody sees a chat without them."""
+        await self._documents.insert_several(((messages.COLLECTION, messages.records(added, moment)), (COLLECTION, rows)))
+
 
 def _record(chat: Chat, touched: int) -> Record:
-    return {KEY: chat.id, **msgspec.to_builtins(chat), "touched": touched, "version": 1}
+    return {KEY: chat.id, **msgspec.structs.asdict(chat), "touched": touched, "version": 1}
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -101,15 +108,3 @@ class _Named(msgspec.Struct, frozen=True):
 
 _NEWEST = Order("touched", descending=True)
 _CONTENT = ("title", "document", "layout", "updated_at")
-
-
-class Moments:
-    """Microseconds since 1970, each later than the one before, whatever the clock does."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def next(self) -> int:
-        """Now."""
-        self._last = max(time.time_ns() // 1000, self._last + 1)
-        return self._last

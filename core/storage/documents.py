@@ -62,6 +62,9 @@ class Contains(msgspec.Struct, frozen=True):
 Filter = Mapping[str, Value | In | Range | Contains]
 
 
+Added = Sequence[tuple[Collection, Sequence[Record]]]
+
+
 class Order(msgspec.Struct, frozen=True):
     """By one field, and by key among equals. ``after`` goes on behind a place: that field's value and the key there."""
 
@@ -89,6 +92,12 @@ class Documents(Protocol):
 
     async def insert(self, collection: Collection, records: Sequence[Record]) -> None:
         """Add new records, all or none. Raises Conflict where a key or a unique index is taken."""
+
+    async def insert_several(self, added: Added) -> None:
+        """Add new records to several collections, in this order; where one is taken, Conflict and none of its collection nor of the next.
+
+        What went into the collections before stays where the store has no transactions.
+        """
 
     async def put(self, collection: Collection, records: Sequence[Record]) -> None:
         """Write whole records, new or not. Raises Conflict where a unique index is taken."""

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from core.models.chats import Message
-from core.storage.chats import Moments
 from core.storage.documents import KEY, Collection, Contains, Documents, In, Index, Order, Record, folded
+from core.storage.moments import Moments
 
 COLLECTION = Collection("messages", indexes=(Index(("chat_id", "position")),), opaque=("content", "extra", "posted"))
 
@@ -38,7 +38,7 @@ class Messages:
     async def insert(self, messages: Sequence[Message]) -> None:
         """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
         if messages:
-            await self._documents.insert(COLLECTION, [self._record(message) for message in messages])
+            await self._documents.insert(COLLECTION, records(messages, self._moments.next()))
 
     async def versioned(self, chat_id: str) -> tuple[list[Message], dict[str, int]]:
         """All, in order, and their versions by id, to be changed by ``change``."""
@@ -47,7 +47,7 @@ class Messages:
 
     async def change(self, message: Message, version: int) -> bool:
         """Write a whole message if nobody has written it since ``version``; whether it was written."""
-        record = self._record(message)
+        (record,) = records((message,), self._moments.next())
         return await self._documents.update(COLLECTION, record.pop(KEY), record, where={"version": version})
 
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> bool:
@@ -69,10 +69,13 @@ class Messages:
         """Take all messages of some chats away."""
         await self._documents.delete(COLLECTION, {"chat_id": In(chat_ids)})
 
-    def _record(self, message: Message) -> Record:
-        """``text``: what it is found by; ``version``: the moment of its last writing, so that ``fill`` notices any other."""
-        own = {"text": _text(message.content), "version": self._moments.next()}
-        return {KEY: _key(message.chat_id, message.id), **msgspec.to_builtins(message), **own}
+
+def records(messages: Iterable[Message], version: int) -> list[Record]:
+    """Rows. ``text``: what a message is found by; ``version``: the moment of its last writing, so that ``fill`` notices any other."""
+    return [
+        {KEY: _key(each.chat_id, each.id), **msgspec.structs.asdict(each), "text": _text(each.content), "version": version}
+        for each in messages
+    ]
 
 
 class _Versioned(Message, frozen=True, kw_only=True, gc=False):

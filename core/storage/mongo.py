@@ -28,7 +28,7 @@ from pymongo.errors import (
 )
 
 from core.errors import BadRequest, Conflict, PenstockError, SettingsError, Unavailable
-from core.storage.documents import KEY, Collection, Contains, Filter, In, Order, Range, Record, encode, folded, scalar
+from core.storage.documents import KEY, Added, Collection, Contains, Filter, In, Order, Range, Record, encode, folded, scalar
 
 T = TypeVar("T")
 
@@ -123,6 +123,11 @@ class MongoDocuments:
                 if done:
                     await self._of(collection).delete_many({KEY: {"$in": done}})
                 raise
+
+    async def insert_several(self, added: Added) -> None:
+        """One collection after the other."""
+        for collection, records in added:
+            await self.insert(collection, records)
 
     async def put(self, collection: Collection, records: Sequence[Record]) -> None:
         """One bulk write."""

@@ -16,7 +16,7 @@ import apsw
 import msgspec
 
 from core.errors import SettingsError
-from core.storage.documents import KEY, Collection, Filter, Order, Record, encode, scalar
+from core.storage.documents import KEY, Added, Collection, Filter, Order, Record, encode, scalar
 from core.storage.sqlite_errors import explained
 from core.storage.sqlite_sql import conditions, index, ordering, table
 from core.storage.sqlite_threads import SqliteThread, read, write
@@ -96,12 +96,16 @@ class SqliteDocuments:
 
     async def insert(self, collection: Collection, records: Sequence[Record]) -> None:
         """In one transaction."""
-        await self._write_rows(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?)', records)  # noqa: S608
+        await self.insert_several(((collection, records),))
+
+    async def insert_several(self, added: Added) -> None:
+        """All in one transaction."""
+        await self._write_rows([(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?)', records) for collection, records in added])  # noqa: S608
 
     async def put(self, collection: Collection, records: Sequence[Record]) -> None:
         """In one transaction."""
         upsert = "ON CONFLICT (key) DO UPDATE SET body = excluded.body"
-        await self._write_rows(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?) {upsert}', records)  # noqa: S608
+        await self._write_rows([(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?) {upsert}', records)])  # noqa: S608
 
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
         """One statement, condition included."""
@@ -124,9 +128,8 @@ class SqliteDocuments:
         sql = f'DELETE FROM "{collection.name}" WHERE {test}'  # noqa: S608
         return await self._writer.call(lambda connection: _changed(connection, sql, bindings))
 
-    async def _write_rows(self, sql: str, records: Sequence[Record]) -> None:
-        rows = [(record[KEY], encode(record)) for record in records]
-        await self._writer.call(lambda connection: connection.executemany(sql, rows))
+    async def _write_rows(self, writes: Sequence[tuple[str, Sequence[Record]]]) -> None:
+        await self._writer.call(lambda connection: [connection.executemany(sql, map(_row, records)) for sql, records in writes])
 
 
 def _connect(path: Path) -> apsw.Connection:
@@ -161,6 +164,10 @@ def _use_wal(connection: apsw.Connection) -> None:
             time.sleep(WAL_RETRY_SECONDS)
         else:
             return
+
+
+def _row(record: Record) -> tuple[str, str]:
+    return record[KEY], encode(record)
 
 
 def _changed(connection: apsw.Connection, sql: str, bindings: Sequence[Any]) -> int:

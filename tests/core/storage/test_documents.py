@@ -139,6 +139,19 @@ async def test_a_taken_key_or_unique_value_is_a_conflict_and_nothing_of_the_inse
         assert await keys(books, {}) == ["1"]
 
 
+async def test_several_collections_are_added_to_in_order_and_nothing_behind_one_that_is_refused(books: Documents) -> None:
+    shelves = Collection("shelves")
+    await books.setup([shelves])
+    await books.insert_several(((BOOKS, [book("1")]), (shelves, [{"_id": "a"}])))
+    assert await books.get(shelves, "a", Record) == {"_id": "a"}
+    with pytest.raises(Conflict):
+        await books.insert_several(((BOOKS, [book("2"), book("1")]), (shelves, [{"_id": "b"}])))
+    assert await keys(books, {}) == ["1"]
+    assert await books.get(shelves, "b", Record) is None
+    await books.insert_several(((BOOKS, []), (shelves, [{"_id": "b"}])))
+    assert await books.count(shelves, {}) == 2
+
+
 async def test_put_writes_over_what_is_there_and_adds_what_is_not(books: Documents) -> None:
     await books.insert(BOOKS, [book("1", year=1, old=True), book("2")])
     await books.put(BOOKS, [book("1", year=2), book("3")])
