@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest, NotFound
-from core.ids import new_id
 from core.models.chats import Chat, ChatDetail, Message, TakenIn
+from core.models.ids import new_id
 from core.models.users import Principal
 from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, parts, rows
 

@@ -4,7 +4,7 @@ import time
 import uuid
 from unittest.mock import patch
 
-from core.ids import new_id
+from core.models.ids import new_id
 
 
 def test_an_id_is_a_uuid_of_version_7_that_begins_with_the_time() -> None:
