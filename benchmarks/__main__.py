@@ -1,13 +1,14 @@
-"""Runs benchmarks and prints their tables: ``python -m benchmarks [NAME …]``, all where none is named.
+"""Runs benchmarks and prints their tables row by row: ``python -m benchmarks [NAME …]``, all where none is named.
 
 What each measured is kept in docs/benchmarks.md, with the machine and the date.
 """
 
+import asyncio
 import importlib
 import sys
 from pathlib import Path
 
-from benchmarks.rows import Row, machine, table
+from benchmarks.rows import Row, machine, show, table
 
 ALL = ("queue", "storage", "api", "relay", "engine", "survival", "idle")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -17,9 +18,8 @@ def main() -> None:
     """Run those named, else all."""
     for name in sys.argv[1:] or ALL:
         module = importlib.import_module(f"benchmarks.{name}")
-        rows: list[Row] = module.rows()
-        print(table(rows), flush=True)  # noqa: T201 - its answer
-        _keep(name, (module.__doc__ or "").partition("\n")[0], rows)
+        rows = asyncio.run(show(module.measure()))
+        _keep(name, (module.__doc__ or "").strip(), rows)
 
 
 def _keep(name: str, about: str, rows: list[Row]) -> None:

@@ -4,15 +4,15 @@ import asyncio
 import itertools
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Row, show
 from gpu.environment import CHILD_ENVIRONMENT
 
 ROUNDS = 3
@@ -22,25 +22,26 @@ BOUNDS = {1: 2.5, 8: 1.5, 32: 0.9}
 FOLDER_BOUND = 0.95
 
 
-def rows() -> list[Row]:
+async def measure() -> AsyncGenerator[Row, None]:
     """Measured in a child, whose environment is a worker's before torch is imported."""
     with tempfile.TemporaryDirectory() as folder:
-        found = msgspec.json.decode(_child("measure", folder), type=list[Row])
-        starts = [float(_child("start", folder)) for _ in range(ROUNDS)]
-    note = ", ".join(f"{seconds:.1f}" for seconds in starts)
-    return [
-        *found,
-        Row(
-            what="second start of a worker's engine to its first token", measured=statistics.median(starts), at_most=5, unit="s", note=note
-        ),
-    ]
+        async for row in _child("measure", folder):
+            yield row
+        starts = [row.measured for _ in range(ROUNDS) async for row in _child("start", folder)]
+    what, note = "second start of a worker's engine to its first token", ", ".join(f"{seconds:.1f}" for seconds in starts)
+    yield Row(what=what, measured=statistics.median(starts), at_most=5, unit="s", note=note)
 
 
-def _child(what: str, folder: str) -> bytes:
-    """The last line that a child of this module writes."""
+async def _child(what: str, folder: str) -> AsyncGenerator[Row, None]:
+    """What a child of this module measures; a row is a line of JSON."""
     environment = {**os.environ, **CHILD_ENVIRONMENT}  # noqa: TID251 - handed on to the child
-    command = [sys.executable, "-m", "benchmarks.engine", what, folder, str(time.time())]
-    return subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1]  # noqa: S603 - itself
+    command = (sys.executable, "-m", "benchmarks.engine", what, folder, str(time.time()))
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout
+    async for line in process.stdout:
+        if line.startswith(b"{"):
+            yield msgspec.json.decode(line, type=Row)
+    assert await process.wait() == 0, command
 
 
 class Bench:
@@ -118,9 +119,8 @@ async def _answer(engine: object, number: int, tokens: int) -> list[float]:
     return times
 
 
-def _throughput(bench: Bench) -> list[Row]:
+def _throughput(bench: Bench) -> Iterator[Row]:
     """Interleaved rounds; the median of the rounds' ratios."""
-    found: list[Row] = []
     for count, bound in BOUNDS.items():
         rounds = []
         for turn in range(ROUNDS):
@@ -131,11 +131,8 @@ def _throughput(bench: Bench) -> list[Row]:
         starter = statistics.median(ours / other for ours, other, _ in rounds)
         folder = statistics.median(ours / other for _, other, ours in rounds)
         what = f"tokens/s at {count} requests against transformers generate"
-        found.append(Row(what=f"starter model, {what}", measured=starter, at_least=bound, note=f"{exact:.0f} / {theirs:.0f} tokens/s"))
-        found.append(
-            Row(what=f"safetensors model, {what}", measured=folder, at_least=FOLDER_BOUND, note=f"{plain:.0f} / {theirs:.0f} tokens/s")
-        )
-    return found
+        yield Row(what=f"starter model, {what}", measured=starter, at_least=bound, note=f"{exact:.0f} / {theirs:.0f} tokens/s")
+        yield Row(what=f"safetensors model, {what}", measured=folder, at_least=FOLDER_BOUND, note=f"{plain:.0f} / {theirs:.0f} tokens/s")
 
 
 async def _arrival(bench: Bench) -> Row:
@@ -162,7 +159,7 @@ async def _arrival(bench: Bench) -> Row:
     )
 
 
-async def _first_token(folder: Path, began: float) -> float:
+async def _first_token(folder: Path, began: float) -> Row:
     from core.settings import Settings  # noqa: PLC0415
     from gpu.engine import load, sources  # noqa: PLC0415
 
@@ -170,19 +167,28 @@ async def _first_token(folder: Path, began: float) -> float:
     (source,) = sources(settings)
     engine = load(source, settings)
     await _answer(engine, 0, 1)
-    return time.time() - began
+    return Row(what="start", measured=time.time() - began)
+
+
+def _rows(what: str, folder: Path, began: float) -> Iterator[Row]:
+    """One part of the measurement, in a child."""
+    if what == "start":
+        yield asyncio.run(_first_token(folder, began))
+        return
+    bench = Bench(folder)
+    yield from _throughput(bench)
+    yield asyncio.run(_arrival(bench))
 
 
 def main() -> None:
     """As a child: one part of the measurement. Else all, as a table."""
-    if sys.argv[1:2] == ["measure"]:
-        bench = Bench(Path(sys.argv[2]))
-        found = [*_throughput(bench), asyncio.run(_arrival(bench))]
-        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
-    elif sys.argv[1:2] == ["start"]:
-        sys.stdout.write(f"{asyncio.run(_first_token(Path(sys.argv[2]), float(sys.argv[3])))}\n")
-    else:
-        sys.stdout.write(table(rows()) + "\n")
+    if not sys.argv[1:]:
+        asyncio.run(show(measure()))
+        return
+    what, folder, began = sys.argv[1:]
+    for row in _rows(what, Path(folder), float(began)):
+        sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,11 +6,12 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Row, show
 from tests.polling import until
 from tests.stack import stack_in
 
@@ -18,7 +19,7 @@ SETTLE_S = 10
 WATCH_S = 30
 
 
-async def measure() -> list[Row]:
+async def measure() -> AsyncGenerator[Row, None]:
     """``penstock up`` with its own Redis and the starter model, left alone."""
     with tempfile.TemporaryDirectory() as folder:
         async with stack_in(Path(folder), redis_url="") as stack:
@@ -43,7 +44,7 @@ async def measure() -> list[Row]:
                 f"{name[1]} {seconds / WATCH_S * 100:.2f}" for name, seconds in sorted(used.items(), key=lambda item: -item[1])[:4]
             )
             await up.kill(signal.SIGTERM)
-            return [Row(what="idle processor time of the whole stack", measured=share, at_most=3, unit="% of a core", note=most)]
+            yield Row(what="idle processor time of the whole stack", measured=share, at_most=3, unit="% of a core", note=most)
 
 
 def _cpu_seconds(root: int) -> dict[tuple[int, str], float]:
@@ -70,10 +71,5 @@ def _cpu_seconds(root: int) -> dict[tuple[int, str], float]:
     return {(pid, found[pid][0]): found[pid][1] for pid in family if pid in found}
 
 
-def rows() -> list[Row]:
-    """For the harness."""
-    return asyncio.run(measure())
-
-
 if __name__ == "__main__":
-    print(table(rows()))  # noqa: T201 - its answer
+    asyncio.run(show(measure()))

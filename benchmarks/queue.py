@@ -4,12 +4,13 @@ import asyncio
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import dramatiq
 from dramatiq.worker import Worker
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Row, show
 from core.jobs import GenerateReply
 from core.jobs.queue import JobQueue
 from core.storage.redis import Scripts, connect
@@ -21,7 +22,7 @@ JOBS = 200
 IDLE_S = 0.03
 
 
-async def measure() -> list[Row]:
+async def measure() -> AsyncGenerator[Row, None]:
     """One job at a time, with a rest between, so that the consumer sleeps each time."""
     with tempfile.TemporaryDirectory() as folder:
         async with stack_in(Path(folder)) as stack:
@@ -51,15 +52,8 @@ async def measure() -> list[Row]:
             await other.aclose()
             took.sort()
             note = f"90 of 100 within {took[int(len(took) * 0.9)]:.1f} ms"
-            return [
-                Row(what="enqueue → actor start, idle worker, median", measured=statistics.median(took), at_most=5, unit="ms", note=note)
-            ]
-
-
-def rows() -> list[Row]:
-    """For the harness."""
-    return asyncio.run(measure())
+            yield Row(what="enqueue → actor start, idle worker, median", measured=statistics.median(took), at_most=5, unit="ms", note=note)
 
 
 if __name__ == "__main__":
-    print(table(rows()))  # noqa: T201 - its answer
+    asyncio.run(show(measure()))

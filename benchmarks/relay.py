@@ -4,12 +4,13 @@ import asyncio
 import statistics
 import sys
 import tempfile
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import aiohttp
 
 from benchmarks import load
-from benchmarks.rows import Row, table
+from benchmarks.rows import Row, show
 from tests.polling import until
 from tests.ports import free_port
 from tests.stack import stack_in
@@ -19,7 +20,7 @@ SECONDS = 3.0
 FIELDS = (("whole", "relay, non-streamed, 16 clients", 0.15), ("stream", "relay, 64-token streams, 16 clients", 0.25))
 
 
-async def measure() -> list[Row]:
+async def measure() -> AsyncGenerator[Row, None]:
     """Interleaved rounds; the median of the rounds' ratios."""
     port = free_port()
     direct = f"http://127.0.0.1:{port}/v1"
@@ -31,7 +32,6 @@ async def measure() -> list[Row]:
             await stack.start_worker("relay")
             token = await _token(stack.url)
             relayed = f"{stack.url}/api/openai/v1/chat/completions"
-            rows = []
             for kind, what, bound in FIELDS:
                 pairs = []
                 for _ in range(ROUNDS):
@@ -41,9 +41,8 @@ async def measure() -> list[Row]:
                 ratio = statistics.median(through / asked for through, asked in pairs)
                 ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
                 note = f"{ours:.0f} against {theirs:.0f} a second"
-                rows.append(Row(what=what, measured=ratio, at_least=bound, note=note))
-            rows.append(await _first_token(direct, relayed, token))
-            return rows
+                yield Row(what=what, measured=ratio, at_least=bound, note=note)
+            yield await _first_token(direct, relayed, token)
 
 
 async def _first_token(direct: str, relayed: str, token: str) -> Row:
@@ -69,10 +68,5 @@ async def _token(url: str) -> str:
         return token
 
 
-def rows() -> list[Row]:
-    """For the harness."""
-    return asyncio.run(measure())
-
-
 if __name__ == "__main__":
-    print(table(rows()))  # noqa: T201 - its answer
+    asyncio.run(show(measure()))

@@ -3,9 +3,12 @@
 import datetime as dt
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing
 
 import msgspec
+
+HEAD = "| what | measured | bound | kept | compared |\n|---|---|---|---|---|"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,15 +29,28 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the bound is kept."""
         return (self.at_least is None or self.measured >= self.at_least) and (self.at_most is None or self.measured <= self.at_most)
 
+    @property
+    def line(self) -> str:
+        """As a line of a Markdown table."""
+        bound = f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}" if self.at_most is not None else ""
+        kept = ("yes" if self.ok else "**no**") if bound else ""
+        return f"| {self.what} | {self.measured:.3g} {self.unit} | {bound} {self.unit if bound else ''} | {kept} | {self.note} |"
+
 
 def table(rows: Iterable[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = ["| what | measured | bound | kept | compared |", "|---|---|---|---|---|"]
-    for row in rows:
-        bound = f"≥ {row.at_least:g}" if row.at_least is not None else f"≤ {row.at_most:g}" if row.at_most is not None else ""
-        kept = ("yes" if row.ok else "**no**") if bound else ""
-        lines.append(f"| {row.what} | {row.measured:.3g} {row.unit} | {bound} {row.unit if bound else ''} | {kept} | {row.note} |")
-    return "\n".join(lines)
+    return "\n".join((HEAD, *(row.line for row in rows)))
+
+
+async def show(measured: AsyncGenerator[Row, None]) -> list[Row]:
+    """Print the same table, each row as soon as it is measured; the rows."""
+    found = []
+    print(HEAD, flush=True)  # noqa: T201 - its answer
+    async with aclosing(measured) as rows:
+        async for row in rows:
+            print(row.line, flush=True)  # noqa: T201 - its answer
+            found.append(row)
+    return found
 
 
 def machine() -> str:

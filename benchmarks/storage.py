@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Row, show
 from core.events import EventLog
 from core.jobs.claims import Claims
 from core.models.chats import Message
@@ -33,14 +33,13 @@ TEXT = "Where does the river rise, and where does it end? " * 4
 OWNER = Principal(user=User(id="u", name="U", email="u@example.com", role=Role.USER, created_at=1, updated_at=1, last_active_at=1))
 
 
-async def measure() -> list[Row]:
+async def measure() -> AsyncGenerator[Row, None]:
     """Appends to both chats by turns, so that whatever else the machine does falls on both."""
     with tempfile.TemporaryDirectory() as folder:
-        found = [await _append("SQLite", Settings(data_dir=Path(folder) / "data"))]
+        yield await _append("SQLite", Settings(data_dir=Path(folder) / "data"))
         async with _mongo(Path(folder)) as mongo_url:
             if mongo_url:
-                found.append(await _append("MongoDB's protocol", Settings(data_dir=Path(folder), mongo_url=mongo_url)))
-        return found
+                yield await _append("MongoDB's protocol", Settings(data_dir=Path(folder), mongo_url=mongo_url))
 
 
 async def _append(store: str, settings: Settings) -> Row:
@@ -90,10 +89,5 @@ async def _mongo(folder: Path) -> AsyncGenerator[str | None, None]:
         yield None
 
 
-def rows() -> list[Row]:
-    """For the harness."""
-    return asyncio.run(measure())
-
-
 if __name__ == "__main__":
-    print(table(rows()))  # noqa: T201 - its answer
+    asyncio.run(show(measure()))

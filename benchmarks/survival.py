@@ -6,13 +6,13 @@ import signal
 import statistics
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
-from benchmarks.rows import Row, table
+from benchmarks.rows import Row, show
 from tests.polling import until
 from tests.stack import Stack, stack_in
 from tests.survival.conftest import User
@@ -25,16 +25,14 @@ QUESTION = "Write a long story about a river and a mill."
 Disturbance = Callable[[], Awaitable[None]]
 
 
-async def measure() -> list[Row]:
+async def measure() -> AsyncGenerator[Row, None]:
     """The longest silence that a reader of three running answers hears, at the median of some rounds."""
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         models.mkdir()
-        return [
-            await _two_workers(models, signal.SIGKILL, "pause after kill -9 of the answering worker, two workers", 5000),
-            await _two_workers(models, signal.SIGTERM, "pause after SIGTERM of the answering worker, two workers", 1000),
-            await _only_worker(models),
-        ]
+        yield await _two_workers(models, signal.SIGKILL, "pause after kill -9 of the answering worker, two workers", 5000)
+        yield await _two_workers(models, signal.SIGTERM, "pause after SIGTERM of the answering worker, two workers", 1000)
+        yield await _only_worker(models)
 
 
 async def _two_workers(models: Path, number: signal.Signals, what: str, most_ms: float) -> Row:
@@ -109,10 +107,5 @@ async def _signed_up(stack: Stack, session: aiohttp.ClientSession) -> User:
         return User(stack, session, (await response.json())["token"])
 
 
-def rows() -> list[Row]:
-    """For the harness."""
-    return asyncio.run(measure())
-
-
 if __name__ == "__main__":
-    print(table(rows()))  # noqa: T201 - its answer
+    asyncio.run(show(measure()))

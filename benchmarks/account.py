@@ -1,0 +1,44 @@
+"""A user of a running product, and what is made for them before anything is measured."""
+
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+
+IMPORT_AT_ONCE = 1_000
+
+_encode = msgspec.json.encode
+
+
+class Account:
+    """Somebody signed in; ``url`` is the product's."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
+        self.url = url
+        self.token = token
+        self._session = session
+
+    @classmethod
+    async def join(cls, session: aiohttp.ClientSession, url: str, name: str) -> Self:
+        """A newcomer's."""
+        newcomer = {"name": name, "email": f"{name}@example.com", "password": "correct horse battery"}
+        async with session.post(f"{url}/api/auths/signup", json=newcomer) as response:
+            assert response.ok, await response.text()
+            return cls(session, url, (await response.json())["token"])
+
+    async def ask(self, path: str, body: bytes | None = None) -> bytes:
+        """What is answered to a GET, or to what is posted."""
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        async with self._session.request("GET" if body is None else "POST", self.url + path, data=body, headers=headers) as response:
+            assert response.ok, await response.text()
+            return await response.read()
+
+    async def create(self, chat: dict[str, Any]) -> str:
+        """A chat's id."""
+        return str(msgspec.json.decode(await self.ask("/api/chats/new", _encode({"chat": chat})))["id"])
+
+    async def fill(self, many: int) -> None:
+        """That many chats without messages."""
+        chats = [{"chat": {"title": f"Chat {number}", "messages": []}} for number in range(many)]
+        for start in range(0, many, IMPORT_AT_ONCE):
+            await self.ask("/api/chats/import", _encode(chats[start : start + IMPORT_AT_ONCE]))
