@@ -68,8 +68,8 @@ def history(detail: ChatDetail, answer_id: str) -> list[dict[str, Any]]:
 
     In an Open WebUI tree that is the branch from the answer up; otherwise the list as far as the answer.
     """
-    system = detail.chat.document.get("system")
-    said: list[dict[str, Any]] = [{"role": "system", "content": system}] if isinstance(system, str) and system else []
+    system = _system(detail.chat.document)
+    said: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     tree = (as_document(detail).get("history") or {}).get("messages") or {}
     listed = [message_document(message) for message in detail.messages]
     before = _branch(tree, answer_id) if answer_id in tree else itertools.takewhile(lambda message: message.get("id") != answer_id, listed)
@@ -77,6 +77,13 @@ def history(detail: ChatDetail, answer_id: str) -> list[dict[str, Any]]:
         {"role": message["role"], "content": message["content"]} for message in before if message.get("content") and message.get("role")
     )
     return said
+
+
+def _system(document: Mapping[str, Any]) -> str:
+    """A chat's system prompt: where Open WebUI's clients keep it now, else where they kept it before."""
+    params = document.get("params")
+    places = (params if isinstance(params, dict) else {}, document)
+    return next((said for place in places if isinstance(said := place.get("system"), str) and said), "")
 
 
 def _branch(tree: Mapping[str, Mapping[str, Any]], answer_id: str) -> list[Mapping[str, Any]]:

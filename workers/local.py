@@ -147,7 +147,7 @@ def sampling_of(request: CompletionRequest, seed: int, recommended: Recommended)
     return Sampling(
         temperature=given(request.temperature, recommended.temperature),
         top_p=given(request.top_p, recommended.top_p),
-        top_k=recommended.top_k if request.top_k is None else request.top_k,
+        top_k=recommended.top_k if request.top_k is None else max(0, request.top_k),
         seed=seed,
         max_tokens=request.max_completion_tokens or request.max_tokens or recommended.max_new_tokens,
         stop=tuple(text for text in stop if text),

@@ -14,6 +14,7 @@ from core.errors import BadRequest
 OFF_LOOP_BYTES = 262_144
 MAX_SHOWN = 40
 MAX_EXACT = 2**53
+HALF = "a text in it holds half of a surrogate pair, as a text does that was cut in the middle of an emoji"
 
 T = TypeVar("T")
 
@@ -21,6 +22,7 @@ _FAULT = re.compile(r"(?P<fault>.*?)(?: - at `(?P<key>key` in `)?\$(?P<where>.*)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _GOT = re.compile(r"Expected `[^`]*`, got `(\w+)`")
 _VALUE = re.compile(r"Invalid (?:enum )?value (.*)", re.DOTALL)
+_HALF = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _KINDS = {
     "array": "a list",
@@ -52,7 +54,7 @@ def decode(body: bytes, kind: type[T]) -> T:
             return convert(_whole(msgspec.json.decode(body)), kind)
         raise invalid(error, kind, "The body") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = f"The body is not JSON that can be read: {error}."
+        message = f"The body is not JSON that can be read: {HALF if _HALF.search(body) else error}."
         raise BadRequest(message) from None
     return found
 

@@ -40,7 +40,7 @@ def taken_in(principal: Principal, given: TakenIn, where: str, *, now: int, stor
     except BadRequest as error:
         raise BadRequest(where + error.detail, param=where + (error.param or "")) from None
     kept = {name: value for name, value in msgspec.structs.asdict(given).items() if name != "chat" and value is not None}
-    if "title" in given.chat:
+    if given.chat.get("title") or not given.title:
         kept.pop("title", None)
     return msgspec.structs.replace(detail, chat=msgspec.structs.replace(detail.chat, **kept))
 

@@ -9,6 +9,7 @@ import msgspec
 
 from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, ChatDetail, Message, TakenIn
+from core.models.generations import GenerationStatus
 from core.models.users import Principal
 from core.services.chat_changes import new_chat, taken_in
 from core.services.chat_documents import as_document, message_document
@@ -109,8 +110,12 @@ class Chats:
         return await self._writes.edit(principal, chat_id, message_id, content)
 
     async def remove(self, principal: Principal, chat_id: str, message_id: str) -> ChatDetail:
-        """Take a message out. Raises NotFound."""
-        return await self._writes.remove(principal, chat_id, message_id)
+        """Take a message out; an answer that still runs is stopped. Raises NotFound."""
+        detail = await self._writes.remove(principal, chat_id, message_id)
+        for generation in await self._generations.running(chat_id):
+            if generation.message_id == message_id and await self._rooms.unwanted(generation.id):
+                await self._generations.finish(generation.id, GenerationStatus.CANCELLED)
+        return detail
 
     async def mark(self, principal: Principal, chat_id: str, mark: str, *, value: bool | None = None) -> Chat:
         """Set ``pinned`` or ``archived``, or turn it to what it is not, which leaves the chat's time as it is. Raises NotFound."""
@@ -150,7 +155,7 @@ class Chats:
             await self._messages.insert(placed)
         except Conflict:
             message = "The chat already has a message with this id. Send another id, or none."
-            raise Conflict(message, param="message.id") from None
+            raise Conflict(message, param="id") from None
         if not await self._chats.touch(chat_id, int(time.time())):
             await self._messages.remove(chat_id, [message.id for message in placed])
             raise NotFound(NO_CHAT)

@@ -70,19 +70,21 @@ class Generations:
     async def reply(self, principal: Principal, command: SendMessage) -> tuple[GenerationSpec, Message, Message]:
         """Store a user's message and an empty answer, and have it made. Raises NotFound for a chat that is not theirs, ModelNotFound."""
         if command.role not in {"user", "system"}:
-            message = "message.role must be 'user' or 'system': the assistant's messages are ours to write."
-            raise BadRequest(message, param="message.role")
+            message = "The message's role must be 'user' or 'system': the assistant's messages are ours to write."
+            raise BadRequest(message, param="role")
         if not command.content or not isinstance(command.content, str | list):
-            message = "message.content must be a text that is not empty, or a list of content parts."
-            raise BadRequest(message, param="message.content")
+            message = "The message's content must be a text that is not empty, or a list of content parts."
+            raise BadRequest(message, param="content")
         chat = await self._chats.readable(principal, command.chat_id)
-        wanted = command.model or next(iter(chat.document.get("models") or ()), None)
+        wanted = command.model or _named(chat)
         model, custom = await self._models.resolve(principal, wanted or (await self._models.default(principal)).id, Task.CHAT)
-        given = {**_parameters(chat), "model": custom.base_model_id if custom else model.id, "messages": [{"role": "user"}], "stream": True}
+        given = completed(
+            {"model": custom.base_model_id if custom else model.id, "messages": [{"role": "user"}], "stream": True}, _parameters(chat)
+        )
         body = _encode(completed(given, custom.params) if custom else given)
-        request = parse_request(body)
-        if model.pool == Pool.GPU:
-            check(request)
+        local = model.pool == Pool.GPU
+        request = _usable(body, local=local)
+        if local:
             check_messages([{"content": command.content}])
         spec = self._spec(principal, model, seed=request.seed, body=body, custom=custom)
         asked, answer = _messages(command, spec, principal)
@@ -187,8 +189,27 @@ def _messages(command: SendMessage, spec: GenerationSpec, principal: Principal) 
     return asked, msgspec.structs.replace(asked, id=str(uuid.uuid4()), role="assistant", content="", extra=extra)
 
 
+def _named(chat: Chat) -> str | None:
+    """The first model that a chat names. Whatever else a client keeps there names none."""
+    models = chat.document.get("models")
+    first = next(iter(models), None) if isinstance(models, list) else models
+    return first if isinstance(first, str) else None
+
+
+def _usable(body: bytes, *, local: bool) -> CompletionRequest:
+    """The request that a chat's own parameters make. Raises BadRequest that names the one at fault as the chat's."""
+    try:
+        request = parse_request(body)
+        if local:
+            check(request)
+    except BadRequest as error:
+        fault = f"chat.params.{error.detail}"
+        raise type(error)(fault, param=f"chat.params.{error.param}") from None
+    return request
+
+
 def _parameters(chat: Chat) -> dict[str, Any]:
-    """The sampling parameters that a chat carries, as Open WebUI's clients keep them."""
+    """The sampling parameters that a chat carries, as Open WebUI's clients keep them: its own switches among them."""
     given = chat.document.get("params")
     return given if isinstance(given, dict) else {}
 

@@ -20,6 +20,7 @@ from core.storage.redis import Scripts
 
 STALE_S = 600
 CACHE_S = 1.0
+SHOWN = 5
 LOOK_TOPIC = "models:look"
 LOOK_EVERY_S = 5
 CUSTOM_OWNER = "user"
@@ -71,7 +72,7 @@ class Models:
         """
         model, custom = await self._resolve(principal, model_id)
         if task not in model.tasks:
-            fitting = ", ".join([other.id for other in self._cached.values() if task in other.tasks][:5]) or "none here"
+            fitting = _listing([other.id for other in self._cached.values() if task in other.tasks]) or "none here"
             message = f"model: {model_id!r} cannot be asked for {task}, only for {', '.join(model.tasks)}. Models that can: {fitting}."
             raise BadRequest(message, param="model")
         return model, custom
@@ -203,7 +204,7 @@ class Models:
         return ModelNotFound(f"The model {model_id!r} does not exist here. {self._some()}", param="model")
 
     def _some(self) -> str:
-        known = ", ".join(sorted(self._cached)[:5]) or "none yet: is a worker running?"
+        known = _listing(sorted(self._cached)) or "none yet: is a worker running?"
         return f"Models: {known}."
 
     async def _catalogue(self, *, fresh: bool = False) -> dict[str, Model]:
@@ -239,6 +240,11 @@ def _listed(custom: CustomModel, base: Model) -> Model:
         base_model_id=custom.base_model_id,
         meta=custom.meta,
     )
+
+
+def _listing(model_ids: Sequence[str]) -> str:
+    left = len(model_ids) - SHOWN
+    return ", ".join(model_ids[:SHOWN]) + (f" and {left} more" if left > 0 else "")
 
 
 def _taken(model_id: str) -> BadRequest:

@@ -40,6 +40,10 @@ class Rooms:
         """An answer begins."""
         await self._tell(chat_id, {"type": "generation", "id": generation_id, "message_id": message_id})
 
+    async def unwanted(self, generation_id: str) -> bool:
+        """Nobody is to read an answer any more: it is stopped. Whether it had not begun, so that nobody else will say that it has ended."""
+        return await self._claims.cancel(generation_id) == "queued"
+
     async def closed(self, chat_id: str, running: Iterable[str]) -> None:
         """The chat was deleted: answers that still run for it are stopped."""
         for generation_id in running:

@@ -55,3 +55,11 @@ async def test_a_file_comes_in_whole_or_not_at_all(bob: Client) -> None:
     assert (await bob.get("/api/chats/")).body == []
     assert (await bob.post("/api/chats/import", [{"chat": {"title": "bare"}}, {"chat": {}, "title": "outside"}])).status == 201
     assert {row["title"] for row in (await bob.get("/api/chats/")).body} == {"bare", "outside"}
+
+
+@pytest.mark.parametrize(
+    ("inside", "outside", "title"), [("in", "out", "in"), ("", "out", "out"), (None, "out", "out"), ("", "", "New Chat")]
+)
+async def test_a_chat_out_of_a_file_has_the_title_that_says_something(bob: Client, inside: Any, outside: str, title: str) -> None:
+    reply = await bob.post("/api/chats/import", [{"chat": {"title": inside}, "title": outside}])
+    assert [row["title"] for row in reply.body] == [title]

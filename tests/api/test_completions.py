@@ -228,6 +228,13 @@ async def test_a_request_that_cannot_be_used_names_the_field(bob: Client, body: 
     assert reply.body["detail"] == reply.body["error"]["message"]
 
 
+async def test_what_openai_and_vllm_let_stand_at_the_border_is_taken(bob: Client, services: Services) -> None:
+    asked = asyncio.create_task(bob.post(PATHS[0], ASK | {"temperature": 0, "top_p": 0, "top_k": -1, "max_tokens": 1, "seed": -1}))
+    await (await make_next(services)).finish()
+    reply = await asked
+    assert reply.status == 200, reply.body
+
+
 async def test_an_unknown_model_is_openais_model_not_found(bob: Client) -> None:
     reply = await bob.post(PATHS[0], ASK | {"model": "nope"})
     assert (reply.status, reply.body["error"]["code"], reply.body["error"]["param"]) == (404, "model_not_found", "model")

@@ -23,6 +23,10 @@ def test_what_a_request_says_wins_zero_included() -> None:
     assert (sampling.temperature, sampling.top_p, sampling.top_k) == (0.0, 1.0, 0)
 
 
+def test_no_limit_of_candidates_may_be_written_as_vllms_clients_write_it() -> None:
+    assert sampling_of(asked(top_k=-1), 7, RECOMMENDED).top_k == 0
+
+
 def test_one_stop_string_or_several_and_either_name_of_the_limit() -> None:
     assert sampling_of(asked(stop="a", max_tokens=3), 1, RECOMMENDED).stop == ("a",)
     sampling = sampling_of(asked(stop=["a", "", "b"], max_tokens=3, max_completion_tokens=2), 1, RECOMMENDED)

@@ -68,6 +68,13 @@ def test_what_is_no_json_is_told_so(body: bytes) -> None:
         decode(body, Any)
 
 
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uD83Dx", rb"\ude00", rb"\ud83d\u0041", rb"\ud83d\ud83d\ude00"])
+def test_a_text_that_was_cut_in_an_emoji_is_named_as_the_trouble(half: bytes) -> None:
+    with pytest.raises(BadRequest, match="cut in the middle of an emoji"):
+        decode(b'{"name": "' + half + b'"}', Any)
+    assert decode(rb'"\ud83d\ude00 \\ud83d"', str) == "\U0001f600 \\ud83d"
+
+
 def test_a_body_must_be_there() -> None:
     with pytest.raises(BadRequest, match="The body is empty"):
         decode(b"", Whole)
