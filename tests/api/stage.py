@@ -24,7 +24,7 @@ from tests.api.making import Making, make_next
 from tests.core.services.people import ADMIN
 from tests.polling import until
 
-PASSWORD = "correct horse battery"
+PASSWORD = "secure_password"
 PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
 QUEUES = ("dramatiq:gpu.generate", "dramatiq:gpu.embed", "dramatiq:cpu.pull")
 

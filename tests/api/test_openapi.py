@@ -10,6 +10,7 @@ from schemathesis.specs.openapi import definitions
 
 from api.openapi import encoded
 from api.routes import ROUTES, addresses
+from gpu.sources import EMBEDDER_ID, STARTER_ID
 from tests.api.conftest import Client
 
 METHODS = {"get", "post", "put", "patch", "delete", "options"}
@@ -49,6 +50,18 @@ def test_every_operation_has_a_name_of_its_own_and_a_summary_that_is_a_line(desc
     for method, path, operation in found:
         assert 3 <= len(operation["summary"]) <= 100, (method, path, operation["summary"])
         assert "``" not in str(operation)
+
+
+def test_what_its_examples_ask_for_is_there_on_a_new_server(described: dict[str, Any]) -> None:
+    def example(path: str) -> dict[str, Any]:
+        content = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+        found: dict[str, Any] = content["example"] if "example" in content else next(iter(content["examples"].values()))["value"]
+        return found
+
+    account, visitor = example("/api/auths/signup"), example("/api/auths/signin")
+    assert visitor == {name: account[name] for name in visitor}
+    assert example("/api/openai/v1/chat/completions")["model"] == STARTER_ID
+    assert example("/api/openai/v1/embeddings")["model"] == EMBEDDER_ID
 
 
 async def test_it_is_served_and_a_client_that_has_it_is_told_so(visitor: Client, described: dict[str, Any]) -> None:
