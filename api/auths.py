@@ -101,10 +101,10 @@ async def current(request: web.Request) -> web.Response:
 async def leave(request: web.Request) -> web.Response:
     """``GET /api/auths/signout``: sign out, as Open WebUI's pages ask for it.
 
-    A link on somebody else's page does not sign a browser out.
+    A link on somebody else's page does not sign a browser out, nor does our own page when it loads a picture that somebody has put there.
     """
-    if "Authorization" not in request.headers and request.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-        message = "Another page asks for this. Sign out where you signed in."
+    if "Authorization" not in request.headers and not _meant(request):
+        message = "Another page, or a part of this one, asks for this. Sign out where you signed in."
         raise Forbidden(message)
     return await sign_out(request)
 
@@ -149,3 +149,14 @@ def _welcome(request: web.Request, session: Session, *, status: int) -> web.Resp
         age_s = session.expires_at - int(time.time())
         response.set_cookie(COOKIE, session.token, max_age=age_s, path="/", httponly=True, samesite="Lax", secure=request.secure)
     return response
+
+
+def _meant(request: web.Request) -> bool:
+    """Whether a script of ours or a person asks, as far as their browser says; over plain HTTP only ``Accept`` does.
+
+    The addresses of pictures and of pages within pages are anybody's to choose.
+    """
+    said, wanted = request.headers, request.headers.get("Accept", "")
+    site, kind = said.get("Sec-Fetch-Site", "none"), said.get("Sec-Fetch-Dest", "empty")
+    picture = "image/" in wanted and "text/html" not in wanted
+    return site in {"none", "same-origin"} and kind in {"empty", "document"} and "Sec-Purpose" not in said and not picture

@@ -1,5 +1,6 @@
 """Pages of other origins: which of them may use the API from a browser. Source: the Fetch standard, "CORS protocol"."""
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -11,7 +12,11 @@ from core.errors import Forbidden
 ANY = "*"
 PREFLIGHT_AGE_S = 600
 ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-ID"
-EXPOSED = "ETag, Retry-After, X-Generation-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Total-Count"
+EXPOSED = (
+    "ETag, Retry-After, X-Generation-Id, X-Job-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Total-Count"
+)
+
+_HEADERS = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}(, ?[\w!#$%&'*+.^`|~-]{1,64}){0,63}", re.ASCII)
 
 
 class Origins:
@@ -43,7 +48,10 @@ ORIGINS = web.AppKey("origins", Origins)
 
 @web.middleware
 async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer a browser that asks before it sends something; only there where other origins are allowed at all."""
+    """Answer a browser that asks before it sends something; only there where other origins are allowed at all.
+
+    Whatever headers its page wants to send are allowed: libraries have some of their own (OpenAI's begin with ``x-stainless-``).
+    """
     origin = request.headers.get("Origin")
     asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
     if not asked or not request.app[ORIGINS].allowed(origin):
@@ -52,9 +60,10 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
     methods = refusal.allowed_methods if isinstance(refusal, web.HTTPMethodNotAllowed) else ()
     if refusal is not None and not methods:
         raise refusal
+    wanted = request.headers.get("Access-Control-Request-Headers", "")
     told = {
         "Access-Control-Allow-Methods": ", ".join(sorted(methods)) or "GET, POST",
-        "Access-Control-Allow-Headers": ALLOWED,
+        "Access-Control-Allow-Headers": f"{ALLOWED}, {wanted}" if _HEADERS.fullmatch(wanted) else ALLOWED,
         "Access-Control-Max-Age": str(PREFLIGHT_AGE_S),
     }
     return web.Response(status=204, headers=told)

@@ -60,6 +60,19 @@ async def test_a_link_on_another_page_does_not_sign_a_browser_out(url: str, bob:
         assert (await bob.get("/api/auths/")).status == 401
 
 
+async def test_a_picture_on_our_own_page_does_not_sign_a_browser_out(url: str, bob: Client) -> None:
+    path = "/api/auths/signout"
+    assert (await bob.post("/api/auths/update/profile", {"profile_image_url": path})).status == 200
+    async with aiohttp.ClientSession(cookies={"token": bob.token}) as session:
+        browser = Client(url, session)
+        for kind in ("image", "iframe", "script", "audio"):
+            said = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": kind}
+            assert (await browser.get(path, headers=said)).status == 403, kind
+        assert (await browser.get(path, headers={"Sec-Fetch-Dest": "document", "Sec-Purpose": "prefetch"})).status == 403
+        assert (await browser.get(path, headers={"Accept": "image/avif,image/webp,image/*;q=0.8,*/*;q=0.5"})).status == 403
+        assert (await browser.get(path, headers={"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty"})).status == 200
+
+
 async def test_racing_sign_outs_all_count(bob: Client) -> None:
     clients = [await another(bob) for _ in range(4)]
     await asyncio.gather(*(client.post("/api/auths/signout", None) for client in clients))

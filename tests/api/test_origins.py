@@ -83,6 +83,16 @@ class TestNamed:
         assert {"Authorization", "Content-Type", "Last-Event-ID"} <= set(reply.headers["Access-Control-Allow-Headers"].split(", "))
         assert "Origin" in reply.headers["Vary"]
 
+    async def test_may_send_whatever_headers_its_libraries_send(self, visitor: Client) -> None:
+        asked = {"Origin": FRIEND, "Access-Control-Request-Method": "POST"}
+        path, wanted = "/v1/chat/completions", "authorization,content-type,x-stainless-lang,x-stainless-retry-count"
+        reply = await ask(visitor, "OPTIONS", path, asked | {"Access-Control-Request-Headers": wanted})
+        allowed = {name.strip().lower() for name in reply.headers["Access-Control-Allow-Headers"].split(",")}
+        assert set(wanted.split(",")) <= allowed
+        for odd in ("x y", "a,,b", "é", "*;", ","):
+            reply = await ask(visitor, "OPTIONS", path, asked | {"Access-Control-Request-Headers": odd})
+            assert (reply.status, odd in reply.headers["Access-Control-Allow-Headers"].split(", ")) == (204, False)
+
     async def test_reads_answers_errors_and_streams_with_their_headers(self, bob: Client) -> None:
         for path, status in (("/api/auths/", 200), ("/api/chats/nothing", 404), ("/nothing", 404), ("/api/generations/x/events", 404)):
             reply = await ask(bob, "GET", path, bob.headers | {"Origin": FRIEND})
