@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import jwt
 import msgspec
@@ -127,6 +128,12 @@ def new_api_key() -> str:
 def api_key_hash(key: str) -> str:
     """What is kept of a key. Once over SHA-256 is enough, and quick: unlike a password, 288 random bits cannot be found by trying."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def shown_url(url: str) -> str:
+    """A server's address as everybody may be told it: without the user and the password that may stand in it."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 _EXPIRED = "Your session has expired. Sign in again."

@@ -18,6 +18,7 @@ import msgspec
 from core.errors import BadRequest, Forbidden, ModelNotFound, PenstockError, Unavailable, UpstreamError, UpstreamRefused
 from core.models.events import Progress
 from core.models.pulls import MARKER, MODELS_FOLDER, Pulled
+from core.security import shown_url
 from core.settings import Settings
 from pipelines.download import RemoteFile, download
 
@@ -43,6 +44,7 @@ class Hub:
 
     def __init__(self, settings: Settings, client: aiohttp.ClientSession) -> None:
         self._endpoint = settings.hf_endpoint.rstrip("/")
+        self._place = shown_url(self._endpoint)
         self._token = settings.hf_token
         self._root = settings.data_dir / MODELS_FOLDER
         self._client = client
@@ -84,20 +86,18 @@ class Hub:
         try:
             info = api.model_info(repository_id, files_metadata=True, timeout=ASK_S)
         except GatedRepoError:
-            message = (
-                f"{repository_id} is gated. Accept its terms at {self._endpoint}, and set PENSTOCK_HF_TOKEN to a token of that account."
-            )
+            message = f"{repository_id} is gated. Accept its terms at {self._place}, and set PENSTOCK_HF_TOKEN to a token of that account."
             raise Forbidden(message) from None
         except (RepositoryNotFoundError, HFValidationError):
-            message = f"There is no model {repository_id!r} at {self._endpoint}, or PENSTOCK_HF_TOKEN may not see it."
+            message = f"There is no model {repository_id!r} at {self._place}, or PENSTOCK_HF_TOKEN may not see it."
             raise ModelNotFound(message, param="name") from None
         except HfHubHTTPError as error:
-            raise _refusal(self._endpoint, repository_id, error.response.status_code) from None
+            raise _refusal(self._place, repository_id, error.response.status_code) from None
         except OfflineModeIsEnabled:
             message = "HF_HUB_OFFLINE is set in the worker's environment: nothing is pulled from Hugging Face."
             raise Unavailable(message) from None
         except Exception as error:  # its HTTP library's errors; whatever they are, the hub could not be asked
-            message = f"{self._endpoint} cannot be reached ({type(error).__name__})."
+            message = f"{self._place} cannot be reached ({type(error).__name__})."
             raise UpstreamRefused(message) from error
         revision = str(info.sha)
         found = [
@@ -112,12 +112,12 @@ class Hub:
         return Repository(revision=revision, files=tuple(found))
 
 
-def _refusal(endpoint: str, repository_id: str, status: int) -> PenstockError:
+def _refusal(place: str, repository_id: str, status: int) -> PenstockError:
     if status == 404:  # noqa: PLR2004 - not found
-        return ModelNotFound(f"There is no model {repository_id!r} at {endpoint}.", param="name")
+        return ModelNotFound(f"There is no model {repository_id!r} at {place}.", param="name")
     if status in {401, 403}:
-        return Forbidden(f"{endpoint} may not be asked for {repository_id!r} (HTTP {status}). Check PENSTOCK_HF_TOKEN.")
-    return UpstreamError(f"{endpoint} answered with HTTP {status}.")
+        return Forbidden(f"{place} may not be asked for {repository_id!r} (HTTP {status}). Check PENSTOCK_HF_TOKEN.")
+    return UpstreamError(f"{place} answered with HTTP {status}.")
 
 
 def chosen(files: Sequence[RemoteFile], part: str, name: str) -> list[RemoteFile]:

@@ -7,6 +7,7 @@ import msgspec
 
 from core.errors import ModelNotFound, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from core.models.events import Progress
+from core.security import shown_url
 
 MISSING = ("file does not exist", "not found")
 SHOWN_CHARACTERS = 300
@@ -28,14 +29,15 @@ _decode = msgspec.json.Decoder(Line).decode
 async def pull(client: aiohttp.ClientSession, url: str, name: str) -> AsyncGenerator[Progress, None]:
     """Its progress. Closing it stops the pull. Raises ModelNotFound before anything is given, UpstreamError and its kin."""
     first: Progress | None = None
+    place = shown_url(url)
     try:
         async with client.post(f"{url}/api/pull", json={"model": name, "name": name, "stream": True}) as response:
             async for raw in response.content:
-                line = _read(raw, url)
+                line = _read(raw, place)
                 if line is None:
                     continue
                 if line.error or response.status != 200:  # noqa: PLR2004 - the one good status
-                    raise _problem(line.error or f"HTTP {response.status}", url, name)
+                    raise _problem(line.error or f"HTTP {response.status}", place, name)
                 if line.status == "success":
                     return
                 step = Progress(status=line.status, digest=line.digest, total=line.total, completed=line.completed)
@@ -47,31 +49,31 @@ async def pull(client: aiohttp.ClientSession, url: str, name: str) -> AsyncGener
                     first = _GIVEN
                 yield step
     except TimeoutError:
-        message = f"The Ollama at {url} said nothing more. What arrived is kept: pull it again later."
+        message = f"The Ollama at {place} said nothing more. What arrived is kept: pull it again later."
         raise UpstreamTimeout(message) from None
     except aiohttp.ClientConnectorError:
-        message = f"The Ollama at {url} cannot be reached."
+        message = f"The Ollama at {place} cannot be reached."
         raise UpstreamRefused(message) from None
     except (aiohttp.ClientError, ConnectionError):
-        raise UpstreamBroken(_CUT.format(url)) from None
-    raise UpstreamBroken(_CUT.format(url))
+        raise UpstreamBroken(_CUT.format(place)) from None
+    raise UpstreamBroken(_CUT.format(place))
 
 
 _GIVEN = Progress(status="")
 _CUT = "The Ollama at {} broke off. What arrived is kept: pull it again."
 
 
-def _read(raw: bytes, url: str) -> Line | None:
+def _read(raw: bytes, place: str) -> Line | None:
     if not raw.strip():
         return None
     try:
         return _decode(raw)
     except msgspec.MsgspecError:
-        message = f"The Ollama at {url} answered with something that is not its format: {raw[:SHOWN_CHARACTERS]!r}"
+        message = f"The Ollama at {place} answered with something that is not its format: {raw[:SHOWN_CHARACTERS]!r}"
         raise UpstreamError(message) from None
 
 
-def _problem(words: str, url: str, name: str) -> UpstreamError | ModelNotFound:
+def _problem(words: str, place: str, name: str) -> UpstreamError | ModelNotFound:
     if any(missing in words for missing in MISSING):
-        return ModelNotFound(f"The Ollama at {url} finds no model {name!r}: {words[:SHOWN_CHARACTERS]}", param="name")
-    return UpstreamError(f"The Ollama at {url} could not pull {name!r}: {words[:SHOWN_CHARACTERS]}")
+        return ModelNotFound(f"The Ollama at {place} finds no model {name!r}: {words[:SHOWN_CHARACTERS]}", param="name")
+    return UpstreamError(f"The Ollama at {place} could not pull {name!r}: {words[:SHOWN_CHARACTERS]}")

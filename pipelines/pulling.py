@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import aiohttp
 
-from core.errors import ModelNotFound
+from core.errors import ModelNotFound, UpstreamRefused
 from core.models.events import Progress
 from core.models.pulls import Origin, PullTask
 from core.settings import Settings
@@ -44,21 +44,28 @@ class Puller:
             yield waiting
 
     async def _steps(self, task: PullTask) -> AsyncGenerator[Progress, None]:
-        given = False
+        given, refused = False, None
         if task.source is not Origin.OLLAMA:
             try:
                 async with aclosing(Hub(self._settings, self._session()).pull(task.name)) as steps:
                     async for step in steps:
                         given = True
                         yield step
-            except ModelNotFound:
+            except (ModelNotFound, UpstreamRefused) as error:
                 if given or task.source or not task.upstream:
                     raise
+                refused = error
             else:
                 return
-        async with aclosing(ollama_pull.pull(self._session(), task.upstream, task.name)) as steps:
-            async for step in steps:
-                yield step
+        try:
+            async with aclosing(ollama_pull.pull(self._session(), task.upstream, task.name)) as steps:
+                async for step in steps:
+                    yield step
+        except ModelNotFound as error:
+            if refused is None:
+                raise
+            both = f"{refused.detail} {error.detail}"
+            raise type(refused)(both, param=error.param) from None
 
     def _session(self) -> aiohttp.ClientSession:
         if self._client is None:

@@ -6,6 +6,7 @@ Sources: OpenAI's API reference, models list; Ollama's API, ``GET /api/tags``.
 import time
 from datetime import datetime
 from typing import TypeVar
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import msgspec
@@ -22,6 +23,7 @@ from core.errors import (
 )
 from core.models.catalog import Model, readable
 from core.models.pools import Pool
+from core.security import shown_url
 from pipelines.upstream_wire import Listing, Problem, Tags, tasks_of
 
 LIST_TIMEOUT_S = 10
@@ -33,14 +35,16 @@ T = TypeVar("T")
 class Endpoint:
     """A server that speaks OpenAI's API. ``running``: answers it is giving now. ``error``: why its models are missing, if they are.
 
+    A user and a password in its URL are sent where there is no key, and told nobody.
+
     While it cannot be reached its models are remembered for REMEMBERED_S, so that a restart does not look as if they were gone.
     """
 
     owner = "openai"
 
     def __init__(self, url: str, key: str = "") -> None:
-        self.url = url.rstrip("/")
-        self.key = key
+        self.url = shown_url(url).rstrip("/")
+        self._authorization = f"Bearer {key}" if key else _basic(url)
         self.running = 0
         self.models: tuple[Model, ...] = ()
         self.error: str | None = None
@@ -50,7 +54,7 @@ class Endpoint:
     @property
     def headers(self) -> dict[str, str]:
         """Its key, where it wants one."""
-        return {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return {"Authorization": self._authorization} if self._authorization else {}
 
     @property
     def listing_url(self) -> str:
@@ -93,8 +97,8 @@ class OllamaEndpoint(Endpoint):
     owner = "ollama"
 
     def __init__(self, url: str) -> None:
-        self.root = url.rstrip("/")
-        super().__init__(f"{self.root}/v1")
+        super().__init__(f"{url.rstrip('/')}/v1")
+        self.root = self.url.removesuffix("/v1")
 
     @property
     def listing_url(self) -> str:
@@ -114,6 +118,12 @@ class OllamaEndpoint(Endpoint):
             )
             for row in msgspec.json.decode(body, type=Tags).models
         )
+
+
+def _basic(url: str) -> str:
+    """The header that a user and a password in a URL stand for; empty where there is none."""
+    parts = urlsplit(url)
+    return aiohttp.encode_basic_auth(unquote(parts.username), unquote(parts.password or "")) if parts.username else ""
 
 
 def _seconds(moment: str) -> int:

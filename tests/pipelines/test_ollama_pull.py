@@ -68,9 +68,11 @@ async def test_stopping_closes_the_connection_and_the_next_pull_goes_on(puller: 
 
 
 async def test_one_that_is_away_is_named(puller: Puller) -> None:
-    away = PullTask(name=NAME, source=Origin.OLLAMA, upstream=f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(UpstreamRefused):
+    place = f"127.0.0.1:{free_port()}"
+    away = PullTask(name=NAME, source=Origin.OLLAMA, upstream=f"http://ann:s3cret@{place}")
+    with pytest.raises(UpstreamRefused, match=f"http://{place}") as refused:
         await anext(puller.pull(away))
+    assert "s3cret" not in refused.value.detail
 
 
 async def test_a_name_with_a_slash_that_hugging_face_does_not_know_is_ollamas(puller: Puller, ollama: Ollama) -> None:
@@ -79,3 +81,17 @@ async def test_a_name_with_a_slash_that_hugging_face_does_not_know_is_ollamas(pu
     assert ollama.models == ["somebody/model"]
     with pytest.raises(ModelNotFound):
         await anext(puller.pull(PullTask(name="somebody/model")))
+
+
+async def test_a_name_that_neither_knows_is_told_of_both(puller: Puller, ollama: Ollama) -> None:
+    with pytest.raises(ModelNotFound, match=r"There is no model 'some/thing' at .*The Ollama at .* finds no model 'some/thing'"):
+        await anext(puller.pull(task(ollama, "some/thing", None)))
+
+
+async def test_where_hugging_face_cannot_be_reached_ollama_is_asked(tmp_path: Path, puller: Puller, ollama: Ollama) -> None:
+    assert puller  # while its mirror serves, the library may ask
+    offline = Puller(Settings(data_dir=tmp_path, hf_endpoint=f"http://127.0.0.1:{free_port()}"))
+    assert [step async for step in offline.pull(task(ollama, "somebody/model", None))]
+    with pytest.raises(UpstreamRefused, match=r"cannot be reached.*The Ollama at .* finds no model 'some/thing'"):
+        await anext(offline.pull(task(ollama, "some/thing", None)))
+    await offline.close()

@@ -1,3 +1,4 @@
+import base64
 from typing import Any
 
 import pytest
@@ -61,3 +62,33 @@ async def test_a_server_that_went_away_is_remembered_for_a_while_and_costs_its_o
         assert {model.id for model in await upstreams.refresh()} == {"stays"}
         assert list(upstreams.errors) == [f"{leaving.url}/v1"]
         await upstreams.close()
+
+
+async def test_a_user_and_password_in_its_address_are_sent_and_told_nobody(unused_tcp_port: int) -> None:
+    seen: list[str] = []
+
+    async def listed(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Authorization", ""))
+        return web.json_response({"data": [{"id": "m"}]} if len(seen) == 1 else {"no": "list"})
+
+    app = web.Application()
+    app.router.add_get("/v1/models", listed)
+    app.router.add_get("/api/tags", listed)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
+    place = f"127.0.0.1:{unused_tcp_port}"
+    upstreams = await opened(openai_base_urls=(f"http://ann:s3%40cret@{place}/v1",))
+    assert [model.id for model in await upstreams.refresh()] == ["m"]
+    both = await opened(openai_base_urls=(f"http://ann:s3%40cret@{place}/v1",), openai_api_keys=("sk-key",))
+    ollama = await opened(ollama_base_urls=(f"http://ann:s3%40cret@{place}",))
+    assert not await ollama.refresh()
+    await both.refresh()
+    await runner.cleanup()
+    for asked in (upstreams, ollama, both):
+        await asked.refresh()
+        assert asked.errors
+        assert "cret" not in str(asked.errors)
+        await asked.close()
+    basic = "Basic " + base64.b64encode(b"ann:s3@cret").decode()
+    assert seen == [basic, basic, "Bearer sk-key"]
