@@ -4,12 +4,13 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from graphql import OperationType
 from strawberry.extensions import SchemaExtension
 from structlog.contextvars import bind_contextvars
 
-from core.errors import BadRequest
+from core.errors import BadRequest, RateLimited
 from core.logging import get_logger
 from schema.context import Caller, Context
 from schema.limits import root_fields
@@ -36,6 +37,9 @@ class Entrance(SchemaExtension):
         began, user = time.perf_counter(), context.visitor.id if context.visitor else None
         try:
             yield
+            if not self.counted:  # it was never run: what could not be read costs a place too
+                with suppress(RateLimited):
+                    await self._take(context, 1)
         finally:
             if caller.lasting:
                 name = operation.operation_name if operation.graphql_document else None
@@ -54,6 +58,7 @@ class Entrance(SchemaExtension):
 
     async def _take(self, context: Context, places: int) -> None:
         """Of the user's budget, or of the address's where there is no user."""
+        self.counted = True
         caller, visitor = self.caller, context.visitor
         budgets = await asyncio.gather(
             *(caller.limits.take(visitor) if visitor else caller.limits.take_anonymous(caller.address) for _ in range(places))
@@ -70,5 +75,5 @@ class Entrance(SchemaExtension):
     def _caller(self) -> Caller:
         """Strawberry has put the caller where the context goes."""
         caller: Caller = self.execution_context.context
-        self.caller = caller
+        self.caller, self.counted = caller, False
         return caller

@@ -26,6 +26,17 @@ async def test_what_was_never_run_has_no_data_and_a_status_by_media_type(url: st
         assert (status, "data" in body, body["errors"][0]["extensions"]["code"]) == (expected, False, "bad_request")
 
 
+@pytest.mark.parametrize("query", ["{ me {", "{ nothing }", "subscription { nothing }"])
+async def test_what_was_never_run_costs_a_place_of_the_rate_limit_too(url: str, bob: Session, query: str) -> None:
+    for headers in (bearer(bob.token), {}):
+        left = []
+        for _ in range(2):
+            async with aiohttp.ClientSession(headers=headers) as session, session.post(f"{url}/graphql", json={"query": query}) as response:
+                assert (response.status, "errors" in await response.json()) == (200, True)
+                left.append(int(response.headers["X-RateLimit-Remaining"]))
+        assert left[0] - left[1] == 1
+
+
 async def test_a_field_that_fails_is_no_failure_of_the_request(url: str) -> None:
     status, _, body = await post(url, ME, RESPONSE_JSON)
     assert (status, body["data"], body["errors"][0]["extensions"]["code"]) == (200, None, "unauthenticated")
