@@ -180,6 +180,8 @@ class Models:
             message = f"The model {model_id!r} is served by a worker. Only custom models can be changed or deleted here."
             raise Forbidden(message)
         if not _may_change(principal, custom):
+            if not custom.is_active:
+                raise self._unknown(model_id)
             message = f"The model {model_id!r} belongs to somebody else. Its owner and administrators may change it."
             raise Forbidden(message)
         return custom

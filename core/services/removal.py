@@ -39,10 +39,16 @@ class Removal:
 
         What broke off in the middle goes on when it is asked for again. Raises BadRequest for the last administrator.
         """
-        await self.change_role(user, Role.PENDING)
-        await self._clear(user)
-        await self._rows.remove(user.id)
+        await self._disempower(user)
+        while not await self._rows.remove(user.id, role=Role.PENDING):
+            found = await self._rows.get(user.id)
+            if found is None:
+                break  # somebody else was quicker
+            await self._disempower(found)  # somebody gave them rights meanwhile: perhaps they are the last administrator by now
         await self._clear(user)  # what was begun before the rights went
+
+    async def _disempower(self, user: User) -> None:
+        await self._clear(await self.change_role(user, Role.PENDING))
 
     async def _change(self, user: User, role: Role) -> bool:
         return await self._rows.set_role(user.id, role, was=user.role)

@@ -1,6 +1,7 @@
 """What the fields of a user may hold. Each check gives the value as it is kept, or raises BadRequest that names the field."""
 
 import re
+import unicodedata
 from urllib.parse import urlsplit
 
 from core.errors import BadRequest
@@ -9,6 +10,7 @@ from core.models.users import Role
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
 MAX_NAME = 200
 MAX_EMAIL = 254
+MAX_TRIED = 4 * MAX_EMAIL  # composing makes a text shorter, and nobody's by far is so long
 MAX_URL = 2048
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@(localhost|[^@\s.\x00-\x1f\x7f]+(\.[^@\s.\x00-\x1f\x7f]+)+)")
@@ -17,17 +19,19 @@ _NOT_IN_URLS = re.compile(r"[\s\x00-\x1f\x7f\\]")
 
 
 def email(given: str) -> str:
-    """Case-folded."""
+    """Folded. What nobody sees, such as a space of no width, would let one address look like another's."""
     folded = folded_email(given)
-    if len(folded) > MAX_EMAIL or not _EMAIL.fullmatch(folded) or not is_text(folded):
+    if len(folded) > MAX_EMAIL or not _EMAIL.fullmatch(folded) or not folded.isprintable():
         message = "email must be an address such as name@example.com."
         raise BadRequest(message, param="email")
     return folded
 
 
 def folded_email(given: str) -> str:
-    """As it is looked for, whether it is an address or not."""
-    return given.strip().casefold()
+    """As it is looked for, whether it is an address or not: without cases and composed, however it was typed."""
+    if len(given) > MAX_TRIED:
+        return ""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", given.strip()).casefold())
 
 
 def name(given: str) -> str:

@@ -128,9 +128,9 @@ class Users:
             if await self._change_sessions(row, full):
                 return
 
-    async def remove(self, user_id: str) -> bool:
-        """Take a user away; whether there was one."""
-        return bool(await self._documents.delete(COLLECTION, {KEY: user_id}))
+    async def remove(self, user_id: str, *, role: Role) -> bool:
+        """Take a user away, if they have this role; whether there was one who had."""
+        return bool(await self._documents.delete(COLLECTION, {KEY: user_id, "role": role.value}))
 
     async def _change_sessions(self, row: _Row, changes: Record) -> bool:
         version = row.sessions_version

@@ -169,6 +169,7 @@ async def test_a_switched_off_model_answers_nobody_and_is_seen_by_its_owner(bob:
     assert (await bob.post("/api/models/model/toggle?id=my-custom-model", None)).body["is_active"] is False
     assert (await bob.get("/api/models/my-custom-model")).body["is_active"] is False
     assert (await eve.get("/api/models/my-custom-model")).status == 404
+    assert (await eve.delete("/api/models/my-custom-model")).status == 404
     assert coder["id"] not in {row["id"] for row in (await bob.get("/api/models/")).body["models"]}
     refused = await bob.post("/v1/chat/completions", ASK)
     assert (refused.status, refused.body["error"]["code"]) == (404, "model_not_found")

@@ -153,6 +153,25 @@ async def test_of_racing_demotions_and_deletions_one_administrator_remains(atomi
     assert await atomic_documents.count(COLLECTION, {"role": "admin"}) == 1
 
 
+async def test_who_is_made_the_last_administrator_while_they_are_deleted_stays(documents: Documents, rooms: Rooms) -> None:
+    rows = UserRows(documents)
+    await documents.insert(COLLECTION, [user_in("ada"), user_in("bob")])
+    ada, bob = await rows.get("ada"), await rows.get("bob")
+    assert ada
+    assert bob
+    quick = Removal(rows, Administrators(documents), (), rooms.revoked)
+
+    async def meanwhile(user_id: str) -> None:
+        found = await rows.get(user_id)
+        if found and (await rows.get("ada") or ada).role is Role.ADMIN:
+            await quick.change_role(found, Role.ADMIN)
+            await quick.change_role(ada, Role.USER)
+
+    with pytest.raises(BadRequest, match="last administrator"):
+        await Removal(rows, Administrators(documents), (meanwhile,), rooms.revoked).remove(bob)
+    assert [(user.id, user.role.value) for user in await rows.find()] == [("ada", "user"), ("bob", "admin")]
+
+
 def user_in(user_id: str) -> dict[str, Any]:
     moments = {"created_at": 1, "updated_at": 1, "last_active_at": 1}
     return {

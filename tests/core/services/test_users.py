@@ -102,6 +102,13 @@ async def test_addresses_are_case_folded_and_unique(users: Users) -> None:
         await users.sign_up(msgspec.structs.replace(ADA, email="  ADA@EXAMPLE.COM"))
 
 
+async def test_an_address_is_one_however_its_accents_were_typed(users: Users) -> None:
+    ada = (await users.sign_up(msgspec.structs.replace(ADA, email="ad\u00e9@example.com"))).user
+    with pytest.raises(BadRequest, match="already registered"):
+        await users.sign_up(msgspec.structs.replace(ADA, email="AdE\u0301@example.com"))
+    assert (await users.sign_in(SignIn(email="ade\u0301@example.com", password=ADA.password))).user.id == ada.id
+
+
 @pytest.mark.parametrize(
     "email",
     [
@@ -116,6 +123,10 @@ async def test_addresses_are_case_folded_and_unique(users: Users) -> None:
         "ada@exa\u0000mple.com",
         "a\ud800@b.de",
         "x" * 250 + "@b.de",
+        "a\u200bda@example.com",
+        "\u202eada@example.com",
+        "ada@example.com\ufeff",
+        " " * 10_000 + "ada@example.com",
     ],
 )
 async def test_an_address_that_is_none_is_refused(users: Users, email: str) -> None:
@@ -173,7 +184,7 @@ async def test_an_unknown_address_takes_as_long_as_a_wrong_password(users: Users
 async def test_a_deleted_users_token_is_refused_at_once(users: Users, rows: UserRows) -> None:
     session = await users.sign_up(ADA)
     await users.authenticate(session.token)
-    assert await rows.remove(session.user.id)
+    assert await rows.remove(session.user.id, role=session.user.role)
     with pytest.raises(Unauthenticated):
         await users.authenticate(session.token)
 
