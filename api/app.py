@@ -28,7 +28,7 @@ BYTES_PER_MB = 1_048_576
 
 def create_app(settings: Settings) -> web.Application:
     """The application. Nothing is opened before it starts."""
-    origins = Origins(settings.cors_origins)
+    origins = Origins(settings.cors_origins, settings.public_url)
     middlewares = (log_context, errors, preflight, principal) if origins else (log_context, errors, principal)
     app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_mb * BYTES_PER_MB)
     app[SETTINGS], app[ORIGINS] = settings, origins

@@ -22,8 +22,11 @@ _HEADERS = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}(, ?[\w!#$%&'*+.^`|~-]{1,64}){0,
 class Origins:
     """The origins that the operator has named; ``*`` stands for all others, which get no cookie."""
 
-    def __init__(self, named: Iterable[str]) -> None:
+    def __init__(self, named: Iterable[str], public_url: str = "") -> None:
+        """``public_url``: where people reach our own pages, if that is known."""
         self._named = frozenset(origin.rstrip("/").lower() for origin in named)
+        parts = urlsplit(public_url.lower())
+        self._own = f"{parts.scheme}://{parts.netloc}"
 
     def __bool__(self) -> bool:
         return bool(self._named)
@@ -31,6 +34,10 @@ class Origins:
     def named(self, origin: str | None) -> bool:
         """Whether it was named itself: then the cookie counts too."""
         return origin is not None and origin != ANY and origin.lower() in self._named
+
+    def own(self, origin: str) -> bool:
+        """Whether it is ours, as the operator has set it."""
+        return origin.lower() == self._own
 
     def allowed(self, origin: str | None) -> bool:
         """Whether its pages may read answers."""
@@ -79,11 +86,14 @@ async def add_origin(request: web.Request, response: web.StreamResponse) -> None
 
 
 def same_origin(request: web.Request) -> bool:
-    """Whether it comes from our own pages, or from a program. Those whose cookies count."""
-    origin = request.headers.get("Origin")
+    """Whether it comes from our own pages, or from a program. Those whose cookies count.
+
+    Browsers say it themselves by ``Sec-Fetch-Site``, but not over plain HTTP; the host is not ours where a proxy has put in its own.
+    """
+    origin, site, origins = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none"), request.app[ORIGINS]
     if origin is None:
-        return request.headers.get("Sec-Fetch-Site", "none") in {"none", "same-origin"}
-    return urlsplit(origin).netloc == request.host or request.app[ORIGINS].named(origin)
+        return site in {"none", "same-origin"}
+    return site == "same-origin" or urlsplit(origin).netloc == request.host or origins.own(origin) or origins.named(origin)
 
 
 def check_socket(request: web.Request) -> None:

@@ -36,6 +36,9 @@ async def ask(client: Client, method: str, path: str, headers: dict[str, str], b
         ({"Origin": STRANGER}, 401),
         ({"Origin": "OWN"}, 201),
         ({"Origin": "http://127.0.0.1:1"}, 401),
+        ({"Origin": FRIEND, "Sec-Fetch-Site": "same-origin"}, 201),
+        ({"Origin": FRIEND, "Sec-Fetch-Site": "same-site"}, 401),
+        ({"Origin": FRIEND, "Sec-Fetch-Site": "none"}, 401),
     ],
 )
 async def test_a_cookie_changes_something_only_from_our_own_pages(bob: Client, headers: dict[str, str], status: int) -> None:
@@ -65,6 +68,19 @@ async def shaken(client: Client, path: str, origin: str | None) -> int:
             return 101
     except aiohttp.WSServerHandshakeError as error:
         return error.status
+
+
+class TestPublic:
+    """Our own pages behind a proxy that puts in a host of its own."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return msgspec.structs.replace(settings, public_url=f"{FRIEND}/somewhere/")
+
+    async def test_are_known_by_the_public_address(self, bob: Client) -> None:
+        for origin, status, shake in ((FRIEND, 201, 101), (FRIEND.replace("https", "http"), 401, 403), (STRANGER, 401, 403)):
+            assert (await ask(bob, "POST", "/api/chats/new", cookie(bob, Origin=origin), BODY)).status == status
+            assert await shaken(bob, "/graphql", origin) == shake
 
 
 class TestNamed:
