@@ -64,11 +64,11 @@ def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise invalid(error, kind, "What was sent") from None
+        raise invalid(error, kind, "What was sent", null=strict) from None
 
 
-def invalid(error: msgspec.ValidationError, kind: Any, whole: str) -> BadRequest:
-    """A failure of msgspec's in our words; ``whole``: what to call it where no field is at fault."""
+def invalid(error: msgspec.ValidationError, kind: Any, whole: str, *, null: bool = True) -> BadRequest:
+    """A failure of msgspec's in our words; ``whole``: what to call it where no field is at fault; ``null``: whether that can be sent."""
     found = _FAULT.fullmatch(str(error))
     fault, where, key = (found["fault"], found["where"] or "", found["key"]) if found else (str(error), "", None)
     expected = _at(_info(kind), where)
@@ -77,7 +77,7 @@ def invalid(error: msgspec.ValidationError, kind: Any, whole: str) -> BadRequest
         field = f"{where}.{missing[1]}".lstrip(".")
         allowed = _allowed(_at(expected, f".{missing[1]}"))
         return BadRequest(f"{field} is missing: it must be {allowed}." if allowed else f"{field} is missing.", param=field)
-    field, allowed = where.lstrip("."), _allowed(expected)
+    field, allowed = where.lstrip("."), _allowed(expected, null=null)
     if key or not allowed:
         return BadRequest(f"{field or whole}: {fault}.", param=field or None)
     return BadRequest(f"{field or whole} must be {allowed}{_not(fault)}.", param=field or None)
@@ -135,9 +135,9 @@ def _members(kind: inspect.Type | None) -> Iterable[inspect.Type]:
     return kind.types if isinstance(kind, inspect.UnionType) else (kind,) if kind else ()
 
 
-def _allowed(kind: inspect.Type | None) -> str:
+def _allowed(kind: inspect.Type | None, *, null: bool = True) -> str:
     """In words; empty where anything is, or nothing is known."""
-    words = [_words(member) for member in _members(kind)]
+    words = [_words(member) for member in _members(kind) if null or not isinstance(member, inspect.NoneType)]
     return " or ".join(dict.fromkeys(words)) if all(words) else ""
 
 
