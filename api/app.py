@@ -10,11 +10,12 @@ from api.documentation import DOCUMENT, Document
 from api.errors import errors
 from api.graphql import close_sockets
 from api.headers import add_headers
-from api.keys import ABANDONED, CONNECTIONS, LIMITS, SERVICES, SETTINGS, SOCKETS
+from api.keys import ABANDONED, CONNECTIONS, LIMITS, PASSES, SERVICES, SETTINGS, SOCKETS
 from api.log_context import log_context
 from api.openapi import encoded
 from api.origins import ORIGINS, Origins, add_origin, preflight
-from api.principal import DOORS, handshake_token, principal
+from api.passes import Passes
+from api.principal import DOORS, handshake_token, looked_after, principal
 from api.routes import ROUTES, doors, table
 from api.sockets import Sockets
 from core.models.configs import RateLimits
@@ -32,11 +33,11 @@ def create_app(settings: Settings) -> web.Application:
     middlewares = (log_context, errors, preflight, principal) if origins else (log_context, errors, principal)
     app = web.Application(middlewares=middlewares, client_max_size=settings.max_body_mb * BYTES_PER_MB)
     app[SETTINGS], app[ORIGINS] = settings, origins
-    app[CONNECTIONS] = Connections()
+    app[CONNECTIONS] = Connections(looked_after)
     app[DOORS] = doors()
     app[DOCUMENT] = Document.of(encoded(ROUTES))
     app.router.add_routes(table())
-    app.cleanup_ctx.extend((services_ctx, limits_ctx, abandoned_ctx, sockets_ctx))
+    app.cleanup_ctx.extend((services_ctx, limits_ctx, passes_ctx, abandoned_ctx, sockets_ctx))
     app.on_response_prepare.extend((add_headers, add_origin) if origins else (add_headers,))
     app.on_shutdown.extend((app[CONNECTIONS].close, close_sockets, _close_socket_io))
     return app
@@ -58,6 +59,14 @@ async def limits_ctx(app: web.Application) -> AsyncIterator[None]:
     await configs.close()
 
 
+async def passes_ctx(app: web.Application) -> AsyncIterator[None]:
+    """What connections that last came in with."""
+    app[PASSES] = Passes(app[SERVICES])
+    await app[PASSES].open()
+    yield
+    await app[PASSES].close()
+
+
 async def abandoned_ctx(app: web.Application) -> AsyncIterator[None]:
     """Answers whose clients went away."""
     app[ABANDONED] = Abandoned(app[SERVICES])
@@ -67,7 +76,7 @@ async def abandoned_ctx(app: web.Application) -> AsyncIterator[None]:
 
 async def sockets_ctx(app: web.Application) -> AsyncIterator[None]:
     """Socket.IO."""
-    app[SOCKETS] = Sockets(app[SERVICES], app[LIMITS], handshake_token)
+    app[SOCKETS] = Sockets(app[SERVICES], app[LIMITS], app[PASSES], handshake_token)
     await app[SOCKETS].open()
     yield
     await app[SOCKETS].close()

@@ -13,10 +13,12 @@ from api.connections import ClientGone
 from api.errors import openai_error
 from api.keys import ABANDONED, CONNECTIONS, GENERATION_ID, PRINCIPAL, SERVICES
 from api.sse import streaming
-from core.errors import PenstockError
+from core.errors import Forbidden, PenstockError, Unauthenticated
 from core.models.completions import StreamOptions
 from core.models.events import Event, Failed
 from core.models.generations import GenerationSpec
+
+LEFT = (ClientGone, Unauthenticated, Forbidden)  # by themselves, or let out
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +31,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 async def create(request: web.Request) -> web.StreamResponse:
     """``POST …/chat/completions``: ask a model. The answer comes whole or, with ``stream``, as events.
 
-    A client that goes away may resume at ``/api/generations/{id}/events`` for a while.
+    A client that goes away may resume at ``/api/generations/{id}/events`` for a while. One whose token is revoked hears no more.
     """
     body, principal = await request.read(), request[PRINCIPAL]
     spec = await request.app[SERVICES].generations.complete(principal, body)
@@ -37,7 +39,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     wanted = decode(body, Wanted) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(decode, body, Wanted)
     try:
         return await (_stream(request, spec, wanted) if wanted.stream else _whole(request, spec))
-    except ClientGone:
+    except LEFT:
         request.app[ABANDONED].watch(principal, spec.id)
         raise
 
@@ -60,6 +62,8 @@ async def _stream(request: web.Request, spec: GenerationSpec, wanted: Wanted) ->
             data = chunks.of(entry_id, _unless_failed(event))
             if data:
                 await stream.write(data)
+    if isinstance(stream.failure, LEFT):
+        request.app[ABANDONED].watch(request[PRINCIPAL], spec.id)
     return stream.response
 
 

@@ -1,14 +1,17 @@
-"""Clients that wait for an answer: each is let go of when it goes away, and all of them when the process stops."""
+"""Clients that wait for an answer: each is let go of when it goes away or may wait no longer, and all of them when the process stops."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from aiohttp import web
 
 from core.errors import Unavailable
 
 TICK_S = 1.0
+
+
+LookedAfter = Callable[[web.Request, Callable[[Exception], None]], AbstractContextManager[None]]
 
 
 class ClientGone(Exception):
@@ -58,21 +61,25 @@ class Connection:
 class Connections:
     """All of a process."""
 
-    def __init__(self) -> None:
+    def __init__(self, looked_after: LookedAfter) -> None:
+        """``looked_after(request, end)``: while its block runs, ``end`` is called with the reason when the client may wait no longer."""
+        self._looked_after = looked_after
         self._waiting: set[Connection] = set()
 
     @asynccontextmanager
-    async def waiting(self, request: web.BaseRequest) -> AsyncGenerator[Connection, None]:
+    async def waiting(self, request: web.Request) -> AsyncGenerator[Connection, None]:
         """Wait on behalf of a client.
 
-        The block ends with ClientGone within TICK_S of the client's leaving, with GoingAway when the process stops.
+        The block ends with ClientGone within TICK_S of the client's leaving, with Unauthenticated or Forbidden when its token is no longer
+        good for this, with GoingAway when the process stops.
         """
         connection = None
         try:
             async with asyncio.timeout(None) as scope:
                 connection = Connection(request, scope)
                 self._waiting.add(connection)
-                yield connection
+                with self._looked_after(request, connection.end):
+                    yield connection
         except TimeoutError:
             if connection and connection.reason:
                 raise connection.reason from None

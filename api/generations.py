@@ -31,7 +31,8 @@ async def listen(request: web.Request) -> web.StreamResponse:
 
     Events after ``Last-Event-ID`` or ``?after=``, then what comes.
     Each event is one of the log: ``event:`` its type, ``id:`` what to resume with, ``data:`` itself. A stream that ends without
-    ``finished``, ``failed`` or ``cancelled`` was broken off: resume it. 204 where nothing will come any more.
+    ``finished``, ``failed`` or ``cancelled`` was broken off: resume it, unless ``error`` says that you
+    may listen no longer. 204 where nothing will come any more.
     """
     resumed = request.headers.get(LAST_EVENT_ID)
     after, field = (resumed, LAST_EVENT_ID) if resumed else (query(request, Resume).after or START, "after")

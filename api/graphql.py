@@ -1,6 +1,7 @@
 """GraphQL over HTTP and ``graphql-transport-ws``, and the GraphiQL page for browsers. What it answers is decided in ``schema``."""
 
 import asyncio
+from contextlib import ExitStack
 from functools import partial
 from json import JSONDecodeError
 from typing import Any
@@ -22,16 +23,20 @@ from strawberry.types.unset import UNSET, UnsetType
 
 from api.addresses import client_address
 from api.assets import page
-from api.keys import BUDGET, LIMITS, SERVICES
+from api.keys import BUDGET, LIMITS, PASSES, SERVICES, STAY
 from api.origins import check_socket
+from api.passes import Pass, check_active
 from api.principal import COOKIE, from_our_own_page
-from core.errors import BadRequest, Unauthenticated
+from core.errors import BadRequest, PenstockError, Unauthenticated
+from core.models.users import Principal, Role
 from schema import schema
 from schema.context import Caller, given_token
 
 MEDIA_TYPE = "application/graphql-response+json"
 HEARTBEAT_S = 30
 CLOSE_S = 1.0
+FORBIDDEN = 4403  # as strawberry closes for a token that is not valid from the beginning
+MAX_REASON_BYTES = 123
 MAX_FRAME_BYTES = 1_048_576
 PAGE = page("graphiql")
 PAGE_HEADERS = {
@@ -96,21 +101,25 @@ class View(GraphQLView[Caller, None]):
 
     async def get_context(self, request: web.Request, response: web.Response | web.WebSocketResponse) -> Caller:
         """Who asks. Nothing is looked up yet: each operation does that for itself."""
-        return Caller(
+        caller = Caller(
             services=request.app[SERVICES],
             limits=request.app[LIMITS],
             token=given_token({"authorization": request.headers.get("Authorization")}) or _cookie(request),
             address=client_address(request),
-            lasting=isinstance(response, web.WebSocketResponse),
             note=partial(request.__setitem__, BUDGET),
         )
+        if isinstance(response, web.WebSocketResponse):
+            caller.lasting, caller.admitted = True, partial(_look_after, request, response)
+        return caller
 
     async def on_ws_connect(self, context: Caller) -> UnsetType | dict[str, object] | None:
-        """A token that is not valid closes the websocket with 4403; without one, one may still sign in."""
+        """A token that is not valid closes the websocket with 4403, and so does one that ends later; without one, one may still sign in."""
         try:
-            await context.principal()
+            principal = await context.principal()
         except Unauthenticated as error:
             raise ConnectionRejectionError from error
+        if principal and context.presented:
+            context.admitted(principal, context.presented)
         ready: UnsetType = UNSET
         return ready
 
@@ -161,7 +170,8 @@ async def graphql(request: web.Request) -> web.StreamResponse:
     if "Upgrade" in request.headers:
         check_socket(request)
     try:
-        return await _view.run(request)
+        with ExitStack() as request[STAY]:
+            return await _view.run(request)
     except HTTPException as error:
         if request.method == "GET" and isinstance(error.__cause__, InvalidOperationTypeError):
             return _refused(405, "Only queries come by GET. Send this operation by POST.", Allow="POST")
@@ -172,6 +182,30 @@ async def close_sockets(app: web.Application) -> None:
     """For ``on_shutdown``: clients are told to come back (they resume by ``after``), and nothing keeps the process."""
     sockets = [socket for socket, owner in _view.sockets.items() if owner is app]
     await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY, message=b"The server is going away") for socket in sockets))
+
+
+def _look_after(request: web.Request, socket: web.WebSocketResponse, principal: Principal, token: str) -> None:
+    """For as long as the websocket is open. One whose user still waits for their activation may stay so; one who was active must."""
+    active = principal.user.role is not Role.PENDING
+
+    def may(now: Principal) -> None:
+        nonlocal active
+        if active:
+            check_active(now)
+        active = now.user.role is not Role.PENDING
+
+    held = Pass(token=token, user_id=principal.id, may=may, end=partial(_let_out, request, socket))
+    request[STAY].enter_context(request.app[PASSES].holding(held))
+
+
+async def _let_out(request: web.Request, socket: web.WebSocketResponse, error: PenstockError) -> None:
+    """Say why, but do not wait for one who does not read."""
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await socket.close(code=FORBIDDEN, message=error.detail.encode()[:MAX_REASON_BYTES])
+    except TimeoutError:
+        if request.transport:
+            request.transport.abort()
 
 
 def _refused(status: int, message: str, **headers: str) -> web.Response:

@@ -1,9 +1,12 @@
 """What the application and a request carry."""
 
+from contextlib import ExitStack
+
 from aiohttp import web
 
 from api.abandoned import Abandoned
 from api.connections import Connections
+from api.passes import Passes
 from api.sockets import Sockets
 from core.models.users import Principal
 from core.services import Services
@@ -15,9 +18,11 @@ SERVICES = web.AppKey("services", Services)
 LIMITS = web.AppKey("limits", Limits)
 CONNECTIONS = web.AppKey("connections", Connections)
 ABANDONED = web.AppKey("abandoned", Abandoned)
+PASSES = web.AppKey("passes", Passes)
 SOCKETS = web.AppKey("sockets", Sockets)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 PRINCIPAL = web.RequestKey("principal", Principal)
+STAY = web.RequestKey("stay", ExitStack)
 BUDGET = web.RequestKey("budget", Budget)
 GENERATION_ID = web.RequestKey("generation_id", str)

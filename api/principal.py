@@ -1,5 +1,7 @@
 """On whose behalf a request is made, and whether they may ask at all."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -7,10 +9,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.addresses import client_address
-from api.keys import BUDGET, LIMITS, PRINCIPAL, SERVICES
+from api.keys import BUDGET, LIMITS, PASSES, PRINCIPAL, SERVICES
 from api.origins import same_origin
+from api.passes import Pass, check_active
 from core.errors import Forbidden, Unauthenticated
-from core.models.users import Role
+from core.models.users import Principal, Role
 from core.services.limits import Budget
 
 COOKIE = "token"
@@ -53,8 +56,26 @@ async def principal(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     found = request[PRINCIPAL] = await request.app[SERVICES].users.authenticate(_token(request))
     _spend(request, await request.app[LIMITS].take(found))
-    _may_enter(found.user.role, door.access)
+    _may_enter(found, door.access)
     return await handler(request)
+
+
+@contextmanager
+def looked_after(request: web.Request, end: Callable[[Exception], None]) -> Iterator[None]:
+    """While the block runs: ``end`` is called when the token that the request came with is no longer good for it, and told why."""
+    found, access = request.get(PRINCIPAL), _door(request).access
+    if found is None:
+        yield
+        return
+
+    def may(now: Principal) -> None:
+        _may_enter(now, access)
+
+    async def let_out(reason: Exception) -> None:
+        end(reason)
+
+    with request.app[PASSES].holding(Pass(token=_token(request), user_id=found.id, may=may, end=let_out)):
+        yield
 
 
 def wants_page(request: web.Request) -> bool:
@@ -74,13 +95,11 @@ def _spend(request: web.Request, budget: Budget | None) -> None:
             raise budget.refusal()
 
 
-def _may_enter(role: Role, access: Access) -> None:
+def _may_enter(found: Principal, access: Access) -> None:
     if access is Access.SIGNED_IN:
         return
-    if role is Role.PENDING:
-        message = "Your account is waiting for an administrator to activate it."
-        raise Forbidden(message)
-    if access is Access.ADMIN and role is not Role.ADMIN:
+    check_active(found)
+    if access is Access.ADMIN and found.user.role is not Role.ADMIN:
         message = "Only administrators may do this."
         raise Forbidden(message)
 

@@ -26,6 +26,7 @@ from api.bodies import convert, encode
 from api.errors import bug
 from api.members import Member
 from api.neighbours import Neighbours
+from api.passes import Passes
 from api.rooms import Rooms
 from api.socket_messages import Join, Leave, Message, Stop, told
 from api.socket_server import MAX_PACKET_BYTES, NAMESPACE, SocketServer
@@ -53,7 +54,7 @@ Handler = Callable[[str, Principal, Any], Awaitable[Answer]]
 class Sockets:
     """One process's Socket.IO server."""
 
-    def __init__(self, services: Services, limits: Limits, token_of: Callable[[web.Request, Any], Any]) -> None:
+    def __init__(self, services: Services, limits: Limits, passes: Passes, token_of: Callable[[web.Request, Any], Any]) -> None:
         """``token_of(request, auth)``: what a handshake brings."""
         self._token_of = token_of
         self._services = services
@@ -61,7 +62,7 @@ class Sockets:
         self._server = SocketServer(services.settings.redis_url)
         self._rooms = Rooms(services, Presence(services.scripts), self._announce)
         self._neighbours = Neighbours()
-        self._visitors = Visitors(services, limits, dismiss=self._turn_out, allowed=self._go_on)
+        self._visitors = Visitors(services, limits, passes, dismiss=self._turn_out, allowed=self._go_on)
         self._server.on("connect", self._connect)
         self._server.on("disconnect", self._disconnect)
         self._handlers = {"join_chat": self._join, "leave_chat": self._leave, "message": self._message, "stop": self._stop}
@@ -72,7 +73,6 @@ class Sockets:
     async def open(self) -> None:
         """Begin."""
         await self._rooms.open()
-        await self._visitors.open()
 
     async def listen(self, runner: web.AppRunner) -> None:
         """Be reachable for the processes that share the port, for what belongs to our sessions."""
@@ -90,7 +90,6 @@ class Sockets:
     async def close(self) -> None:
         """End what runs in the background."""
         await self._neighbours.close()
-        await self._visitors.close()
         await self._rooms.close()
         await self._server.close()
 

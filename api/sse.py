@@ -12,6 +12,7 @@ from api.keys import CONNECTIONS
 from core.errors import PenstockError
 
 KEEP_ALIVE_S = 15.0
+LAST_S = 1.0
 COMMENT = b": still here\n\n"
 HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
@@ -39,12 +40,13 @@ async def streaming(
         if not stream.opened:
             raise
         told = tell(error if isinstance(error, PenstockError) else bug(error))
+        stream.failure = error
         if told:
-            await stream.write(told)
+            await stream.write_last(told)
 
 
 class EventStream:
-    """What is written to one client; ``response`` is the handler's answer."""
+    """What is written to one client; ``response`` is the handler's answer, ``failure`` what it ended with."""
 
     def __init__(self, request: web.Request, headers: Mapping[str, str], comment: bytes) -> None:
         """``headers``: beside those of every stream."""
@@ -52,6 +54,7 @@ class EventStream:
         self._request = request
         self._comment_of_life = comment
         self._loop = asyncio.get_running_loop()
+        self.failure: Exception | None = None
         self._written_at = 0.0
         self._opening = asyncio.Lock()
         self._beat: asyncio.Task[None] | None = None
@@ -71,6 +74,16 @@ class EventStream:
             self._written_at = self._loop.time()
             await self.response.write(data)
         except ConnectionError:
+            raise ClientGone from None
+
+    async def write_last(self, data: bytes) -> None:
+        """Send, but do not wait for a client that does not read: its connection is cut. Raises ClientGone."""
+        try:
+            async with asyncio.timeout(LAST_S):
+                await self.write(data)
+        except TimeoutError:
+            if self._request.transport:
+                self._request.transport.abort()
             raise ClientGone from None
 
     def tick(self) -> None:

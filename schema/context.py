@@ -24,7 +24,7 @@ class Caller:
     """Who stands behind a request or a websocket. ``connection_params``: the payload of ``connection_init``, set by strawberry.
 
     ``note`` is told what is left of the caller's rate limit; ``address``: what strangers and tries to sign in are counted by;
-    ``lasting``: a websocket, on which many operations come.
+    ``lasting``: a websocket, on which many operations come; ``admitted(principal, token)`` is told of the user who opens it.
     """
 
     services: Services
@@ -33,11 +33,17 @@ class Caller:
     address: str = ""
     lasting: bool = False
     note: Callable[[Budget], None] = lambda _: None
+    admitted: Callable[[Principal, str], None] = lambda *_: None
     connection_params: dict[str, object] | None = None
+
+    @property
+    def presented(self) -> str | None:
+        """The token that counts: a websocket's first message comes before its headers."""
+        return given_token(self.connection_params or {}) or self.token
 
     async def principal(self) -> Principal | None:
         """The user as they are in the store now; None where no token came. Raises Unauthenticated for a token that is not valid."""
-        token = given_token(self.connection_params or {}) or self.token
+        token = self.presented
         return await self.services.users.authenticate(token) if token else None
 
 

@@ -8,7 +8,7 @@ import pytest
 import socketio
 from aiohttp import web
 
-from api import sockets, visitors
+from api import passes, sockets, visitors
 from api.keys import LIMITS
 from core.models.configs import RateLimits
 from core.models.users import Role
@@ -24,7 +24,7 @@ from tests.polling import until
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """From before the server starts: every connection is looked at all the time."""
-    monkeypatch.setattr(visitors, "CHECK_S", 0.1)
+    monkeypatch.setattr(passes, "CHECK_S", 0.1)
 
 
 @pytest.mark.usefixtures("often")

@@ -1,9 +1,10 @@
 from pathlib import Path
 
+from api.passes import CHECK_S
 from api.socket_messages import MAX_RESUMED, Join, Leave, Message, Sent, Stop
 from api.socket_server import MAX_PACKET_BYTES
 from api.sockets import GRACE_S, MAX_PAYLOAD_BYTES, MAX_ROOMS_PER_SOCKET
-from api.visitors import CHECK_S, MAX_PER_USER
+from api.visitors import MAX_PER_USER
 from core.services.presence import LEASE_MS, RENEW_S
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sockets.md").read_text()

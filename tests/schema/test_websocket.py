@@ -7,12 +7,16 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from api import graphql
 from api.graphql import close_sockets
-from core.models.users import Session, SignUp
+from core.models.generations import GenerationStatus
+from core.models.users import Session, SignIn, SignUp
 from core.services import Services
 from core.settings import Settings
-from tests.schema.asking import ME
-from tests.schema.transports import Answer, bearer
+from tests.polling import until
+from tests.schema.asking import FOLLOW, ME
+from tests.schema.test_subscription import ANSWER, asked, claimed, nobody_listens
+from tests.schema.transports import Answer, Post, bearer
 
 PROTOCOL = "graphql-transport-ws"
 
@@ -159,3 +163,62 @@ async def test_a_server_that_goes_away_says_so(app: web.Application, url: str, s
         await greeted(socket, token=session_.token)
         _, code = await asyncio.gather(close_sockets(app), closed(socket))
         assert code == 1001
+
+
+async def followed(socket: aiohttp.ClientWebSocketResponse, generation_id: str) -> None:
+    """Listen to an answer, and hear that it has begun."""
+    await socket.send_json({"id": "2", "type": "subscribe", "payload": {"query": FOLLOW, "variables": {"id": generation_id}}})
+    assert (await socket.receive_json())["payload"]["data"]["generation"]["__typename"] == "GenerationStarted"
+
+
+async def test_a_session_that_ends_closes_its_websockets_and_no_others(url: str, services: Services, ada: Session) -> None:
+    ending = await services.users.sign_in(SignIn(email=ada.user.email, password="correct horse"))
+    generation_id = await asked(Post(url), ada)
+    claim = await claimed(services, generation_id)
+    await services.claims.append(claim, 1, ANSWER[:1])
+    async with aiohttp.ClientSession() as session, await opened(session, url) as ended, await opened(session, url) as kept:
+        await greeted(ended, token=ending.token)
+        await greeted(kept, token=ada.token)
+        for socket in (ended, kept):
+            await followed(socket, generation_id)
+        await services.users.sign_out(await services.users.authenticate(ending.token))
+        message = await ended.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4403)
+        assert "Sign in again" in str(message.extra)
+        await services.claims.append(claim, 2, ANSWER[1:], end=GenerationStatus.FINISHED)
+        heard = [await kept.receive_json() for _ in ANSWER]
+        assert (heard[0]["payload"]["data"]["generation"]["text"], heard[-1]) == ("To the ", {"id": "2", "type": "complete"})
+    await until(lambda: nobody_listens(services, generation_id), "nothing of them is left behind")
+
+
+async def test_who_waits_for_activation_keeps_a_websocket_until_they_were_active(
+    url: str, services: Services, ada: Session, bob: Session
+) -> None:
+    admin = await services.users.authenticate(ada.token)
+    await services.accounts.set_role(admin, bob.user.id, "pending")
+    other = await services.users.sign_in(SignIn(email=bob.user.email, password="battery staple"))
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket, await opened(session, url) as ended:
+        await greeted(socket, token=bob.token)
+        await greeted(ended, token=other.token)
+        for role in ("pending", "user"):
+            await services.accounts.set_role(admin, bob.user.id, role)
+            assert (await me(socket))["data"]["me"]["role"] == role.upper()
+        await services.users.sign_out(await services.users.authenticate(other.token))
+        assert await closed(ended) == 4403  # so what was told before has been looked at
+        await services.accounts.set_role(admin, bob.user.id, "pending")
+        assert await closed(socket) == 4403
+
+
+async def test_one_who_does_not_answer_the_close_is_cut_off(
+    url: str, services: Services, ada: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(graphql, "CLOSE_S", 0.05)
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
+        await greeted(socket, token=ada.token)
+        monkeypatch.setattr(web.WebSocketResponse, "close", hangs)
+        await services.users.sign_out(await services.users.authenticate(ada.token))
+        assert await closed(socket) == 1006
+        monkeypatch.undo()
