@@ -7,9 +7,9 @@ import msgspec
 from aiohttp import web
 
 from core.errors import BadRequest
-from core.models.decoding import OFF_LOOP_BYTES, convert, decode, parse
+from core.models.decoding import convert, decode, parse
 
-__all__ = ["OFF_LOOP_BYTES", "answer", "convert", "decode", "encode", "query", "read"]
+__all__ = ["answer", "convert", "decode", "encode", "query", "read", "written"]
 
 NOTHING = b"{}"
 
@@ -51,4 +51,9 @@ def query(request: web.Request, kind: type[T]) -> T:
 
 def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return web.Response(body=encode(value), status=status, headers=headers, content_type="application/json")
+    return written(encode(value), status=status, headers=headers)
+
+
+def written(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    """JSON that is written already, as an answer."""
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")

@@ -1,13 +1,12 @@
 """OpenAI's chat completions: ``POST …/chat/completions``."""
 
-import asyncio
 from contextlib import aclosing
 
 import msgspec
 from aiohttp import web
 
 from api.answers import Answer
-from api.bodies import OFF_LOOP_BYTES, answer, decode
+from api.bodies import answer, decode
 from api.chunks import Chunks, error_event
 from api.connections import ClientGone
 from api.errors import openai_error
@@ -17,6 +16,7 @@ from core.errors import Forbidden, PenstockError, Unauthenticated
 from core.models.completions import StreamOptions
 from core.models.events import Event, Failed
 from core.models.generations import GenerationSpec
+from core.models.off_loop import off_loop
 
 LEFT = (ClientGone, Unauthenticated, Forbidden)  # by themselves, or let out
 
@@ -36,7 +36,7 @@ async def create(request: web.Request) -> web.StreamResponse:
     body, principal = await request.read(), request[PRINCIPAL]
     spec = await request.app[SERVICES].generations.complete(principal, body)
     request[GENERATION_ID] = spec.id
-    wanted = decode(body, Wanted) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(decode, body, Wanted)
+    wanted = await off_loop(len(body), decode, body, Wanted)
     try:
         return await (_stream(request, spec, wanted) if wanted.stream else _whole(request, spec))
     except LEFT:

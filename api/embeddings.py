@@ -1,6 +1,5 @@
 """OpenAI's embeddings: ``POST …/embeddings``."""
 
-import asyncio
 import base64
 import sys
 from array import array
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from aiohttp import web
 
-from api.bodies import OFF_LOOP_BYTES, encode
+from api.bodies import encode, written
 from api.keys import CONNECTIONS, PRINCIPAL, SERVICES
 from core.models.embeddings import EmbeddingRequest, Vectors
+from core.models.off_loop import off_loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,7 @@ async def create(request: web.Request) -> web.Response:
     body = await request.read()
     async with request.app[CONNECTIONS].waiting(request):
         asked, vectors = await request.app[SERVICES].embeddings.embed(request[PRINCIPAL], body)
-    written = _written(asked, vectors) if len(vectors.data) < OFF_LOOP_BYTES else await asyncio.to_thread(_written, asked, vectors)
-    return web.Response(body=written, content_type="application/json")
+    return written(await off_loop(len(vectors.data), _written, asked, vectors))
 
 
 def _written(asked: EmbeddingRequest, vectors: Vectors) -> bytes:

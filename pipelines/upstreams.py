@@ -15,6 +15,7 @@ from core.errors import ModelNotFound, UpstreamBroken, UpstreamError, UpstreamRe
 from core.models.catalog import Model
 from core.models.embeddings import Vectors
 from core.models.events import Continued
+from core.models.off_loop import off_loop
 from core.settings import Settings
 from pipelines import upstream_answers, upstream_embeddings
 from pipelines.chat import Prompt
@@ -24,7 +25,6 @@ from pipelines.upstream_endpoint import Endpoint, OllamaEndpoint, problem
 
 CONNECT_TIMEOUT_S = 5
 MAX_CONNECTIONS = 512
-OFF_LOOP_BYTES = 262_144
 
 T = TypeVar("T")
 _CLOSED = "open() comes first"
@@ -139,8 +139,7 @@ class Upstreams:
     async def _vectors(self, endpoint: Endpoint, body: bytes) -> AsyncGenerator[Vectors, None]:
         async with self._post(endpoint, "embeddings", body) as response:
             answer = await response.read()
-        read = upstream_embeddings.vectors_of
-        yield read(answer, endpoint) if len(answer) < OFF_LOOP_BYTES else await asyncio.to_thread(read, answer, endpoint)
+        yield await off_loop(len(answer), upstream_embeddings.vectors_of, answer, endpoint)
 
     @asynccontextmanager
     async def _post(self, endpoint: Endpoint, path: str, body: bytes) -> AsyncGenerator[aiohttp.ClientResponse, None]:

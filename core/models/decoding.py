@@ -1,6 +1,5 @@
 """JSON in, models out; and where it does not fit, a sentence that names the field, what was wrong with it and what is allowed."""
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -10,8 +9,8 @@ import msgspec
 from msgspec import inspect
 
 from core.errors import BadRequest
+from core.models.off_loop import off_loop
 
-OFF_LOOP_BYTES = 262_144
 MAX_SHOWN = 40
 MAX_EXACT = 2**53
 HALF = "a text in it holds half of a surrogate pair, as a text does that was cut in the middle of an emoji"
@@ -38,7 +37,7 @@ _KINDS = {
 
 async def parse(body: bytes, kind: type[T]) -> T:
     """A model from a body; a large one is read beside the event loop. Raises BadRequest."""
-    return decode(body, kind) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(decode, body, kind)
+    return await off_loop(len(body), decode, body, kind)
 
 
 def decode(body: bytes, kind: type[T]) -> T:

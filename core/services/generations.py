@@ -1,6 +1,5 @@
 """Answers: asked for, listened to, stopped. The making is a worker's."""
 
-import asyncio
 import re
 import secrets
 import time
@@ -20,9 +19,10 @@ from core.jobs.queue import JobQueue
 from core.models.catalog import CustomModel, Model, Task
 from core.models.chats import Chat, Message, SendMessage
 from core.models.completions import CompletionRequest
-from core.models.decoding import OFF_LOOP_BYTES, decode
+from core.models.decoding import decode
 from core.models.events import Event
 from core.models.generations import Generation, GenerationSpec, GenerationStatus
+from core.models.off_loop import off_loop
 from core.models.pools import Pool
 from core.models.users import Principal
 from core.services.abilities import check, check_messages
@@ -53,13 +53,13 @@ class Generations:
 
     async def complete(self, principal: Principal, body: bytes) -> GenerationSpec:
         """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
-        request = parse_request(body) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(parse_request, body)
+        request = await off_loop(len(body), parse_request, body)
         model, custom = await self._models.resolve(principal, request.model, Task.CHAT)
         seed = request.seed
         if custom:
-            body = based(body, custom) if len(body) < OFF_LOOP_BYTES else await asyncio.to_thread(based, body, custom)
+            body = await off_loop(len(body), based, body, custom)
             seed = custom.params.get("seed") if seed is None else seed
-            request = parse_request(body)
+            request = await off_loop(len(body), parse_request, body)
         if model.pool == Pool.GPU:
             check(request)
         spec = self._spec(principal, model, seed=seed, body=body, custom=custom)
