@@ -10,12 +10,13 @@ from api.documentation import DOCUMENT, Document
 from api.errors import errors
 from api.graphql import close_sockets
 from api.headers import add_headers
-from api.keys import ABANDONED, CONNECTIONS, LIMITS, PASSES, SERVICES, SETTINGS, SOCKETS
+from api.keys import ABANDONED, CONNECTIONS, LIMITS, PASSES, READY_CHATS, SERVICES, SETTINGS, SOCKETS
 from api.log_context import log_context
 from api.openapi import encoded
 from api.origins import ORIGINS, Origins, add_origin, preflight
 from api.passes import Passes
 from api.principal import DOORS, handshake_token, looked_after, principal
+from api.ready_chats import ReadyChats
 from api.routes import ROUTES, doors, table
 from api.sockets import Sockets
 from core.models.configs import RateLimits
@@ -47,6 +48,7 @@ async def services_ctx(app: web.Application) -> AsyncIterator[None]:
     """Everything behind the faces."""
     async with open_services(app[SETTINGS]) as services:
         app[SERVICES] = services
+        app[READY_CHATS] = ReadyChats(services.chats)
         yield
 
 

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from api.bodies import answer, encode, read
-from api.chats import ChatRow, ChatWhole
+from api.bodies import answer, read, written
+from api.chat_shapes import ChatRow
 from api.connections import ClientGone
 from api.errors import bug
 from api.keys import PRINCIPAL, SERVICES
+from api.ready_chats import whole
 from core.errors import PenstockError
 from core.models.chats import TakenIn
 
@@ -37,7 +38,7 @@ async def clone(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/clone``: a copy of a chat as it is now."""
     wanted = await read(request, Clone)
     copy = await request.app[SERVICES].chat_copies.clone(request[PRINCIPAL], request.match_info["chat_id"], wanted.title)
-    return answer(ChatWhole.whole(copy), status=201)
+    return written(await whole(copy), status=201)
 
 
 async def import_(request: web.Request) -> web.Response:
@@ -56,7 +57,7 @@ async def export(request: web.Request) -> web.StreamResponse:
             if not response.prepared:
                 await response.prepare(request)
             for detail in details:
-                await response.write(opening + encode(ChatWhole.whole(detail)))
+                await response.write(opening + await whole(detail))
                 opening = b","
         if not response.prepared:
             return answer([])

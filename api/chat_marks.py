@@ -4,7 +4,7 @@ import msgspec
 from aiohttp import web
 
 from api.bodies import answer, read
-from api.chats import ChatRow
+from api.chat_shapes import ChatRow
 from api.keys import PRINCIPAL, SERVICES
 
 

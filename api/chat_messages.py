@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from api.bodies import answer, read
-from api.chats import ChatWhole
+from api.bodies import answer, read, written
 from api.keys import GENERATION_ID, PRINCIPAL, SERVICES
+from api.ready_chats import whole
 from core.models.chats import SendMessage
 from core.services.chats import message_document
 
@@ -48,10 +48,10 @@ async def edit(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/messages/{message_id}``: give a message another content."""
     posted = await read(request, Edited)
     chat_id, message_id = request.match_info["chat_id"], request.match_info["message_id"]
-    return answer(ChatWhole.whole(await request.app[SERVICES].chats.edit(request[PRINCIPAL], chat_id, message_id, posted.content)))
+    return written(await whole(await request.app[SERVICES].chats.edit(request[PRINCIPAL], chat_id, message_id, posted.content)))
 
 
 async def delete(request: web.Request) -> web.Response:
     """``DELETE /api/chats/{chat_id}/messages/{message_id}``: take a message out of a chat. What hung below it hangs below its parent."""
     chat_id, message_id = request.match_info["chat_id"], request.match_info["message_id"]
-    return answer(ChatWhole.whole(await request.app[SERVICES].chats.remove(request[PRINCIPAL], chat_id, message_id)))
+    return written(await whole(await request.app[SERVICES].chats.remove(request[PRINCIPAL], chat_id, message_id)))

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from api.bodies import answer, query, read
-from api.keys import PRINCIPAL, SERVICES
-from core.models.chats import Chat, ChatDetail
-from core.services.chats import as_document
+from api.bodies import answer, query, read, written
+from api.chat_shapes import ChatRow
+from api.keys import PRINCIPAL, READY_CHATS, SERVICES
+from api.ready_chats import whole
 
 MAX_PAGE = 1_000
 PAGE = 60
@@ -39,48 +39,6 @@ class SearchChats(msgspec.Struct, frozen=True, kw_only=True):
     text: Annotated[str, msgspec.Meta(max_length=1_000)] = ""
     limit: Limit = PAGE
     page: Page = 1
-
-
-class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A chat in a list. Times are Unix seconds."""
-
-    id: str
-    user_id: str
-    title: str
-    created_at: int
-    updated_at: int
-    pinned: bool
-    archived: bool
-    share_id: str | None
-    folder_id: str | None
-
-    @classmethod
-    def of(cls, chat: Chat) -> "ChatRow":
-        """From the model."""
-        return cls(
-            id=chat.id,
-            user_id=chat.user_id,
-            title=chat.title,
-            created_at=chat.created_at,
-            updated_at=chat.updated_at,
-            pinned=chat.pinned,
-            archived=chat.archived,
-            share_id=chat.share_id,
-            folder_id=chat.folder_id,
-        )
-
-
-class ChatWhole(ChatRow, frozen=True, kw_only=True):
-    """A chat with what its client posted inside ``chat``, its messages among it."""
-
-    meta: dict[str, Any]
-    chat: dict[str, Any]
-
-    @classmethod
-    def whole(cls, detail: ChatDetail) -> "ChatWhole":
-        """From the model."""
-        row = ChatRow.of(detail.chat)
-        return cls(**msgspec.structs.asdict(row), meta=detail.chat.meta, chat=as_document(detail))
 
 
 class Posted(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,19 +74,19 @@ async def search(request: web.Request) -> web.Response:
 
 async def get(request: web.Request) -> web.Response:
     """``GET /api/chats/{chat_id}``: a chat with its messages."""
-    return answer(ChatWhole.whole(await request.app[SERVICES].chats.show(request[PRINCIPAL], request.match_info["chat_id"])))
+    return written(await request.app[READY_CHATS].get(request[PRINCIPAL], request.match_info["chat_id"]))
 
 
 async def create(request: web.Request) -> web.Response:
     """``POST /api/chats/new``: begin a chat."""
     posted = await read(request, Posted)
-    return answer(ChatWhole.whole(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
+    return written(await whole(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
 
 
 async def update(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}``: change a chat. A shallow merge; messages that are not sent are kept."""
     posted = await read(request, Posted)
-    return answer(ChatWhole.whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
+    return written(await whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
 
 
 async def delete(request: web.Request) -> web.Response:

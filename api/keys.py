@@ -7,6 +7,7 @@ from aiohttp import web
 from api.abandoned import Abandoned
 from api.connections import Connections
 from api.passes import Passes
+from api.ready_chats import ReadyChats
 from api.sockets import Sockets
 from core.models.users import Principal
 from core.services import Services
@@ -19,6 +20,7 @@ LIMITS = web.AppKey("limits", Limits)
 CONNECTIONS = web.AppKey("connections", Connections)
 ABANDONED = web.AppKey("abandoned", Abandoned)
 PASSES = web.AppKey("passes", Passes)
+READY_CHATS = web.AppKey("ready_chats", ReadyChats)
 SOCKETS = web.AppKey("sockets", Sockets)
 
 REQUEST_ID = web.RequestKey("request_id", str)

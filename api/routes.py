@@ -25,6 +25,7 @@ from api import (
     users,
 )
 from api.assets import asset
+from api.chat_shapes import ChatRow, ChatWhole
 from api.completion_shapes import ChatCompletion, ChatCompletionChunk
 from api.graphql import graphql
 from api.graphql_shapes import Operation, Outcome, Query
@@ -75,26 +76,26 @@ ROUTES = (
     Route("POST", "/api/users/{user_id}/role", users.set_role, ADMIN, body=users.NewRole, answer=auths.Profile),
     Route("GET", "/api/users/{user_id}/profile/image", users.picture, SIGNED_IN, media=users.IMAGES, errors=(403,)),
     Route("GET", auths.DEFAULT_IMAGE, users.default_picture, ANYONE, counted=False, media=("image/png",), others=((304, None),)),
-    Route("GET", "/api/chats/", chats.list_, ACTIVE, query=chats.ListChats, answer=list[chats.ChatRow], also=("/api/chats",)),
+    Route("GET", "/api/chats/", chats.list_, ACTIVE, query=chats.ListChats, answer=list[ChatRow], also=("/api/chats",)),
     Route("DELETE", "/api/chats/", chats.delete_all, ACTIVE, answer=bool),
-    Route("POST", "/api/chats/new", chats.create, ACTIVE, body=chats.Posted, answer=chats.ChatWhole, status=201),
-    Route("GET", "/api/chats/search", chats.search, ACTIVE, query=chats.SearchChats, answer=list[chats.ChatRow]),
-    Route("GET", "/api/chats/pinned", chats.list_pinned, ACTIVE, query=chats.ListMarked, answer=list[chats.ChatRow]),
-    Route("GET", "/api/chats/archived", chats.list_archived, ACTIVE, query=chats.ListMarked, answer=list[chats.ChatRow]),
+    Route("POST", "/api/chats/new", chats.create, ACTIVE, body=chats.Posted, answer=ChatWhole, status=201),
+    Route("GET", "/api/chats/search", chats.search, ACTIVE, query=chats.SearchChats, answer=list[ChatRow]),
+    Route("GET", "/api/chats/pinned", chats.list_pinned, ACTIVE, query=chats.ListMarked, answer=list[ChatRow]),
+    Route("GET", "/api/chats/archived", chats.list_archived, ACTIVE, query=chats.ListMarked, answer=list[ChatRow]),
     Route("POST", "/api/chats/archive/all", chat_marks.archive_all, ACTIVE, answer=bool),
     Route("POST", "/api/chats/unarchive/all", chat_marks.unarchive_all, ACTIVE, answer=bool),
-    Route("GET", "/api/chats/all", chat_copies.export, ACTIVE, answer=list[chats.ChatWhole]),
-    Route("POST", "/api/chats/import", chat_copies.import_, ACTIVE, body=IMPORT, answer=list[chats.ChatRow], status=201),
+    Route("GET", "/api/chats/all", chat_copies.export, ACTIVE, answer=list[ChatWhole]),
+    Route("POST", "/api/chats/import", chat_copies.import_, ACTIVE, body=IMPORT, answer=list[ChatRow], status=201),
     Route("GET", "/api/chats/share/{share_id}", shares.get, ACTIVE, answer=shares.SharedChat),
     Route("GET", "/s/{share_id}", shares.open_, ACTIVE, page=True, answer=shares.SharedChat, media=HTML),
-    Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=chats.ChatWhole),
-    Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=chats.ChatWhole, errors=(409,)),
+    Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=ChatWhole),
+    Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=ChatWhole, errors=(409,)),
     Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE, answer=bool),
-    Route("POST", "/api/chats/{chat_id}/pin", chat_marks.pin, ACTIVE, body=chat_marks.Pin, answer=chats.ChatRow),
+    Route("POST", "/api/chats/{chat_id}/pin", chat_marks.pin, ACTIVE, body=chat_marks.Pin, answer=ChatRow),
     Route("GET", "/api/chats/{chat_id}/pinned", chat_marks.pinned, ACTIVE, answer=bool),
-    Route("POST", "/api/chats/{chat_id}/archive", chat_marks.archive, ACTIVE, body=chat_marks.Archive, answer=chats.ChatRow),
-    Route("POST", "/api/chats/{chat_id}/clone", chat_copies.clone, ACTIVE, body=chat_copies.Clone, answer=chats.ChatWhole, status=201),
-    Route("POST", "/api/chats/{share_id}/clone/shared", shares.clone, ACTIVE, body=chat_copies.Clone, answer=chats.ChatWhole, status=201),
+    Route("POST", "/api/chats/{chat_id}/archive", chat_marks.archive, ACTIVE, body=chat_marks.Archive, answer=ChatRow),
+    Route("POST", "/api/chats/{chat_id}/clone", chat_copies.clone, ACTIVE, body=chat_copies.Clone, answer=ChatWhole, status=201),
+    Route("POST", "/api/chats/{share_id}/clone/shared", shares.clone, ACTIVE, body=chat_copies.Clone, answer=ChatWhole, status=201),
     Route("POST", "/api/chats/{chat_id}/share", shares.share, ACTIVE, answer=shares.Shared),
     Route("DELETE", "/api/chats/{chat_id}/share", shares.unshare, ACTIVE, answer=bool),
     Route(
@@ -107,8 +108,8 @@ ROUTES = (
         status=201,
         errors=(409,),
     ),
-    Route("POST", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.edit, ACTIVE, body=EDITED, answer=chats.ChatWhole),
-    Route("DELETE", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.delete, ACTIVE, answer=chats.ChatWhole),
+    Route("POST", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.edit, ACTIVE, body=EDITED, answer=ChatWhole),
+    Route("DELETE", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.delete, ACTIVE, answer=ChatWhole),
     Route(
         "GET",
         "/api/generations/{generation_id}/events",

@@ -6,11 +6,12 @@ import msgspec
 from aiohttp import web
 
 from api.assets import page
-from api.bodies import answer, read
+from api.bodies import answer, read, written
 from api.chat_copies import Clone
-from api.chats import ChatRow, ChatWhole
+from api.chat_shapes import ChatRow
 from api.keys import PRINCIPAL, SERVICES, SETTINGS
 from api.principal import wants_page
+from api.ready_chats import whole
 
 PAGE = page("shared")
 PAGE_HEADERS = {
@@ -83,7 +84,7 @@ async def clone(request: web.Request) -> web.Response:
     """``POST /api/chats/{share_id}/clone/shared``: a copy of a shared chat among one's own."""
     wanted = await read(request, Clone)
     copy = await request.app[SERVICES].chat_copies.clone_shared(request[PRINCIPAL], request.match_info["share_id"], wanted.title)
-    return answer(ChatWhole.whole(copy), status=201)
+    return written(await whole(copy), status=201)
 
 
 async def _shared(request: web.Request) -> web.Response:

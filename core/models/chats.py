@@ -1,8 +1,11 @@
 """Chats and their messages. A message is a row of its own: appending to a long chat costs what appending to a short one costs."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
+
+MESSAGE_BYTES = 512
 
 
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,12 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any] = {}
     session: str = ""
     stored: int = 0
+
+
+class StampedChat(Chat, frozen=True, kw_only=True):
+    """A chat as it was ``touched`` last (microseconds since 1970), marks aside: its messages have not changed since."""
+
+    touched: int
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: a long chat's rows would set the collector off at each reading
@@ -56,6 +65,11 @@ class ChatDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     chat: Chat
     messages: tuple[Message, ...]
+
+
+def size_of(messages: Sequence[Message]) -> int:
+    """About how many bytes of JSON they are, at least."""
+    return len(messages) * MESSAGE_BYTES
 
 
 Time = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]

@@ -45,6 +45,11 @@ def taken_in(principal: Principal, given: TakenIn, where: str, *, now: int, stor
     return msgspec.structs.replace(detail, chat=msgspec.structs.replace(detail.chat, **kept))
 
 
+def all_taken_in(principal: Principal, chats: Sequence[TakenIn], now: int, stored: int) -> list[ChatDetail]:
+    """The same of several, each named by its place."""
+    return [taken_in(principal, chat, f"[{place}].", now=now, stored=stored) for place, chat in enumerate(chats)]
+
+
 def changed(old: Chat, title: str | None, document: Json, layout: tuple[str, ...], now: int) -> Chat:
     """The chat's row with a new document."""
     title = old.title if title is None else title or DEFAULT_TITLE

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, cast
 import msgspec
 
 from core.errors import BadRequest
-from core.models.chats import ChatDetail, Message
+from core.models.chats import MESSAGE_BYTES, ChatDetail, Message
 from core.services.chat_order import arranged, positioned
 
 DEFAULT_TITLE = "New Chat"
@@ -38,6 +38,14 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     def layout(self) -> tuple[str, ...]:
         """Where the messages stand; in a list where nothing else was said."""
         return tuple(name for name, held in ((LIST, self.listed), (TREE, self.tree)) if held is not None) or (LIST,)
+
+
+def weight(posted: Any) -> int:
+    """About how many bytes of JSON a document's messages are, at least, whatever was posted."""
+    document = posted if isinstance(posted, dict) else {}
+    history = document.get(TREE)
+    held = (document.get(LIST), history.get(LIST) if isinstance(history, dict) else None)
+    return sum(len(messages) for messages in held if isinstance(messages, list | dict)) * MESSAGE_BYTES
 
 
 def parts(posted: Any) -> Parts:

@@ -3,14 +3,17 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from core.errors import Conflict, NotFound
-from core.models.chats import Chat, ChatDetail, Message
+from core.models.chats import Chat, ChatDetail, Message, size_of
+from core.models.off_loop import off_loop
 from core.models.users import Principal
 from core.services import chat_changes as changes
-from core.services.chat_documents import TREE, Parts, as_document, parts, rows
+from core.services.chat_documents import TREE, Parts, parts, weight
+from core.services.chat_merges import Merge
 from core.services.shown import Before, Shown
 from core.storage.chats import Chats as ChatRows
 from core.storage.messages import Messages as MessageRows
@@ -21,9 +24,10 @@ WRITE_AT_ONCE = 200
 NO_CHAT = "There is no such chat. It may have been deleted, or belong to somebody else."
 
 Json = dict[str, Any]
+AnyChat = TypeVar("AnyChat", bound=Chat)
 
 
-def owned(principal: Principal, chat: Chat | None) -> Chat:
+def owned(principal: Principal, chat: AnyChat | None) -> AnyChat:
     """The chat, if it is theirs: the one place that decides. Raises NotFound."""
     if chat is None or chat.user_id != principal.id:
         raise NotFound(NO_CHAT)
@@ -43,11 +47,13 @@ class ChatWrites:
 
     async def update(self, principal: Principal, chat_id: str, document: Json) -> ChatDetail:
         """Merge a posted document into a chat. Of its messages only those that the client had been given can be left out."""
-        pieces = parts(document)
+        size = weight(document)
+        pieces = await off_loop(size, parts, document)
         if pieces.listed is None and pieces.document.get(TREE) is None:
             return await self._merge(principal, chat_id, pieces)
         before = self._shown.before(principal, chat_id)
-        detail, sent = await self._write(principal, chat_id, lambda _: document, before)
+        detail, posted = await self._write(principal, chat_id, partial(_again, document), before, size)
+        sent = changes.named(posted)
         self._shown.sent(principal, chat_id, [message for message in detail.messages if message.id in sent])
         return detail
 
@@ -72,10 +78,9 @@ class ChatWrites:
         raise _too_many()
 
     async def _write(
-        self, principal: Principal, chat_id: str, change: Callable[[Json], Json], may_go: Before | Collection[str]
-    ) -> tuple[ChatDetail, set[str]]:
-        """The chat as it is afterwards, and the ids of the messages that the posted document names itself."""
-        posted: Json | None = None
+        self, principal: Principal, chat_id: str, change: Callable[[Json], Json], may_go: Before | Collection[str], size: int = 0
+    ) -> tuple[ChatDetail, Json]:
+        """The chat as it is afterwards, and what was posted, of about ``size`` bytes, with the ids that its messages got."""
         for attempt in range(ATTEMPTS):
             try:
                 old, version = await self._read(principal, chat_id)
@@ -83,26 +88,19 @@ class ChatWrites:
                 if attempt:  # it was deleted while this was written
                     await self._messages.remove_chats(chat_id)
                 raise
-            before, versions = await self._messages.versioned(chat_id)
-            there = as_document(ChatDetail(chat=old, messages=tuple(before)))
-            if posted is None or not isinstance(may_go, Before):
-                posted = change(there)
-            now, stored = int(time.time()), time.time_ns() // 1000
-            merged = changes.whole(old, there, changes.answered(posted, before))
-            whole = parts(merged)
-            after = rows(whole, chat_id=chat_id, now=now, stored=stored, known=before)
-            posted = changes.identified(posted, after)
-            held = {message.id for message in after}
-            missing = [message for message in before if message.id not in held]
-            kept = await _unknown(principal, old, may_go, missing) if missing else []
+            there = await self._messages.versioned(chat_id)
+            size = max(size, size_of(there))
+            merge = await off_loop(size, Merge, old, there, change)
+            kept = await _unknown(principal, old, may_go, merge.missing) if merge.missing else []
             if kept:
-                whole = parts(changes.with_kept(merged, there, {message.id for message in kept}))
-                after = rows(whole, chat_id=chat_id, now=now, stored=stored, known=before)
-            chat = changes.changed(old, whole.title, whole.document, whole.layout, now)
-            if await self._put(before, after, versions) and await self._chats.change(chat, version):
-                staying = {message.id for message in after}
-                await self._messages.remove(chat_id, [message.id for message in missing if message.id not in staying])
-                return ChatDetail(chat=chat, messages=tuple(after)), changes.named(posted)
+                await off_loop(size, merge.keep, {message.id for message in kept})
+            if await self._put(merge) and await self._chats.change(merge.detail.chat, version):
+                if merge.missing:
+                    await self._messages.remove(chat_id, [message.id for message in merge.missing])
+                    await self._chats.touch(chat_id, merge.detail.chat.updated_at)
+                return merge.detail, merge.posted
+            if isinstance(may_go, Before):
+                change = partial(_again, merge.posted)
             await _pause(attempt)
         raise _too_many()
 
@@ -110,20 +108,22 @@ class ChatWrites:
         found = await self._chats.versioned(chat_id)
         return owned(principal, found[0] if found else None), found[1] if found else 0
 
-    async def _put(self, before: Sequence[Message], after: Sequence[Message], versions: Mapping[str, int]) -> bool:
+    async def _put(self, merge: Merge) -> bool:
         """Write what is new and what differs; whether nobody else has written any of it meanwhile."""
-        old = {message.id: message for message in before}
         try:
-            await self._messages.insert([message for message in after if message.id not in old])
+            await self._messages.insert(merge.added)
         except Conflict:
             return False
-        altered = [message for message in after if message.id in old and message != old[message.id]]
-        for start in range(0, len(altered), WRITE_AT_ONCE):
-            writing = altered[start : start + WRITE_AT_ONCE]
-            written = await asyncio.gather(*(self._messages.change(message, versions.get(message.id, 0)) for message in writing))
+        for start in range(0, len(merge.altered), WRITE_AT_ONCE):
+            writing = merge.altered[start : start + WRITE_AT_ONCE]
+            written = await asyncio.gather(*(self._messages.change(message, merge.versions[message.id]) for message in writing))
             if not all(written):
                 return False
         return True
+
+
+def _again(document: Json, _: Json) -> Json:
+    return document
 
 
 async def _unknown(principal: Principal, chat: Chat, may_go: Before | Collection[str], missing: Sequence[Message]) -> list[Message]:

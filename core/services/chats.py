@@ -3,19 +3,21 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from core.errors import BadRequest, Conflict, NotFound
-from core.models.chats import Chat, ChatDetail, Message, TakenIn
+from core.models.chats import Chat, ChatDetail, Message, StampedChat, TakenIn
 from core.models.generations import GenerationStatus
+from core.models.off_loop import off_loop
 from core.models.users import Principal
-from core.services.chat_changes import new_chat, taken_in
-from core.services.chat_documents import as_document, message_document
+from core.services.chat_changes import all_taken_in, new_chat
+from core.services.chat_documents import as_document, message_document, weight
 from core.services.chat_writes import NO_CHAT, ChatWrites, owned
 from core.services.rooms import Rooms
-from core.services.shown import Shown
+from core.services.shown import Given, Shown
 from core.storage.chats import Chats as ChatRows
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import Messages as MessageRows
@@ -61,16 +63,19 @@ class Chats:
 
     async def get(self, principal: Principal, chat_id: str) -> ChatDetail:
         """A chat with its messages. Raises NotFound."""
-        chat = await self.readable(principal, chat_id)
-        return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
+        return await self.whole(await self.readable(principal, chat_id))
 
-    async def show(self, principal: Principal, chat_id: str) -> ChatDetail:
-        """The same for a client, of which it is noted what it was given. Raises NotFound."""
-        since = time.time_ns() // 1000
-        detail = await self.get(principal, chat_id)
-        if detail.messages:
-            self._shown.given(principal, chat_id, detail.messages, since)
-        return detail
+    async def stamped(self, principal: Principal, chat_id: str) -> StampedChat:
+        """The chat with the moment of its last change, if the principal may see it. Raises NotFound."""
+        return owned(principal, await self._chats.stamped(chat_id))
+
+    async def whole(self, chat: Chat) -> ChatDetail:
+        """A chat that was read just now, with its messages."""
+        return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat.id)))
+
+    def given(self, principal: Principal, chat_id: str, given: Given) -> None:
+        """Note that a client was given a chat's messages."""
+        self._shown.given(principal, chat_id, given)
 
     async def histories(self, principal: Principal, chat_ids: Sequence[str]) -> dict[str, tuple[Message, ...]]:
         """The messages of several chats at once, by chat; those that the principal may not see are left out."""
@@ -86,7 +91,8 @@ class Chats:
 
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""
-        detail = new_chat(principal, document, now=int(time.time()), stored=self._moments.next())
+        made = partial(new_chat, now=int(time.time()), stored=self._moments.next())
+        detail = await off_loop(weight(document), made, principal, document)
         await self._chats.insert(detail)
         return detail
 
@@ -94,7 +100,7 @@ class Chats:
         """New chats out of a file, with their times and marks, all or none. Raises BadRequest that names the first field at fault."""
         now = int(time.time())
         stored = self._moments.next()
-        found = [taken_in(principal, chat, f"[{place}].", now=now, stored=stored) for place, chat in enumerate(chats)]
+        found = await off_loop(sum(weight(chat.chat) for chat in chats), all_taken_in, principal, chats, now, stored)
         await self._chats.take_in(found)
         return [detail.chat for detail in found]
 

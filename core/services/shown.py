@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from core.errors import PenstockError
 from core.models.chats import Message
 from core.models.users import Principal
@@ -45,18 +47,18 @@ class Shown:
         self._under_way: set[asyncio.Future[Any]] = set()
         self._noted: dict[str, tuple[int, int, float]] = {}
 
-    def given(self, principal: Principal, chat_id: str, messages: Sequence[Message], since: int) -> None:
-        """A client was given all messages of a chat (at least one), read from the store after ``since``, in microseconds since 1970."""
-        key = _key(principal, chat_id)
-        newest, now = messages[-1].stored, time.monotonic()
+    def given(self, principal: Principal, chat_id: str, given: "Given") -> None:
+        """A client was given all messages of a chat."""
+        if not given.count:
+            return
+        key, now = _key(principal, chat_id), time.monotonic()
         known = self._noted.get(key)
-        if known and known[:2] == (newest, len(messages)) and now < known[2] + REMEMBERED_S:
+        if known and known[:2] == (given.newest, given.count) and now < known[2] + REMEMBERED_S:
             return
         if len(self._noted) >= REMEMBERED:
             del self._noted[next(iter(self._noted))]
-        self._noted[key] = (newest, len(messages), now)
-        edge = since - MARGIN_US
-        self._send(key, edge, [message for message in messages if message.stored > edge])
+        self._noted[key] = (given.newest, given.count, now)
+        self._send(key, given.edge, given.recent)
 
     def sent(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
         """A client sent these messages itself. Of many only the newer ones are noted."""
@@ -86,6 +88,22 @@ class Shown:
     def _arrived(self, answer: asyncio.Future[Any]) -> None:
         self._under_way.discard(answer)
         answer.cancelled() or answer.exception()
+
+
+class Given(msgspec.Struct, frozen=True):
+    """All messages of a chat at a moment: everything stored up to ``edge``, in microseconds since 1970, and the ``recent`` ones since."""
+
+    newest: int
+    count: int
+    edge: int
+    recent: tuple[Message, ...]
+
+    @classmethod
+    def of(cls, messages: Sequence[Message], since: int) -> "Given":
+        """``messages``: read from the store after ``since``."""
+        edge = since - MARGIN_US
+        recent = tuple(message for message in messages if message.stored > edge)
+        return cls(messages[-1].stored if messages else 0, len(messages), edge, recent)
 
 
 class Before:

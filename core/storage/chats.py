@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from core.models.chats import Chat, ChatDetail, Message
+from core.models.chats import Chat, ChatDetail, Message, StampedChat, size_of
+from core.models.off_loop import off_loop
 from core.storage import messages
 from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
 from core.storage.moments import Moments
@@ -33,6 +34,10 @@ class Chats:
     async def get(self, chat_id: str) -> Chat | None:
         """A chat, whoever's."""
         return await self._documents.get(COLLECTION, chat_id, Chat)
+
+    async def stamped(self, chat_id: str) -> StampedChat | None:
+        """A chat, whoever's, with the moment of its last change."""
+        return await self._documents.get(COLLECTION, chat_id, StampedChat)
 
     async def several(self, chat_ids: Sequence[str]) -> list[Chat]:
         """Those among some chats that are there, whoever's, in any order."""
@@ -95,7 +100,8 @@ class Chats:
 
     async def _insert(self, added: Sequence[Message], rows: Sequence[Record], moment: int) -> None:
         """Messages first: nobody sees a chat without them."""
-        await self._documents.insert_several(((messages.COLLECTION, messages.records(added, moment)), (COLLECTION, rows)))
+        message_rows = await off_loop(size_of(added), messages.records, added, moment)
+        await self._documents.insert_several(((messages.COLLECTION, message_rows), (COLLECTION, rows)))
 
 
 def _record(chat: Chat, touched: int) -> Record:

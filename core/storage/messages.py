@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from core.models.chats import Message
+from core.models.chats import Message, size_of
+from core.models.off_loop import off_loop
 from core.storage.documents import KEY, Collection, Contains, Documents, In, Index, Order, Record, folded
 from core.storage.moments import Moments
 
@@ -38,12 +39,11 @@ class Messages:
     async def insert(self, messages: Sequence[Message]) -> None:
         """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
         if messages:
-            await self._documents.insert(COLLECTION, records(messages, self._moments.next()))
+            await self._documents.insert(COLLECTION, await off_loop(size_of(messages), records, messages, self._moments.next()))
 
-    async def versioned(self, chat_id: str) -> tuple[list[Message], dict[str, int]]:
-        """All, in order, and their versions by id, to be changed by ``change``."""
-        found = await self._documents.find(COLLECTION, {"chat_id": chat_id}, _Versioned, order=_BY_POSITION)
-        return [message.plain() for message in found], {message.id: message.version for message in found}
+    async def versioned(self, chat_id: str) -> "list[Versioned]":
+        """All, in order, with their versions, to be changed by ``change``."""
+        return await self._documents.find(COLLECTION, {"chat_id": chat_id}, Versioned, order=_BY_POSITION)
 
     async def change(self, message: Message, version: int) -> bool:
         """Write a whole message if nobody has written it since ``version``; whether it was written."""
@@ -78,7 +78,9 @@ def records(messages: Iterable[Message], version: int) -> list[Record]:
     ]
 
 
-class _Versioned(Message, frozen=True, kw_only=True, gc=False):
+class Versioned(Message, frozen=True, kw_only=True, gc=False):
+    """A message with the moment of its last writing."""
+
     version: int
 
     def plain(self) -> Message:

@@ -8,6 +8,7 @@ import asyncio
 import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,6 +29,7 @@ from pymongo.errors import (
 )
 
 from core.errors import BadRequest, Conflict, PenstockError, SettingsError, Unavailable
+from core.models.off_loop import in_turns
 from core.storage.documents import KEY, Added, Collection, Contains, Filter, In, Order, Range, Record, encode, folded, scalar
 
 T = TypeVar("T")
@@ -104,7 +106,7 @@ class MongoDocuments:
                 way = DESCENDING if order.descending else ASCENDING
                 cursor = cursor.sort([(order.field, way), (KEY, way)])
             found = await cursor.to_list(None)
-        return [msgspec.convert(_opened(collection, record), kind) for record in found]
+        return await in_turns(lambda record: msgspec.convert(_opened(collection, record), kind), found)
 
     async def count(self, collection: Collection, where: Filter) -> int:
         """Counted by the server."""
@@ -117,7 +119,7 @@ class MongoDocuments:
             return
         with _explained():
             try:
-                await self._of(collection).insert_many([_closed(collection, record) for record in records])
+                await self._of(collection).insert_many(await in_turns(partial(_closed, collection), records))
             except BulkWriteError as error:
                 done = [record[KEY] for record in records[: error.details["nInserted"]]]
                 if done:

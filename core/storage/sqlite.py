@@ -26,6 +26,8 @@ BUSY_TIMEOUT_MS = 10_000
 WAL_RETRY_SECONDS = 0.01
 CACHE_KIB = 16_384
 OWNER_ONLY = 0o600
+BETWEEN = ",\n"  # within a row's JSON there are no line ends
+PIECE = 262_144
 
 T = TypeVar("T")
 
@@ -83,10 +85,10 @@ class SqliteDocuments:
         """All rows come as one JSON text: one step of SQLite, so one hand-over of the interpreter's lock, however many they are."""
         test, bindings = conditions(where, order)
         inner = f'SELECT body FROM "{collection.name}" WHERE {test}{ordering(order)} LIMIT ? OFFSET ?'  # noqa: S608
-        sql = f"SELECT group_concat(body, ',') FROM ({inner})"  # noqa: S608
+        sql = f"SELECT group_concat(body, '{BETWEEN}') FROM ({inner})"  # noqa: S608
         bindings.extend((-1 if limit is None else limit, skip))
         found = await self._reader.call(lambda connection: connection.execute(sql, bindings).get)
-        return [] if found is None else _decoder(list[kind]).decode(f"[{found}]")  # type: ignore[valid-type]
+        return [] if found is None else await _decoded(found, _decoder(list[kind]))  # type: ignore[valid-type]
 
     async def count(self, collection: Collection, where: Filter) -> int:
         """By the index where there is one."""
@@ -164,6 +166,19 @@ def _use_wal(connection: apsw.Connection) -> None:
             time.sleep(WAL_RETRY_SECONDS)
         else:
             return
+
+
+async def _decoded(rows: str, decoder: msgspec.json.Decoder[list[T]]) -> list[T]:
+    """Rows as models; of many some at a time, because each call of the decoder holds the event loop."""
+    found: list[T] = []
+    start, end = 0, 0
+    while end >= 0:
+        end = rows.find(BETWEEN, start + PIECE)
+        found += decoder.decode(f"[{rows[start : end if end >= 0 else None]}]")
+        start = end + len(BETWEEN)
+        if end >= 0:
+            await asyncio.sleep(0)
+    return found
 
 
 def _row(record: Record) -> tuple[str, str]:

@@ -1,12 +1,15 @@
 """Document stores by parameter, and the services of chats over them."""
 
+import time
 from collections.abc import AsyncIterator
 
 import pytest
 
+from core.models.chats import ChatDetail
+from core.models.users import Principal
 from core.services.chats import Chats
 from core.services.rooms import Rooms
-from core.services.shown import Shown
+from core.services.shown import Given, Shown
 from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents
 from core.storage.generations import Generations
@@ -39,6 +42,14 @@ async def shown(desk: Desk) -> AsyncIterator[Shown]:
 @pytest.fixture
 def chats(documents: Documents, rooms: Rooms, shown: Shown) -> Chats:
     return chats_over(documents, rooms, shown)
+
+
+async def shown_to(chats: Chats, client: Principal, chat_id: str) -> ChatDetail:
+    """A chat as a client gets it, of which is noted what it was given."""
+    since = time.time_ns() // 1000
+    detail = await chats.get(client, chat_id)
+    chats.given(client, chat_id, Given.of(detail.messages, since))
+    return detail
 
 
 def chats_over(documents: Documents, rooms: Rooms, shown: Shown) -> Chats:

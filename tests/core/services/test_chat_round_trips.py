@@ -15,6 +15,7 @@ from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents
 from core.storage.shares import Shares as ShareRows
 from core.storage.users import Users
+from tests.core.services.conftest import shown_to
 from tests.core.services.people import principal
 from tests.core.services.test_chat_documents import documents, exact, filled_in
 
@@ -54,12 +55,12 @@ async def test_a_chat_comes_back_as_it_was_posted_however_it_was_changed(
     for change in changes:
         if change == "say":
             await chats.append(me, chat_id, [Message(id=str(uuid.uuid4()), chat_id="", position=0, role="user", content="?", timestamp=1)])
-            there = as_document(await chats.show(me, chat_id))
+            there = as_document(await shown_to(chats, me, chat_id))
             continue
         change = {"same": there, "shorten": shorter(there)}.get(change, {}) if isinstance(change, str) else change  # noqa: PLW2901
         after = as_document(await chats.update(me, chat_id, change))
         assert exact(after) == exact(filled_in(merged(there, change), after))
-        there = as_document(await chats.show(me, chat_id))
+        there = as_document(await shown_to(chats, me, chat_id))
         assert exact(there) == exact(after)
 
     rows, shares = ChatRows(documents), ShareRows(documents)

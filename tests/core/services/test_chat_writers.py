@@ -17,7 +17,7 @@ from core.services.shown import Shown
 from core.storage.documents import Documents
 from core.storage.messages import COLLECTION as MESSAGES
 from core.storage.redis import Scripts, connect
-from tests.core.services.conftest import chats_over
+from tests.core.services.conftest import chats_over, shown_to
 from tests.core.services.people import ME, STRANGER
 from tests.ports import free_port
 
@@ -67,7 +67,7 @@ async def test_what_was_appended_can_be_left_out_by_who_has_been_given_it(chats:
     await chats.append(A, chat_id, [late])
     await chats.update(A, chat_id, BASE)
     assert await ids(chats, chat_id) == ["q1", "q2", late.id]
-    await chats.show(A, chat_id)
+    await shown_to(chats, A, chat_id)
     await chats.update(B, chat_id, BASE)
     assert await ids(chats, chat_id) == ["q1", "q2", late.id]
     assert as_document(await chats.update(A, chat_id, BASE)) == BASE
@@ -76,12 +76,12 @@ async def test_what_was_appended_can_be_left_out_by_who_has_been_given_it(chats:
 async def test_a_message_that_its_sender_has_not_seen_is_kept_however_often_they_post(chats: Chats) -> None:
     chat_id = (await chats.create(A, BASE)).chat.id
     for client in (A, B):
-        await chats.show(client, chat_id)
+        await shown_to(chats, client, chat_id)
     await chats.update(A, chat_id, {"messages": [*BASE["messages"], said("a")]})
     for more in ([said("b")], [said("b"), said("b2")], []):
         await chats.update(B, chat_id, {"messages": [*BASE["messages"], *more]})
     assert await ids(chats, chat_id) == ["q1", "q2", "a"]
-    await chats.show(B, chat_id)
+    await shown_to(chats, B, chat_id)
     await chats.update(B, chat_id, BASE)
     assert await ids(chats, chat_id) == ["q1", "q2"]
 
@@ -89,7 +89,7 @@ async def test_a_message_that_its_sender_has_not_seen_is_kept_however_often_they
 async def test_what_is_kept_hangs_below_its_parent_and_the_current_message_is_the_clients_own(chats: Chats) -> None:
     chat_id = (await chats.create(A, tree("r", node("q", None, "r"), node("r", "q")))).chat.id
     for client in (A, B):
-        await chats.show(client, chat_id)
+        await shown_to(chats, client, chat_id)
     await chats.update(A, chat_id, tree("a2", node("q", None, "r"), node("r", "q", "a1"), node("a1", "r", "a2"), node("a2", "a1")))
     after = as_document(await chats.update(B, chat_id, tree("b", node("q", None, "b"), node("b", "q"))))["history"]
     assert after["currentId"] == "b"
@@ -113,7 +113,7 @@ async def test_an_answer_that_ended_meanwhile_is_not_put_back_to_its_beginning(c
     chat_id = (await chats.create(A, BASE)).chat.id
     reply = answer(done=False, generation_id="g", model="m")
     await chats.append(A, chat_id, [reply])
-    stale = as_document(await chats.show(A, chat_id))
+    stale = as_document(await shown_to(chats, A, chat_id))
     await chats.fill(chat_id, reply.id, "It is.", {"done": True})
     after = as_document(await chats.update(A, chat_id, {"messages": [*stale["messages"], said("q3")]}))["messages"]
     assert [(message["content"], message.get("done")) for message in after[2:]] == [("It is.", True), ("words of q3", None)]
@@ -125,7 +125,7 @@ async def test_an_answer_filled_while_an_update_runs_stays(atomic_documents: Doc
     for number in range(10):
         reply = answer(done=False, generation_id=f"g{number}", model="m")
         await chats.append(A, chat_id, [reply])
-        seen = as_document(await chats.show(A, chat_id))["messages"]
+        seen = as_document(await shown_to(chats, A, chat_id))["messages"]
         altered = [{**message, "rating": number} for message in seen]
         await asyncio.gather(chats.update(A, chat_id, {"messages": altered}), chats.fill(chat_id, reply.id, "It is.", {"done": True}))
         found = as_document(await chats.get(A, chat_id))["messages"]
@@ -146,7 +146,7 @@ async def test_racing_updates_that_each_add_a_message_lose_none(
 
     chat_id = (await chats.create(A, document())).chat.id
     writers = [session(f"s{number % sessions}") for number in range(WRITERS)]
-    await asyncio.gather(*(chats.show(writer, chat_id) for writer in writers))
+    await asyncio.gather(*(shown_to(chats, writer, chat_id) for writer in writers))
     late = answer("late")
     names = [f"w{number}" for number in range(WRITERS)]
     updates = [chats.update(writer, chat_id, {**document(name), name: 1}) for writer, name in zip(writers, names, strict=True)]
@@ -193,7 +193,7 @@ class TestWithoutRedis:
 
     async def test_nothing_is_taken_out_and_everything_else_works(self, chats: Chats) -> None:
         chat_id = (await chats.create(A, BASE)).chat.id
-        await chats.show(B, chat_id)
+        await shown_to(chats, B, chat_id)
         changed = [{**said("q2"), "content": "other words"}, said("q3")]
         await chats.update(B, chat_id, {"messages": changed, "title": "new"})
         assert as_document(await chats.get(A, chat_id)) == {"title": "new", "messages": [*changed, said("q1")]}
