@@ -1,11 +1,11 @@
 """API keys: made, shown, renamed and revoked by their owners."""
 
 import time
-import uuid
 
 import msgspec
 
 from core.errors import BadRequest, Forbidden, NotFound
+from core.models.ids import new_id
 from core.models.keys import ApiKey, KeyCredentials
 from core.models.users import Principal
 from core.security import api_key_hash, new_api_key
@@ -38,7 +38,7 @@ class Keys:
             raise BadRequest(message, param="expires_at")
         secret = new_api_key()
         key = ApiKey(
-            id=str(uuid.uuid4()),
+            id=new_id(),
             user_id=principal.id,
             name=DEFAULT_NAME if name is None else _name(name),
             last_four=secret[-SHOWN_CHARACTERS:],

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 
 from core.errors import BadRequest, Conflict, PenstockError, Unauthenticated
+from core.models.ids import new_id
 from core.models.keys import ApiKey
 from core.models.users import Credentials, Principal, Role, Session, Sessions, SignIn, SignUp, User
 from core.security import API_KEY_PREFIX, Passwords, Tokens, api_key_hash
@@ -58,7 +58,7 @@ class Users:
 
     async def add(self, command: SignUp, role: Role) -> User:
         """The same for a given role, without coming in."""
-        user_id, email, name = str(uuid.uuid4()), user_fields.email(command.email), user_fields.name(command.name)
+        user_id, email, name = new_id(), user_fields.email(command.email), user_fields.name(command.name)
         image, picture = self._pictures.checked(user_id, command.profile_image_url)
         password_hash = await self._passwords.hash(user_fields.password(command.password))
         now = int(time.time())

@@ -37,6 +37,12 @@ async def test_a_key_is_shown_once_and_is_told_of_without_it(bob: Client) -> Non
     assert program.token not in str(listed.body)
 
 
+async def test_keys_are_listed_in_the_order_they_were_made_also_within_one_second(bob: Client) -> None:
+    for number in range(6):
+        await made(bob, name=str(number))
+    assert [key["name"] for key in (await bob.get("/api/users/api_keys")).body] == list("012345")
+
+
 async def test_only_a_hash_of_a_key_is_stored(bob: Client, services: Services) -> None:
     program, _ = await made(bob)
     (record,) = await services.documents.find(keys.COLLECTION, {}, dict)
