@@ -77,9 +77,8 @@ class Accounts:
         if command.page is not None:
             limit = limit or PAGE
             skipped = (command.page - 1) * limit
-            limit += skipped
-        found = await self._rows.find(command.query, order=await self._order(command), limit=limit)
-        return found[skipped:], await self._rows.count(command.query)
+        found = await self._rows.find(command.query, order=await self._order(command), limit=limit, skip=skipped)
+        return found, await self._rows.count(command.query)
 
     async def get(self, principal: Principal, user_id: str) -> User:
         """A user; what of them is shown to whom, the face decides by ``may_manage``. Raises NotFound, Forbidden for a pending asker."""

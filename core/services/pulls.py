@@ -97,7 +97,7 @@ class Pulls:
     async def stop(self, principal: Principal, pull_id: str) -> None:
         """Stop a pull; what arrived stays for the next one. One that has ended stays as it is. Raises Forbidden, NotFound."""
         pull = await self.get(principal, pull_id)
-        if await self._claims.cancel(pull.id) in {"queued", "gone"}:
+        if await self._claims.cancel(pull.id) != "running":
             await self._rows.finish(pull.id, GenerationStatus.CANCELLED)
 
     async def progress(self, pull_id: str, step: str, total: int | None, completed: int) -> None:

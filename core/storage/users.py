@@ -56,9 +56,9 @@ class Users:
         found = await self._documents.find(COLLECTION, {"email": email}, Record, limit=1)
         return (msgspec.convert(found[0], User), msgspec.convert(found[0], Credentials)) if found else None
 
-    async def find(self, query: str | None = None, *, order: Order | None = None, limit: int | None = None) -> list[User]:
-        """Users whose name or address holds a text, whatever its case; without one, all."""
-        return await self._documents.find(COLLECTION, _searched(query), User, order=order, limit=limit)
+    async def find(self, query: str | None = None, *, order: Order | None = None, limit: int | None = None, skip: int = 0) -> list[User]:
+        """Users whose name or address holds a text, whatever its case; without one, all. ``skip``: leave so many out at the beginning."""
+        return await self._documents.find(COLLECTION, _searched(query), User, order=order, limit=limit, skip=skip)
 
     async def count(self, query: str | None = None) -> int:
         """How many these are."""

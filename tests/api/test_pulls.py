@@ -138,6 +138,18 @@ async def test_a_pull_is_stopped_and_its_stream_says_so(ada: Client, ollama: Oll
     await until(lambda: ollama.left, "Ollama is told")
 
 
+async def test_one_that_waits_is_stopped_at_once_also_where_its_administrator_is_deleted(
+    ada: Client, ollama: Ollama, services: Services
+) -> None:
+    assert ollama
+    async with ada.session.post(f"{ada.url}/api/models/pull", json={"name": NAME}, headers=ada.headers) as response:
+        pull_id = response.headers["X-Job-Id"]
+    await services.claims.cancel_user(ada.user["id"])
+    assert (await ada.delete(f"/api/models/pull/{pull_id}")).status == 200
+    pull = (await ada.get(f"/api/models/pull/{pull_id}")).body
+    assert (pull["status"], pull["ended_at"] is not None) == ("cancelled", True)
+
+
 async def test_its_events_can_be_resumed(ada: Client, worker: Puller) -> None:
     assert worker
     job_id = (await ada.post("/api/models/pull", {"name": NAME, "stream": False})).body["id"]
