@@ -6,6 +6,7 @@ import signal
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,25 +31,32 @@ async def measure() -> AsyncGenerator[Row, None]:
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder) / "models"
         models.mkdir()
-        yield await _two_workers(models, signal.SIGKILL, "pause after kill -9 of the answering worker, two workers", 5000)
-        yield await _two_workers(models, signal.SIGTERM, "pause after SIGTERM of the answering worker, two workers", 1000)
+        pauses, _ = await _two_workers(models, signal.SIGKILL)
+        yield _row("pause after kill -9 of the answering worker, two workers", pauses, 5000)
+        pauses, gone = await _two_workers(models, signal.SIGTERM)
+        yield _row("pause after SIGTERM of the answering worker, two workers", pauses, 1000)
+        yield _row("from SIGTERM to the end of the process, with answers under way", gone, 1000)
         yield await _only_worker(models)
 
 
-async def _two_workers(models: Path, number: signal.Signals, what: str, most_ms: float) -> Row:
+async def _two_workers(models: Path, number: signal.Signals) -> tuple[list[float], list[float]]:
+    """Pauses of the answers, and how long the signalled process stayed, in ms."""
     async with _user(models) as user:
         stack = user.stack
         await stack.start_worker("gpu")
-        pauses = []
+        pauses, gone = [], list[float]()
         for _ in range(ROUNDS):
             await stack.start_worker("gpu")
 
             async def disturb() -> None:
                 pid = await until(lambda: _answering(stack), "a worker says that it answers")
-                await next(running for running in stack.running if running.pid == pid).kill(number)
+                leaving = next(running for running in stack.running if running.pid == pid)
+                began = time.perf_counter()
+                await leaving.kill(number)
+                gone.append((time.perf_counter() - began) * 1000)
 
             pauses.append(await _pause(user, disturb))
-        return _row(what, pauses, most_ms)
+        return pauses, gone
 
 
 async def _only_worker(models: Path) -> Row:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -78,6 +77,10 @@ async def _busiest(stack: Stack) -> int:
     return max(workers, key=lambda worker: worker.running).pid if workers else 0
 
 
+async def _others(stack: Stack, left: Running) -> bool:
+    return any(worker.running for worker in await stack.workers() if worker.pid != left.pid)
+
+
 async def test_kill_9_of_the_answering_worker(stack: Stack, user: User) -> None:
     await asyncio.gather(stack.start_worker("gpu"), stack.start_worker("gpu"))
     expected = await undisturbed(user)
@@ -99,19 +102,16 @@ async def test_kill_9_of_the_only_worker_under_its_supervisor(stack: Stack, user
     assert await disturbed(user, disturb) == expected
 
 
-async def test_sigterm_hands_running_answers_over_and_the_process_is_gone_within_a_second(stack: Stack, user: User) -> None:
+async def test_sigterm_hands_running_answers_over_and_the_process_ends_without_waiting_for_them(stack: Stack, user: User) -> None:
     await asyncio.gather(stack.start_worker("gpu"), stack.start_worker("gpu"))
     expected = await undisturbed(user)
-    took: list[float] = []
 
     async def disturb() -> None:
         leaving = await answering(stack)
-        began = time.monotonic()
         assert await leaving.kill(signal.SIGTERM) == 0
-        took.append(time.monotonic() - began)
+        await until(lambda: _others(stack, leaving), "another worker answers what is not at its end yet")
 
     assert await disturbed(user, disturb) == expected
-    assert took[0] < 1.0
 
 
 async def test_kill_9_of_a_web_process(stack: Stack, user: User) -> None:
