@@ -48,14 +48,14 @@ async def streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> Asyn
                 message = f"The upstream {endpoint.url} failed: {str(chunk.error)[:SHOWN_CHARACTERS]}"
                 raise UpstreamError(message)
             usage = usage_of(chunk.usage) or usage
-            for choice in chunk.choices:
+            for choice in chunk.choices or ():
                 delta = delta_of(choice)
                 if delta is not None:
                     tokens += 1
                     yield delta
-                if choice.finish_reason:
+                if choice.end:
                     finished = True
-                    yield ChoiceFinished(choice=choice.index, finish_reason=choice.finish_reason)
+                    yield ChoiceFinished(choice=choice.index, finish_reason=choice.end)
     if not finished:
         message = f"The upstream {endpoint.url} broke off in the middle of its answer."
         raise UpstreamBroken(message)
@@ -68,5 +68,5 @@ def whole(body: bytes, endpoint: Endpoint) -> Sequence[Part]:
     parts: list[Part] = []
     for choice in answer.choices:
         parts.append(delta_of(choice) or Delta(choice=choice.index))
-        parts.append(ChoiceFinished(choice=choice.index, finish_reason=choice.finish_reason or "stop"))
+        parts.append(ChoiceFinished(choice=choice.index, finish_reason=choice.end or "stop"))
     return [*parts, usage_of(answer.usage) or Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)]

@@ -5,7 +5,7 @@ Sources: OpenAI's API reference, models list; Ollama's API, ``GET /api/tags``.
 
 import time
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -24,10 +24,11 @@ from core.errors import (
 from core.models.catalog import Model, readable
 from core.models.pools import Pool
 from core.security import shown_url
-from pipelines.upstream_wire import Listing, Problem, Tags, tasks_of
+from pipelines.upstream_wire import Problem, Tags, listed, tasks_of
 
 LIST_TIMEOUT_S = 10
 REMEMBERED_S = 30.0
+LAST_MOMENT = 253_402_300_800  # the end of the year 9999
 
 T = TypeVar("T")
 
@@ -81,13 +82,13 @@ class Endpoint:
         return tuple(
             Model(
                 id=row.id,
-                name=row.name or readable(row.id),
-                owned_by=row.owned_by or self.owner,
-                created=int(row.created or self._first_seen.setdefault(row.id, int(time.time()))),
+                name=_text(row.name) or readable(row.id),
+                owned_by=_text(row.owned_by) or self.owner,
+                created=_moment(row.created) or self._first_seen.setdefault(row.id, int(time.time())),
                 pool=Pool.RELAY,
                 tasks=tasks_of(row.id, str(row.type or "")),
             )
-            for row in msgspec.json.decode(body, type=Listing).data
+            for row in listed(body)
         )
 
 
@@ -116,7 +117,7 @@ class OllamaEndpoint(Endpoint):
                 size_bytes=row.size,
                 tasks=tasks_of(row.name, (row.details and row.details.family) or ""),
             )
-            for row in msgspec.json.decode(body, type=Tags).models
+            for row in msgspec.json.decode(body, type=Tags).models or ()
         )
 
 
@@ -124,6 +125,17 @@ def _basic(url: str) -> str:
     """The header that a user and a password in a URL stand for; empty where there is none."""
     parts = urlsplit(url)
     return aiohttp.encode_basic_auth(unquote(parts.username), unquote(parts.password or "")) if parts.username else ""
+
+
+def _text(given: Any) -> str:
+    return given if isinstance(given, str) else ""
+
+
+def _moment(given: Any) -> int:
+    """Unix seconds, as a number or as RFC 3339 has it; 0 for anything else."""
+    if isinstance(given, str):
+        return _seconds(given)
+    return int(given) if isinstance(given, int | float) and 0 < given < LAST_MOMENT else 0
 
 
 def _seconds(moment: str) -> int:

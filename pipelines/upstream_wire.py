@@ -3,7 +3,9 @@
 Sources: OpenAI's API reference, chat completion object and chunk object, and models list; Ollama's API, list of local models.
 """
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, get_args
 
 import msgspec
 
@@ -13,9 +15,9 @@ from core.models.events import Delta
 
 
 class WireDelta(msgspec.Struct, kw_only=True):
-    """A delta's or a message's members."""
+    """A delta's or a message's members. ``content``: of some servers a list of parts."""
 
-    content: str | None = None
+    content: str | list[Any] | None = None
     role: str | None = None
     refusal: str | None = None
     tool_calls: list[Any] | None = None
@@ -25,7 +27,20 @@ class WireDelta(msgspec.Struct, kw_only=True):
     annotations: list[Any] | None = None
     audio: Any = None
 
+    @property
+    def text(self) -> str:
+        """What is to be shown of its content."""
+        if not isinstance(self.content, list):
+            return self.content or ""
+        return "".join(part["text"] for part in self.content if isinstance(part, dict) and isinstance(part.get("text"), str))
 
+
+_REASONS: dict[str, FinishReason] = {
+    **{reason: reason for reason in get_args(FinishReason)},
+    **dict.fromkeys(("max_tokens", "max_length", "model_length"), "length"),
+    **dict.fromkeys(("tool_use", "tool_call"), "tool_calls"),
+    **dict.fromkeys(("safety", "refusal"), "content_filter"),
+}
 EXTRA = ("tool_calls", "reasoning_content", "reasoning", "refusal", "function_call", "annotations", "audio")
 
 
@@ -36,7 +51,14 @@ class WireChoice(msgspec.Struct, kw_only=True):
     delta: WireDelta | None = None
     message: WireDelta | None = None
     logprobs: Any = None
-    finish_reason: FinishReason | None = None
+    finish_reason: str | None = None
+
+    @property
+    def end(self) -> FinishReason | None:
+        """Why it ended, in OpenAI's words, though its server may have others; None while it goes on."""
+        if not self.finish_reason:
+            return None
+        return _REASONS.get(self.finish_reason.lower(), "stop")
 
 
 class WireUsage(msgspec.Struct, kw_only=True):
@@ -51,7 +73,7 @@ class WireUsage(msgspec.Struct, kw_only=True):
 class Chunk(msgspec.Struct, kw_only=True):
     """``error``: some servers report a failure inside the stream."""
 
-    choices: list[WireChoice] = []
+    choices: list[WireChoice] | None = None
     usage: WireUsage | None = None
     error: Any = None
 
@@ -78,19 +100,29 @@ class EmbeddingAnswer(msgspec.Struct, kw_only=True):
 
 
 class ListedModel(msgspec.Struct, kw_only=True):
-    """A row of ``GET /models``. ``type``: some servers say what a model is for."""
+    """A row of ``GET /models``. ``type``: some servers say what a model is for. What else some write in a way of their own is not read."""
 
     id: str
     type: Any = None
-    name: str | None = None
-    created: float | None = None
-    owned_by: str | None = None
+    name: Any = None
+    created: Any = None
+    owned_by: Any = None
 
 
 class Listing(msgspec.Struct, kw_only=True):
-    """``GET /models``."""
+    """``GET /models``. Some servers answer with the bare list."""
 
-    data: list[ListedModel] = []
+    data: list[Any] = []
+
+
+def listed(body: bytes) -> Iterator[ListedModel]:
+    """The models in a listing; a row that is none costs itself only. Raises msgspec's errors for what is no listing."""
+    found = msgspec.json.decode(body, type=Listing | list[Any])
+    for row in found.data if isinstance(found, Listing) else found:
+        with suppress(msgspec.ValidationError):
+            model = msgspec.convert(row, ListedModel)
+            if model.id:
+                yield model
 
 
 class TagDetails(msgspec.Struct, kw_only=True):
@@ -111,7 +143,7 @@ class Tag(msgspec.Struct, kw_only=True):
 class Tags(msgspec.Struct, kw_only=True):
     """Ollama's ``GET /api/tags``."""
 
-    models: list[Tag] = []
+    models: list[Tag] | None = None
 
 
 class Problem(msgspec.Struct, kw_only=True):
@@ -152,9 +184,10 @@ def delta_of(choice: WireChoice) -> Delta | None:
     given = choice.delta or choice.message or WireDelta()
     extra = {name: value for name in EXTRA if (value := getattr(given, name))}
     logprobs = _logprobs(choice.logprobs)
-    if not given.content and not extra and not logprobs:
+    text = given.text
+    if not text and not extra and not logprobs:
         return None
-    return Delta(text=given.content or "", choice=choice.index, extra=extra or None, logprobs=logprobs)
+    return Delta(text=text, choice=choice.index, extra=extra or None, logprobs=logprobs)
 
 
 def _logprobs(given: Any) -> Logprobs | None:
