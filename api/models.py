@@ -108,6 +108,15 @@ async def list_(request: web.Request) -> web.Response:
     return answer(ModelList(object="list", data=rows, models=rows))
 
 
+async def list_custom(request: web.Request) -> web.Response:
+    """``GET /api/models/custom``: the custom models that one may change: one's own, or as an administrator everybody's.
+
+    Also those that are switched off, and those whose base model is not served now.
+    """
+    customs = await request.app[SERVICES].models.changeable(request[PRINCIPAL])
+    return answer([ModelWhole.of_custom(custom) for custom in customs])
+
+
 async def get(request: web.Request) -> web.Response:
     """``GET …/models/{model_id}``: one model. Beside each ``chat/completions``."""
     return answer(ModelRow.of(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))

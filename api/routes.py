@@ -131,6 +131,7 @@ ROUTES = (
         also=("/api/models", "/api/openai/v1/models", "/v1/models"),
     ),
     Route("POST", "/api/models/create", models.create, ACTIVE, body=CreateModel, answer=models.ModelWhole, status=201, errors=(404,)),
+    Route("GET", "/api/models/custom", models.list_custom, ACTIVE, answer=list[models.ModelWhole]),
     Route("GET", "/api/models/model", models.find, ACTIVE, query=models.Named, answer=models.ModelWhole, errors=(404,)),
     Route(
         "POST",

@@ -60,6 +60,10 @@ class Models:
         customs = sorted((await self._customs.all()).values(), key=lambda custom: custom.id)
         return [*served.values(), *(_listed(custom, served[custom.base_model_id]) for custom in customs if _shown(custom, served))]
 
+    async def changeable(self, principal: Principal) -> Sequence[CustomModel]:
+        """Custom models that a principal may change, by id: also those that are switched off or whose base is not served now."""
+        return sorted((found for found in (await self._customs.all()).values() if _may_change(principal, found)), key=lambda one: one.id)
+
     async def get(self, principal: Principal, model_id: str) -> Model:
         """One model. Raises ModelNotFound, naming some that exist."""
         model, _ = await self._resolve(principal, model_id)

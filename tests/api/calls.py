@@ -217,6 +217,7 @@ CALLS: dict[str, Prepare] = {
     "DELETE /api/generations/{generation_id}": generation,
     "GET /api/models/": simply(),
     "POST /api/models/create": making_a_model,
+    "GET /api/models/custom": model(),
     "GET /api/models/model": model(named=True),
     "POST /api/models/model/update": model({"name": "Another name"}, named=True),
     "POST /api/models/model/toggle": model(named=True),

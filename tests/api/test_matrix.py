@@ -67,6 +67,7 @@ EXPECTED = {
     "DELETE /api/generations/{generation_id}": "401 401 401 403 404 200 404 401",
     "GET /api/models/": "401 401 401 403 200 200 200 401",
     "POST /api/models/create": "401 401 401 403 201 201 201 401",
+    "GET /api/models/custom": "401 401 401 403 200 200 200 401",
     "GET /api/models/model": "401 401 401 403 200 200 200 401",
     "POST /api/models/model/update": "401 401 401 403 403 200 200 401",
     "POST /api/models/model/toggle": "401 401 401 403 403 200 200 401",
