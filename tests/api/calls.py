@@ -138,6 +138,11 @@ async def making_a_model(_stage: Stage, _owner: Client, asker: Client) -> Call:
     return Call(body={"name": f"my-custom-model {asker.user.get('id', '')}".strip(), "base_model": "echo", "params": parameters})
 
 
+async def having_a_model(stage: Stage, owner: Client, _asker: Client) -> Call:
+    await stage.model(owner)
+    return Call()
+
+
 async def answered(stage: Stage, owner: Client, _asker: Client) -> Call:
     return Call({"generation_id": await stage.answered(owner)}, query={"after": "0-0"})
 
@@ -217,7 +222,7 @@ CALLS: dict[str, Prepare] = {
     "DELETE /api/generations/{generation_id}": generation,
     "GET /api/models/": simply(),
     "POST /api/models/create": making_a_model,
-    "GET /api/models/custom": model(),
+    "GET /api/models/custom": having_a_model,
     "GET /api/models/model": model(named=True),
     "POST /api/models/model/update": model({"name": "Another name"}, named=True),
     "POST /api/models/model/toggle": model(named=True),
