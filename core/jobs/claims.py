@@ -5,8 +5,8 @@ older epoch is refused by the append script. A lease that runs out is queued aga
 (core.jobs.queue). Times are Redis's own clock, so processes' clocks do not matter.
 
 A job ends for one of three reasons that are never mixed up: finished or failed by its worker, cancelled by its user.
-Handing back only queues it again. Attempts count claims that made no progress since: a job that kills its workers is
-given up after MAX_ATTEMPTS.
+Handing back only queues it again. What was asked may be large: it goes with the job's end, when no worker needs it any more.
+Attempts count claims that made no progress since: a job that kills its workers is given up after MAX_ATTEMPTS.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ _NOW = "local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor
 _SUBMIT = (
     _NOW
     + """
-redis.call('HSET', KEYS[1], 'spec', ARGV[2], 'queue', ARGV[3], 'state', 'queued', 'epoch', 0, 'attempts', 0, 'handed', 0)
+redis.call('HSET', KEYS[1], 'spec', ARGV[2], 'body', ARGV[6], 'queue', ARGV[3], 'state', 'queued', 'epoch', 0, 'attempts', 0, 'handed', 0)
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
 return 1
@@ -42,7 +42,7 @@ return 1
 _CLAIM = (
     _NOW
     + """
-local job = redis.call('HMGET', KEYS[1], 'state', 'spec', 'cancel')
+local job = redis.call('HMGET', KEYS[1], 'state', 'spec', 'cancel', 'body')
 if not job[1] then return {0, 'gone'} end
 if job[1] == 'running' then
   local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
@@ -55,7 +55,7 @@ redis.call('HSET', KEYS[1], 'state', 'running', 'worker', ARGV[2])
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
 local attempts = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-return {epoch, job[2], attempts, job[3] or ''}
+return {epoch, job[2], attempts, job[3] or '', job[4]}
 """
 )
 
@@ -74,6 +74,7 @@ end
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
 if state ~= '' then
   redis.call('HSET', KEYS[1], 'state', state)
+  redis.call('HDEL', KEYS[1], 'body')
   redis.call('PEXPIRE', KEYS[1], ARGV[4])
   redis.call('ZREM', KEYS[3], ARGV[5])
 elseif ARGV[6] == '1' then
@@ -121,6 +122,7 @@ end
 if state ~= 'queued' then return state end
 local id = redis.call('HINCRBY', KEYS[1], 'epoch', 1) .. '-1'
 redis.call('HSET', KEYS[1], 'state', 'cancelled')
+redis.call('HDEL', KEYS[1], 'body')
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('ZREM', KEYS[3], ARGV[1])
 redis.call('XADD', KEYS[2], id, 'e', ARGV[2])
@@ -128,6 +130,9 @@ redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('PUBLISH', KEYS[2], id .. ' ' .. ARGV[2])
 return 'queued'
 """
+
+
+_NO_BODY = msgspec.Raw(b"null")
 
 
 class Fenced(Exception):
@@ -172,7 +177,8 @@ class Claims:
 
     async def submit(self, spec: GenerationSpec) -> None:
         """Record a job as queued; enqueueing it is the next step, and the reaper's where this process dies before that."""
-        args = (spec.id, msgspec.json.encode(spec), spec.queue, QUEUED_MS, PICKUP_MS)
+        known = msgspec.json.encode(msgspec.structs.replace(spec, body=_NO_BODY))
+        args = (spec.id, known, spec.queue, QUEUED_MS, PICKUP_MS, bytes(spec.body))
         await self._scripts.run(self._submit, (job_key(spec.id), LEASES_KEY), args)
 
     async def claim(self, job_id: str, worker_id: str) -> Claim | None:
@@ -181,6 +187,7 @@ class Claims:
         if not answer[0]:
             return None
         spec = msgspec.json.decode(answer[1], type=GenerationSpec)
+        spec = msgspec.structs.replace(spec, body=msgspec.Raw(answer[4]))
         return Claim(spec=spec, epoch=answer[0], attempt=answer[2], cancelled=answer[3] == b"1")
 
     async def append(self, claim: Claim, seq: int, entries: Sequence[Event], *, end: GenerationStatus | None = None) -> None:
@@ -225,6 +232,6 @@ class Claims:
                 await self.cancel(spec.id)
 
     async def spec(self, job_id: str) -> GenerationSpec | None:
-        """A job's spec, while Redis keeps it."""
+        """A job's spec without its body, while Redis keeps it."""
         stored = await self._scripts.command("HGET", job_key(job_id), "spec")
         return msgspec.json.decode(stored, type=GenerationSpec) if stored else None

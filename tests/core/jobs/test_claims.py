@@ -138,3 +138,41 @@ async def test_scripts_survive_a_redis_that_has_forgotten_them(desk: Desk, new_s
     await desk.claims.submit(spec)
     await desk.queue.enqueue(GenerateReply(id=spec.id))
     assert await desk.queue.length("gpu.generate") == 1
+
+
+async def test_what_was_asked_is_kept_until_the_end_whoever_takes_the_job_over_and_no_longer(desk: Desk, new_spec: Specs) -> None:
+    spec = msgspec.structs.replace(new_spec(), body=msgspec.Raw(b'{"model": "m", "prompt": "' + b"x" * 100_000 + b'"}'))
+    await desk.claims.submit(spec)
+    lost = await claimed(desk, spec)
+    await until(desk.queue.reap, "the lease runs out")
+    handed = await claimed(desk, spec, "two")
+    await desk.claims.hand_back(handed)
+    last = await claimed(desk, spec, "three")
+    assert bytes(lost.spec.body) == bytes(handed.spec.body) == bytes(last.spec.body) == bytes(spec.body)
+    for _ in range(2):  # the first answer may be lost
+        await desk.claims.append(last, 1, [Finished(usage=USAGE)], end=GenerationStatus.FINISHED)
+    assert 0 < (await desk.redis.memory_usage(f"job:{spec.id}") or 0) < 2_000
+    assert await desk.claims.claim(spec.id, "four") is None
+    known = await desk.claims.spec(spec.id)
+    assert known
+    assert (known.id, known.user_id, known.model) == (spec.id, spec.user_id, spec.model)
+
+
+async def test_a_late_end_of_a_worker_that_was_replaced_takes_nothing_away(desk: Desk, new_spec: Specs) -> None:
+    spec = new_spec()
+    await desk.claims.submit(spec)
+    stale = await claimed(desk, spec)
+    await until(desk.queue.reap, "the lease runs out")
+    await claimed(desk, spec, "two")
+    with pytest.raises(Fenced):
+        await desk.claims.append(stale, 1, [Finished(usage=USAGE)], end=GenerationStatus.FINISHED)
+    await until(desk.queue.reap, "the lease runs out")
+    assert bytes((await claimed(desk, spec, "three")).spec.body) == bytes(spec.body)
+
+
+async def test_stopping_one_that_waits_forgets_what_was_asked(desk: Desk, new_spec: Specs) -> None:
+    spec = new_spec()
+    await desk.claims.submit(spec)
+    assert await desk.claims.cancel(spec.id) == "queued"
+    assert not await desk.redis.hexists(f"job:{spec.id}", "body")
+    assert await desk.claims.claim(spec.id, "one") is None
