@@ -63,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_batch: Positive = 32
     flush_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
     lease_ms: Annotated[int, msgspec.Meta(ge=500, le=60000)] = 2000
+    answer_timeout_s: Positive = 3600
     upstream_timeout_s: Positive = 300
     models_refresh_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 60
 

@@ -115,6 +115,7 @@ class WorkerProcess:
                 answers=services.answers,
                 generator=self._work.generator,
                 flush_ms=self._settings.flush_ms,
+                timeout_s=self._settings.answer_timeout_s,
             ).make
         if self._work.embedder:
             makers[EMBED.get(self._pool)] = Embeddings(

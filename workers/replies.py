@@ -16,8 +16,6 @@ from workers.failures import failure
 from workers.leases import Ending, Leases
 from workers.writer import LogWriter
 
-TIME_LIMIT_S = 3_600
-
 log = get_logger()
 
 
@@ -25,8 +23,18 @@ class Replies:
     """What ``generate_reply`` and ``relay_reply`` do with a job id; ``worker_id`` names this process."""
 
     def __init__(  # noqa: PLR0913 - each by its name, where the process is assembled
-        self, *, worker_id: str, claims: Claims, leases: Leases, events: EventLog, answers: Answers, generator: Generator, flush_ms: int
+        self,
+        *,
+        worker_id: str,
+        claims: Claims,
+        leases: Leases,
+        events: EventLog,
+        answers: Answers,
+        generator: Generator,
+        flush_ms: int,
+        timeout_s: float,
     ) -> None:
+        """``timeout_s``: how long one worker may take over one answer, however lively its generator is."""
         self.worker_id = worker_id
         self.claims = claims
         self.leases = leases
@@ -34,6 +42,7 @@ class Replies:
         self.answers = answers
         self.generator = generator
         self.flush_ms = flush_ms
+        self.timeout_s = timeout_s
 
     async def make(self, job_id: str) -> None:
         """Claim a job and answer it, or go on where another worker stopped.
@@ -69,7 +78,7 @@ class _Reply:
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the readers must hear of it
-            return await self._end(GenerationStatus.FAILED, failure(error, self._claim.spec, TIME_LIMIT_S))
+            return await self._end(GenerationStatus.FAILED, failure(error, self._claim.spec, self._by.timeout_s))
         return await self._end(GenerationStatus.FINISHED, Finished(usage=usage))
 
     async def _generate(self) -> Usage:
@@ -83,7 +92,7 @@ class _Reply:
         continued = self._continued if begun else None
         self._writer.add(Started(model=spec.model, attempt=self._claim.epoch, worker=self._by.worker_id, continued=continued))
         usage = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
-        async with asyncio.timeout(TIME_LIMIT_S), aclosing(self._by.generator.generate(prompt)) as parts:
+        async with asyncio.timeout(self._by.timeout_s), aclosing(self._by.generator.generate(prompt)) as parts:
             async for part in parts:
                 if isinstance(part, Usage):
                     usage = part
@@ -113,7 +122,7 @@ class _Reply:
         if held.reason == "stopped":
             return await self._end(GenerationStatus.CANCELLED, Cancelled())
         if self._continued is None and self._begun():
-            return await self._end(GenerationStatus.FAILED, failure(UpstreamBroken(_CUT), self._claim.spec, TIME_LIMIT_S))
+            return await self._end(GenerationStatus.FAILED, failure(UpstreamBroken(_CUT), self._claim.spec, self._by.timeout_s))
         await self._writer.flush()
         await self._by.leases.give_back(self._claim)
         return "handed back"

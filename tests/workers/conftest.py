@@ -80,6 +80,7 @@ class Bench:
             answers=cast("Any", self.kept),
             generator=generator,
             flush_ms=5,
+            timeout_s=3_600,
         )
         self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
 

@@ -153,3 +153,17 @@ async def test_deltas_that_come_fast_are_joined_and_the_first_is_not_held_up(des
 
 async def _longer(bench: Bench, job_id: str, words: int) -> bool:
     return len((await bench.text(job_id)).split()) > words
+
+
+async def test_an_answer_that_drips_fails_at_its_time_limit_with_what_arrived_and_makes_room(
+    desk: Desk, new_spec: Specs, new_bench: Benches
+) -> None:
+    spec, bench = await submitted(desk, new_spec), new_bench(stepwise())
+    bench.replies.timeout_s = 0.2
+    release(bench.generator, 3)
+    await asyncio.wait_for(bench.replies.make(spec.id), 5)
+    last = await bench.last(spec.id)
+    assert isinstance(last, Failed)
+    assert (last.code, "0.2 seconds" in last.detail) == ("unavailable", True)
+    assert bench.kept.saved == [(spec.id, "".join(WORDS[:3]), GenerationStatus.FAILED)]
+    assert (bench.generator.closed, len(bench.leases)) == (1, 0)
