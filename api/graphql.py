@@ -14,6 +14,7 @@ from strawberry.aiohttp.views import GraphQLView
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http import GraphQLHTTPResponse
 from strawberry.http.base import BaseRequestProtocol
+from strawberry.http.exceptions import WebSocketDisconnected
 from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
@@ -63,6 +64,11 @@ class Handler(BaseGraphQLTransportWSHandler[Caller, None]):
             await super().handle_message(message)
         except (TypeError, AttributeError, KeyError, msgspec.ValidationError):
             await self.handle_invalid_message("Failed to parse message")
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Log what happened in an operation, unless it is that nobody is there any more to be told of it."""
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
 
 
 class _Payload(msgspec.Struct):

@@ -222,3 +222,26 @@ async def test_one_who_does_not_answer_the_close_is_cut_off(
         await services.users.sign_out(await services.users.authenticate(ada.token))
         assert await closed(socket) == 1006
         monkeypatch.undo()
+
+
+async def test_an_answer_that_comes_while_its_websocket_is_closed_is_no_bug(
+    url: str, services: Services, ada: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    ending = await services.users.sign_in(SignIn(email=ada.user.email, password="correct horse"))
+    generation_id = await asked(Post(url), ada)
+    claim = await claimed(services, generation_id)
+    await services.claims.append(claim, 1, ANSWER[:1])
+    async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
+        await greeted(socket, token=ending.token)
+        await followed(socket, generation_id)
+
+        async def write() -> None:
+            for seq in range(2, 10_000):
+                await services.claims.append(claim, seq, ANSWER[1:2])
+
+        writing = asyncio.create_task(write())
+        await services.users.sign_out(await services.users.authenticate(ending.token))
+        assert await closed(socket) == 4403
+        await until(lambda: nobody_listens(services, generation_id), "it is not followed any more")
+        writing.cancel()
+    assert [record for record in caplog.records if record.name.startswith("strawberry")] == []
