@@ -33,19 +33,21 @@ class Connection:
     def __init__(self, request: web.BaseRequest, scope: asyncio.Timeout) -> None:
         self.on_tick: Callable[[], None] | None = None
         self.reason: Exception | None = None
+        self._over = False
         self._request = request
         self._scope = scope
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def end(self, reason: Exception) -> None:
-        """End the waiting block with an error, soon."""
-        if self.reason is None and not self._scope.expired():
+        """End the waiting block with an error, soon; one that is over stays as it is."""
+        if self.reason is None and not self._over and not self._scope.expired():
             self.reason = reason
             self._scope.reschedule(self._loop.time())
 
     def close(self) -> None:
         """The waiting is over."""
+        self._over = True
         self._timer.cancel()
 
     def _tick(self) -> None:

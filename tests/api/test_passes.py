@@ -1,18 +1,20 @@
 """Streams that are open when a token loses its worth: they end at once, on every process, and no others do."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from api import passes, sse
+from api.connections import Connections
 from api.keys import ABANDONED, CONNECTIONS, PASSES
-from core.errors import Unavailable
+from core.errors import Unauthenticated, Unavailable
 from core.models.events import Progress
 from core.models.pulls import StartPull
 from core.models.users import Principal, User
@@ -235,6 +237,20 @@ async def test_one_who_cannot_even_be_told_is_cut_off(bob: Client, services: Ser
         await bob.post("/api/auths/signout", {})
         with pytest.raises(aiohttp.ClientPayloadError):
             await rest(response)
+
+
+async def test_who_is_let_out_when_the_answer_has_just_ended_has_it_whole() -> None:
+    ends = []
+
+    @contextmanager
+    def looked_after(_: web.Request, end: Callable[[Exception], None]) -> Iterator[None]:
+        ends.append(end)
+        yield
+
+    async with Connections(looked_after).waiting(make_mocked_request("GET", "/")) as connection:
+        pass
+    ends[0](Unauthenticated("too late"))
+    assert connection.reason is None
 
 
 def _stuck(app: web.Application) -> bool:
