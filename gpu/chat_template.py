@@ -64,10 +64,10 @@ def _text(content: Any) -> str:
 
 def _part(part: Any) -> str:
     kind = part.get("type") if isinstance(part, dict) else None
-    if kind != "text":
+    if kind not in {"text", "refusal"}:
         fault = f"messages: this model reads text only; a part of type {kind!r} cannot be used."
         raise BadRequest(fault, param="messages")
-    text = part.get("text")
+    text = part.get(kind)
     if not isinstance(text, str):
         fault = "messages: a text part needs its text."
         raise BadRequest(fault, param="messages")

@@ -27,18 +27,28 @@ def check(request: CompletionRequest) -> None:
 
 
 def check_messages(messages: list[dict[str, Any]]) -> None:
-    """Raises Unsupported for a part of a message that is not text."""
+    """Raises Unsupported for a part of a message that is not text, BadRequest for what is neither text nor a part."""
     for place, message in enumerate(messages):
-        content = message.get("content")
+        content, where = message.get("content"), f"messages[{place}].content"
+        if not isinstance(content, str | list | None):
+            _deny(where, "a text, a list of parts or null")
         for index, part in enumerate(content if isinstance(content, list) else ()):
-            kind = _kind(part)
+            kind, field = _kind(part), f"{where}[{index}]"
+            if not isinstance(part, dict):
+                _deny(field, "an object such as {'type': 'text', 'text': 'Hello!'}")
+            if kind in {"text", "refusal"} and not isinstance(part.get(kind), str):
+                _deny(f"{field}.{kind}", "a text")
             if kind not in {"text", "refusal"}:
-                field = f"messages[{place}].content[{index}]"
                 _refuse(field, f"local models read text only, not {kind!r}. Leave this part out, or ask a model of an upstream that can.")
 
 
 def _kind(part: Any) -> Any:
     return part.get("type") if isinstance(part, dict) else None
+
+
+def _deny(field: str, wanted: str) -> NoReturn:
+    fault = f"{field} must be {wanted}."
+    raise BadRequest(fault, param=field)
 
 
 def _refuse(field: str, why: str) -> NoReturn:

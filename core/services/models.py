@@ -210,8 +210,8 @@ class Models:
         return ModelNotFound(f"The model {model_id!r} does not exist here. {self._some()}", param="model")
 
     def _some(self) -> str:
-        known = _listing(sorted(self._cached)) or "none yet: is a worker running?"
-        return f"Models: {known}."
+        known = _listing(sorted(self._cached))
+        return f"Models: {known}." if known else "There is none yet: no worker is running, or none has loaded its model yet."
 
     async def _catalogue(self, *, fresh: bool = False) -> dict[str, Model]:
         now = time.monotonic()

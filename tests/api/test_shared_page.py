@@ -12,6 +12,9 @@ ATTACK = "<img src=x onerror=\"document.title='caught'\"><script>document.title=
 ANSWER = """# A heading
 
 The *Rhine* rises in the **Swiss Alps**, see [a map](https://example.com/map?a=1&b=2) or https://example.com/rhine.
+Also [Basel](https://example.com/Basel_(city)?q=(x) "A title"), https://example.com/Chur_(city), (https://example.com/mouth).
+
+الراين نهر
 
 1. First `one()`
 2. Second
@@ -100,8 +103,16 @@ async def test_markdown_is_shown_and_nothing_that_was_written_runs(url: str, bob
         await expect(answer.locator("td")).to_have_text(["Rhine", "1233"])
         await expect(answer.locator("pre")).to_have_text('print("<b>not bold</b>")')
         await expect(answer).to_contain_text("[do not](javascript:alert(1)) <b>plain</b>")
-        addresses = [await link.get_attribute("href") for link in await page.locator("article a").all()]
-        assert addresses == ["https://example.com/map?a=1&b=2", "https://example.com/rhine"]
+        addresses = [str(await link.get_attribute("href")) for link in await page.locator("article a").all()]
+        assert [address.removeprefix("https://example.com/") for address in addresses] == [
+            "map?a=1&b=2",
+            "rhine",
+            "Basel_(city)?q=(x)",
+            "Chur_(city)",
+            "mouth",
+        ]
+        arabic = page.locator("p", has_text="الراين")
+        assert await arabic.evaluate("each => getComputedStyle(each).unicodeBidi") == "plaintext"
         await expect(parts).to_contain_text('"odd"')
         await expect(failure).to_contain_text(f"It broke. {ATTACK}")
         assert await page.locator("script").count() == 1

@@ -16,9 +16,14 @@ socket.on("connect_error", (failure) => {
   print("connect_error", { message: failure.message, data: failure.data });
   socket.close();
 });
-for (const event of ["user_join", "user_leave", "error"]) {
+for (const event of ["user_join", "user_leave"]) {
   socket.on(event, (data) => print(event, data));
 }
+socket.on("error", (failure) => {
+  print("error", failure);
+  process.exitCode = 1;
+  socket.close();
+});
 socket.on("message", (data) => {
   print("message", data);
   if (data.message.done) {

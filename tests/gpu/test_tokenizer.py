@@ -79,6 +79,11 @@ def test_a_developers_message_is_the_systems(of_starter: ChatTokenizer) -> None:
     assert prompts[0] == prompts[1]
 
 
+def test_a_refusal_of_another_model_is_text_that_it_said() -> None:
+    said = [{"role": "assistant", "content": [{"type": "refusal", "refusal": "I won't."}]}]
+    assert ChatTemplate("", {}).render(said) == "assistant: I won't.\nassistant:"
+
+
 @pytest.mark.parametrize(
     ("messages", "words"),
     [

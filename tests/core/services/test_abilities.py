@@ -54,3 +54,20 @@ def test_what_it_can_do_passes(members: Any) -> None:
 def test_the_likeliest_tokens_need_probabilities() -> None:
     with pytest.raises(BadRequest, match="top_logprobs: needs logprobs"):
         check(asked(top_logprobs=2))
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        (5, "messages[1].content"),
+        ({"type": "text", "text": "hi"}, "messages[1].content"),
+        ([5], "messages[1].content[0]"),
+        ([*IMAGE[:1], {"type": "text"}], "messages[1].content[1].text"),
+        ([{"type": "text", "text": 5}], "messages[1].content[0].text"),
+    ],
+)
+def test_what_is_no_content_is_named_with_its_place(content: Any, field: str) -> None:
+    with pytest.raises(BadRequest, match="must be") as refused:
+        check(asked(messages=[{"role": "system", "content": None}, {"role": "user", "content": content}]))
+    assert refused.value.param == field
+    assert refused.value.detail.startswith(f"{field} must be ")
