@@ -33,6 +33,7 @@ class Wire(asyncio.Protocol):
         self._heard = heard
         self._lost = lost
         self._closed = False
+        self._leaving: list[bytes] = []
         error = connection._parser.parse_error  # noqa: SLF001 - redis-py gives out neither this nor the transport
         self._reader = hiredis.Reader(protocolError=redis.exceptions.InvalidResponse, replyError=error, notEnoughData=_NOT_YET)
         self._transport: Any = connection._writer.transport  # noqa: SLF001
@@ -47,13 +48,20 @@ class Wire(asyncio.Protocol):
         return wire
 
     def send(self, packed: bytes) -> None:
-        """Send commands; what is sent within one turn of the event loop travels together."""
-        self._transport.write(packed)
+        """Send commands; what is sent within one turn of the event loop travels together, because each writing costs a system call."""
+        if not self._leaving:
+            asyncio.get_running_loop().call_soon(self._leave)
+        self._leaving.append(packed)
 
     def close(self) -> None:
         """Break the connection; what it was yet to say is not heard."""
         self._closed = True
         self._transport.abort()
+
+    def _leave(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        if not self._closed:
+            self._transport.write(b"".join(leaving))
 
     def data_received(self, data: bytes) -> None:
         """Answers, whole or in parts."""
