@@ -9,13 +9,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
-import dramatiq
 import uvloop
-from dramatiq.asyncio import EventLoopThread, set_event_loop_thread
+from dramatiq.asyncio import EventLoopThread
 from dramatiq.logging import get_logger as get_dramatiq_logger
 from dramatiq.worker import Worker as DramatiqWorker
 
@@ -89,11 +88,10 @@ class WorkerProcess:
         loop = EventLoopThread(get_dramatiq_logger(__name__), interrupt_check_ival=INTERRUPT_CHECK_S)
         loop.daemon = True
         loop.start(timeout=10)
-        set_event_loop_thread(loop)
         stack = AsyncExitStack()
         services, leases = loop.run_coroutine(self._open(stack))
-        self._declare(services, leases)
-        worker = DramatiqWorker(self._broker, worker_timeout=IDLE_MS, worker_threads=max(1, sum(self._places.values())))
+        self._declare(services, leases, loop.loop)
+        worker = DramatiqWorker(self._broker, worker_timeout=IDLE_MS, worker_threads=1)
         worker.start()
         log.info("worker ready", worker=self._id, pool=self._pool, device=self._work.device, models=self._models)
         stop.wait()
@@ -103,9 +101,9 @@ class WorkerProcess:
         self._requeue(worker)
         log.info("worker drained", worker=self._id)
 
-    def _declare(self, services: Services, leases: Leases) -> None:
+    def _declare(self, services: Services, leases: Leases, loop: asyncio.AbstractEventLoop) -> None:
         """The pool's actors: each of its queues' jobs goes to the maker of answers, or of vectors, or to who pulls."""
-        makers: dict[type[Job] | None, Callable[[str], Awaitable[None]]] = {}
+        makers: dict[type[Job] | None, Callable[[str], Coroutine[Any, Any, None]]] = {}
         if self._work.generator:
             makers[GENERATE.get(self._pool)] = Replies(
                 worker_id=self._id,
@@ -132,7 +130,7 @@ class WorkerProcess:
             ).make
         for kind, make in makers.items():
             if kind:
-                dramatiq.actor(broker=self._broker, actor_name=kind.actor, queue_name=kind.queue)(make)
+                self._broker.declare(kind, make, loop)
 
     async def _open(self, stack: AsyncExitStack) -> tuple[Services, Leases]:
         services = await stack.enter_async_context(open_services(self._settings))
