@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-import dramatiq
 from dramatiq.worker import Worker
 
 from benchmarks.rows import Row, show
@@ -28,15 +27,14 @@ async def measure() -> AsyncGenerator[Row, None]:
         async with stack_in(Path(folder)) as stack:
             await stack.start_redis()
             started: asyncio.Queue[float] = asyncio.Queue()
-            loop = asyncio.get_running_loop()
             broker = WakeBroker(stack.redis_url, middleware=[], places={})
 
-            def generate_reply(job_id: str) -> None:
+            async def generate_reply(job_id: str) -> None:
                 del job_id
-                loop.call_soon_threadsafe(started.put_nowait, time.perf_counter())
+                started.put_nowait(time.perf_counter())
 
-            dramatiq.actor(broker=broker, actor_name=GenerateReply.actor, queue_name=GenerateReply.queue)(generate_reply)
-            worker = Worker(broker, worker_timeout=IDLE_MS, worker_threads=2)
+            broker.declare(GenerateReply, generate_reply, asyncio.get_running_loop())
+            worker = Worker(broker, worker_timeout=IDLE_MS, worker_threads=1)
             worker.start()
             main, other = connect(stack.redis_url), connect(stack.redis_url, broker=True)
             queue = JobQueue(Scripts(main), Scripts(other))

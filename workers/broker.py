@@ -133,16 +133,12 @@ class WakeConsumer(_RedisConsumer):
         return None
 
     def ack(self, message: MessageProxy) -> None:
-        """Dramatiq is done with it; its job may still be being made."""
-        making = self.broker.making.pop(message.args[0], None)
-        if making:
-            making.add_done_callback(lambda made: self._ended(message, made))
-        else:
-            self._ended(message)
+        """Its job is begun: once that has ended, a place is free."""
+        self.broker.making.pop(message.args[0]).add_done_callback(lambda made: self._ended(message, made))
 
-    def _ended(self, message: MessageProxy, made: "Future[None] | None" = None) -> None:
-        """A place is free: look at the queue again, and tell Redis then. A message that comes twice does no harm."""
-        if made and not made.cancelled() and (error := made.exception()):
+    def _ended(self, message: MessageProxy, made: "Future[None]") -> None:
+        """Look at the queue again, and tell Redis then. A message that comes twice does no harm."""
+        if not made.cancelled() and (error := made.exception()):
             log.error("bug", job_id=message.args[0], exc_info=error)
         self._done.append(message.options["redis_message_id"])
         self.queued_message_ids.discard(message.message_id)

@@ -1,8 +1,6 @@
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 
-import dramatiq
 import pytest
 from dramatiq.worker import Worker
 
@@ -16,34 +14,35 @@ QUEUE = "dramatiq:gpu.generate"
 PLACES = 2
 
 
-class Actor:
-    """Notes the jobs it is given, and keeps each until it may ``go``."""
+class Maker:
+    """Notes the jobs it is given, and makes each for as long as it may not ``go``."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
-        self.go = threading.Semaphore(0)
+        self.go = asyncio.Semaphore(0)
 
-    def __call__(self, job_id: str) -> None:
+    async def make(self, job_id: str) -> None:
         self.begun.append(job_id)
-        self.go.acquire(timeout=20)
+        await self.go.acquire()
+        if job_id == "bug":
+            raise RuntimeError(job_id)
 
 
 @pytest.fixture
-async def actor(desk: Desk, redis_url: str) -> AsyncIterator[Actor]:
-    """One that a running worker calls, for PLACES jobs at a time."""
+async def maker(desk: Desk, redis_url: str) -> AsyncIterator[Maker]:
+    """One that a running worker gives PLACES jobs at a time."""
     del desk  # jobs are enqueued there
-    made = Actor()
+    made = Maker()
     broker = WakeBroker(redis_url, middleware=[], places={GenerateReply.queue: PLACES})
-    dramatiq.actor(broker=broker, actor_name=GenerateReply.actor, queue_name=GenerateReply.queue)(made)
-    worker = Worker(broker, worker_timeout=IDLE_MS, worker_threads=PLACES)
+    broker.declare(GenerateReply, made.make, asyncio.get_running_loop())
+    worker = Worker(broker, worker_timeout=IDLE_MS, worker_threads=1)
     await asyncio.to_thread(worker.start)
     yield made
     broker.drain()
-    made.go.release(20)
     await asyncio.to_thread(worker.stop, 1)  # its threads end when they next look
 
 
-async def waiting(desk: Desk) -> tuple[int, int]:
+async def kept(desk: Desk) -> tuple[int, int]:
     """How many messages wait, and how many Redis keeps, those included that somebody has."""
     return await desk.broker.llen(QUEUE), await desk.broker.hlen(f"{QUEUE}.msgs")
 
@@ -53,44 +52,51 @@ async def enqueue(desk: Desk, *names: str) -> None:
         await desk.queue.enqueue(GenerateReply(id=name))
 
 
-async def test_what_is_done_is_acknowledged_and_makes_place_for_what_waits(desk: Desk, actor: Actor) -> None:
+async def nothing_is_kept(desk: Desk) -> None:
+    async def empty() -> bool:
+        return await kept(desk) == (0, 0)
+
+    await until(empty, "Redis keeps nothing of jobs that have ended")
+
+
+async def test_what_has_ended_is_acknowledged_and_makes_place_for_what_waits(desk: Desk, maker: Maker) -> None:
     await enqueue(desk, "a", "b", "c")
-    await until(lambda: len(actor.begun) == PLACES, "all places are taken")
-    assert await waiting(desk) == (1, 3)
-    actor.go.release()
-    await until(lambda: len(actor.begun) == 3, "the third is begun")
-    actor.go.release(2)
-
-    async def empty() -> bool:
-        return await waiting(desk) == (0, 0)
-
-    await until(empty, "Redis keeps nothing of jobs that are done")
-    assert sorted(actor.begun) == ["a", "b", "c"]
+    await until(lambda: len(maker.begun) == PLACES, "all places are taken")
+    assert await kept(desk) == (1, 3)
+    maker.go.release()
+    await until(lambda: len(maker.begun) == 3, "the third is begun")
+    for _ in range(PLACES):
+        maker.go.release()
+    await nothing_is_kept(desk)
+    assert maker.begun == ["a", "b", "c"]
 
 
-async def test_a_redis_that_has_forgotten_its_scripts_is_given_them_again(desk: Desk, actor: Actor) -> None:
+async def test_a_bug_is_logged_and_keeps_no_place(desk: Desk, maker: Maker, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(PLACES + 1):
+        maker.go.release()
+    await enqueue(desk, *["bug"] * PLACES, "a")
+    await nothing_is_kept(desk)
+    assert "a" in maker.begun
+    assert "RuntimeError" in "".join(capsys.readouterr())
+
+
+async def test_a_redis_that_has_forgotten_its_scripts_is_given_them_again(desk: Desk, maker: Maker) -> None:
     await enqueue(desk, "a")
-    await until(lambda: actor.begun, "the first is begun")
+    await until(lambda: maker.begun, "the first is begun")
     await desk.broker.script_flush()
-    actor.go.release(2)
+    for _ in range(PLACES):
+        maker.go.release()
     await enqueue(desk, "b")
-
-    async def empty() -> bool:
-        return await waiting(desk) == (0, 0)
-
-    await until(empty, "both are done")
-    assert actor.begun == ["a", "b"]
+    await nothing_is_kept(desk)
+    assert maker.begun == ["a", "b"]
 
 
-async def test_what_is_done_is_acknowledged_after_the_connection_broke(desk: Desk, actor: Actor) -> None:
+async def test_what_ends_while_connections_break_is_acknowledged(desk: Desk, maker: Maker) -> None:
     await enqueue(desk, "a")
-    await until(lambda: actor.begun, "the first is begun")
+    await until(lambda: maker.begun, "the first is begun")
     await desk.redis.client_kill_filter(_type="normal")
-    actor.go.release(2)
+    for _ in range(PLACES):
+        maker.go.release()
     await enqueue(desk, "b")
-
-    async def empty() -> bool:
-        return await waiting(desk) == (0, 0)
-
-    await until(empty, "both are done")
-    assert actor.begun == ["a", "b"]
+    await nothing_is_kept(desk)
+    assert maker.begun == ["a", "b"]
