@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from core.errors import PenstockError
+import msgspec
+
+from core.errors import BadRequest, PenstockError
 from core.events import EventLog
 from core.logging import get_logger
 from core.models.catalog import CustomModel
@@ -14,8 +16,18 @@ from core.storage.redis import RedisError
 
 TOPIC = "models:custom"
 RETRY_S = 1.0
+MAX_BYTES = 262_144  # of JSON: they are in everybody's list of models, and in every process's memory
 
 log = get_logger()
+
+
+def check_size(**parts: Mapping[str, Any] | None) -> None:
+    """Raises BadRequest that names the part of a custom model that is too large."""
+    for name, part in parts.items():
+        size = len(msgspec.json.encode(part))
+        if size > MAX_BYTES:
+            message = f"{name} may have {MAX_BYTES} bytes of JSON; these are {size}."
+            raise BadRequest(message, param=name)
 
 
 class CustomModels:

@@ -15,7 +15,7 @@ from core.events import EventLog
 from core.models.catalog import CreateModel, CustomModel, Model, Task, UpdateModel
 from core.models.pools import Pool
 from core.models.users import Principal
-from core.services.custom_models import CustomModels
+from core.services.custom_models import CustomModels, check_size
 from core.storage.redis import Scripts
 
 STALE_S = 600
@@ -24,6 +24,7 @@ SHOWN = 5
 LOOK_TOPIC = "models:look"
 LOOK_EVERY_S = 5
 CUSTOM_OWNER = "user"
+MAX_PER_USER = 100
 _KEY = "models"
 _LOOKED_KEY = "models:looked"
 _PREFERENCE = {Pool.RELAY: 0, Pool.GPU: 1, Pool.CPU: 2}
@@ -112,6 +113,10 @@ class Models:
 
     async def create(self, principal: Principal, command: CreateModel, params: Mapping[str, Any]) -> CustomModel:
         """A new custom model of the principal's; ``params`` as they were sent, which ``command`` has checked. Raises BadRequest."""
+        check_size(params=params, meta=command.meta)
+        if not principal.is_admin and len(await self.changeable(principal)) >= MAX_PER_USER:
+            message = f"You have {MAX_PER_USER} custom models, which is the most. Delete one first."
+            raise BadRequest(message)
         model_id = command.id or _slug(command.name)
         base_id = await self._base(command, model_id)
         served = await self._catalogue(fresh=True)
@@ -153,6 +158,7 @@ class Models:
     ) -> CustomModel:
         """Change a custom model; ``params`` as they were sent. Raises ModelNotFound, Forbidden, BadRequest."""
         custom = await self._changeable(principal, model_id)
+        check_size(params=params, meta=command.meta)
         changes: dict[str, Any] = {"updated_at": max(int(time.time()), custom.updated_at)}
         if command.base_model_id or command.base_model:
             changes["base_model_id"] = await self._base(command, model_id)

@@ -165,23 +165,6 @@ async def test_owners_and_administrators_change_and_delete(ada: Client, bob: Cli
     assert (await bob.delete("/api/models/my-custom-model")).status == 404
 
 
-async def test_owners_and_administrators_find_models_that_nobody_can_ask(
-    ada: Client, bob: Client, eve: Client, services: Services, coder: dict[str, Any]
-) -> None:
-    assert (await eve.post("/api/models/create", {"name": "eves", "base_model": "echo"})).status == 201
-    off = (await bob.post("/api/models/model/toggle?id=my-custom-model", None)).body
-    assert off == coder | {"is_active": False, "updated_at": off["updated_at"]}
-    await services.models.publish("tests", ())
-    await until(lambda: not_served(eve), "no model is served")
-    for client, found in ((ada, ["eves", "my-custom-model"]), (bob, ["my-custom-model"]), (eve, ["eves"])):
-        assert [model["id"] for model in (await client.get("/api/models/custom")).body] == found
-    assert (await bob.get("/api/models/custom")).body == [off]
-
-
-async def not_served(client: Client) -> bool:
-    return not (await client.get("/api/models/")).body["models"]
-
-
 async def test_a_switched_off_model_answers_nobody_and_is_seen_by_its_owner(bob: Client, eve: Client, coder: dict[str, Any]) -> None:
     assert (await bob.post("/api/models/model/toggle?id=my-custom-model", None)).body["is_active"] is False
     assert (await bob.get("/api/models/my-custom-model")).body["is_active"] is False
