@@ -7,6 +7,7 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from dotenv import dotenv_values
@@ -151,15 +152,16 @@ def _check(settings: Settings) -> Settings:
     _check_neighbours(settings)
     for name in ("openai_base_urls", "ollama_base_urls"):
         for url in getattr(settings, name):
-            if not url.startswith(("http://", "https://")):
+            if not _is_url(url):
+                shown = url.rpartition("@")[2]  # not the password before it
                 message = (
-                    f"{PREFIX}{name.upper()}: {url!r} is not a URL. Write http://host:port/v1 or https://…, several separated by commas."
+                    f"{PREFIX}{name.upper()}: {shown!r} is not a URL. Write http://host:port/v1 or https://…, several separated by commas."
                 )
                 raise SettingsError(message)
-    if settings.public_url and not settings.public_url.startswith(("http://", "https://")):
+    if settings.public_url and not _is_url(settings.public_url):
         message = f"PENSTOCK_PUBLIC_URL: {settings.public_url!r} is not a URL. Write https://chat.example.com, as browsers see it."
         raise SettingsError(message)
-    if not settings.hf_endpoint.startswith(("http://", "https://")):
+    if not _is_url(settings.hf_endpoint):
         message = f"PENSTOCK_HF_ENDPOINT: {settings.hf_endpoint!r} is not a URL. Write https://…"
         raise SettingsError(message)
     keys, urls = settings.openai_api_keys, settings.openai_base_urls
@@ -186,6 +188,14 @@ def _check_neighbours(settings: Settings) -> None:
                 f"PENSTOCK_TRUSTED_PROXIES: {proxy!r} is no address or network. Write 10.0.0.7 or 10.0.0.0/8, several separated by commas."
             )
             raise SettingsError(message)
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_network(value: str) -> bool:
