@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 
 from core.errors import BadRequest
-from core.models.decoding import convert, decode, parse
+from core.models.decoding import MAX_SHOWN, convert, decode, parse
 
 __all__ = ["answer", "convert", "decode", "encode", "query", "read", "written"]
 
@@ -37,7 +37,10 @@ async def read(request: web.Request, kind: type[T]) -> T:
 def query(request: web.Request, kind: type[T]) -> T:
     """The parameters behind the ``?`` as a model; unknown ones are ignored. Raises BadRequest that names the parameter at fault."""
     given = dict(request.query)
-    found = convert(given, kind, strict=False)
+    try:
+        found = convert(given, kind, strict=False)
+    except BadRequest as error:
+        raise _plain(error, given) from None
     for field in msgspec.structs.fields(cast("type[msgspec.Struct]", kind)) if given else ():
         times = request.query.getall(field.encode_name, [])
         if len(times) > 1:
@@ -47,6 +50,14 @@ def query(request: web.Request, kind: type[T]) -> T:
             message = f"{field.encode_name}: {times[0]!r} stands for nothing. Give a value, or leave the parameter out."
             raise BadRequest(message, param=field.encode_name)
     return found
+
+
+def _plain(error: BadRequest, given: Mapping[str, str]) -> BadRequest:
+    """Everything in an address is a text, and nothing in it is null: what came is shown, not what kind it was of."""
+    detail, came = error.detail.replace(" or null", ""), given.get(error.param or "")
+    if came is not None and ", not '" not in detail:
+        detail = f"{detail.removesuffix('.').removesuffix(', not a text')}, not {came[:MAX_SHOWN]!r}."
+    return BadRequest(detail, param=error.param)
 
 
 def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

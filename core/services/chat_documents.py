@@ -50,11 +50,11 @@ def weight(posted: Any) -> int:
 
 def parts(posted: Any) -> Parts:
     """The pieces of a document. Raises BadRequest that names the field at fault."""
-    document = dict(_object(posted, "chat"))
+    document = spoken(_object(posted, "chat"))
     title, listed, history, tree = document.pop("title", None), document.pop(LIST, None), document.get(TREE), None
     if title is not None and not isinstance(title, str):
         _refuse("chat.title", "a text")
-    if LIST in posted:
+    if listed is not None:
         if not isinstance(listed, list):
             _refuse("chat.messages", "a list of messages")
         for place, message in enumerate(listed):
@@ -67,6 +67,15 @@ def parts(posted: Any) -> Parts:
             if message.get("id") is not None and str(message["id"]) != key:
                 _refuse(f"chat.history.messages.{key}.id", "the same as its key")
     return Parts(title=title, document=document, listed=listed, tree=tree)
+
+
+def spoken(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy without a null in place of messages: in many languages a list that nobody filled is written so. It says nothing."""
+    found = {name: value for name, value in document.items() if name != LIST or value is not None}
+    history = found.get(TREE)
+    if isinstance(history, dict) and LIST in history and history[LIST] is None:
+        found[TREE] = {name: value for name, value in history.items() if name != LIST}
+    return found
 
 
 def rows(pieces: Parts, *, chat_id: str, now: int, stored: int = 0, known: Sequence[Message] = ()) -> list[Message]:

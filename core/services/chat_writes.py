@@ -12,7 +12,7 @@ from core.models.chats import Chat, ChatDetail, Message, size_of
 from core.models.off_loop import off_loop
 from core.models.users import Principal
 from core.services import chat_changes as changes
-from core.services.chat_documents import TREE, Parts, parts, weight
+from core.services.chat_documents import TREE, Parts, parts, spoken, weight
 from core.services.chat_merges import Merge
 from core.services.shown import Before, Shown
 from core.storage.chats import Chats as ChatRows
@@ -52,7 +52,7 @@ class ChatWrites:
         if pieces.listed is None and pieces.document.get(TREE) is None:
             return await self._merge(principal, chat_id, pieces)
         before = self._shown.before(principal, chat_id)
-        detail, posted = await self._write(principal, chat_id, partial(_again, document), before, size)
+        detail, posted = await self._write(principal, chat_id, partial(_again, spoken(document)), before, size)
         sent = changes.named(posted)
         self._shown.sent(principal, chat_id, [message for message in detail.messages if message.id in sent])
         return detail

@@ -89,3 +89,18 @@ async def test_a_stranger_finds_no_chat_to_mark_or_copy(bob: Client, eve: Client
     for other in (eve, ada):
         assert (await other.ask(method, f"/api/chats/{chat_id}/{path}")).status == 404
     assert (await bob.ask(method, f"/api/chats/{chat_id}/{path}")).status in {200, 201}
+
+
+@pytest.mark.parametrize(
+    ("asked", "detail"),
+    [
+        ("page=0", "page must be a whole number from 1 to 1000000, not '0'."),
+        ("page=two", "page must be a whole number from 1 to 1000000, not 'two'."),
+        ("limit=", "limit must be a whole number from 1 to 1000, not ''."),
+        ("pinned=maybe", "pinned must be true or false, not 'maybe'."),
+        ("page=1&page=2", "page: given 2 times. Give it once."),
+    ],
+)
+async def test_a_parameter_that_cannot_be_used_is_shown_as_it_came(bob: Client, asked: str, detail: str) -> None:
+    refused = await bob.get(f"/api/chats/?{asked}")
+    assert (refused.status, refused.body) == (400, {"detail": detail})

@@ -126,3 +126,24 @@ def test_a_message_of_unusual_types_is_written_out_as_it_was(posted: dict[str, A
     (row,) = rows(parts({"messages": [posted]}), chat_id="c", now=5)
     assert row.id == "7"
     assert message_document(row) == {"timestamp": 5, **posted}
+
+
+LISTED: dict[str, Any] = {"messages": [{"id": "q", "role": "user", "content": "?", "timestamp": 1}]}
+HISTORY: dict[str, Any] = {"history": {"messages": {"q": {**LISTED["messages"][0], "parentId": None, "childrenIds": []}}, "currentId": "q"}}
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"messages": None}, {"history": {"messages": None, "x": 1}}, {"messages": None, "history": {"messages": None}}]
+)
+async def test_a_null_in_place_of_messages_says_nothing_of_them(chats: Chats, nothing: dict[str, Any]) -> None:
+    created = as_document(await chats.create(ME, nothing))
+    assert created["messages"] == []
+    assert "messages" not in (created.get("history") or {})
+    before: dict[str, Any]
+    for before in (LISTED, HISTORY, {**LISTED, **HISTORY}):
+        chat_id = (await chats.create(ME, before)).chat.id
+        after = as_document(await chats.update(ME, chat_id, {**nothing, "new": 1}))
+        assert after == as_document(await chats.get(ME, chat_id))
+        assert after["new"] == 1
+        assert after.get("messages") == before.get("messages")
+        assert (after.get("history") or {}).get("messages") == (before.get("history") or {}).get("messages")
