@@ -4,6 +4,7 @@ Every try is counted before the password is looked at, so tries that race are co
 which an account was once signed in to is not counted for that account: whoever guesses from elsewhere shuts only themself out.
 """
 
+import asyncio
 import hashlib
 import math
 import uuid
@@ -16,6 +17,7 @@ WINDOW_MS = 15 * 60_000
 MAX_PER_ACCOUNT = 10
 MAX_PER_ADDRESS = 50
 KNOWN_S = 30 * 86_400
+PATIENCE_S = 2.0
 
 # A try is a member of a sorted set, scored by its time. Its name makes a repeated call harmless.
 _TRY = """
@@ -46,7 +48,7 @@ return 1
 
 
 class Guesses:
-    """The counting of tries. Where Redis is away nothing is counted: signing in must still be possible."""
+    """The counting of tries. Where Redis is away, or hangs, nothing is counted: signing in must still be possible."""
 
     def __init__(self, scripts: Scripts) -> None:
         """``scripts``: of no patience."""
@@ -57,8 +59,9 @@ class Guesses:
         """Count a try to sign in, from an address where that is known. Raises RateLimited, alike for addresses known and unknown."""
         one = Try(self, email, address)
         try:
-            wait_ms = await self._scripts.run(self._try, one.keys, (one.name, WINDOW_MS, MAX_PER_ACCOUNT, MAX_PER_ADDRESS, address))
-        except Unavailable:
+            async with asyncio.timeout(PATIENCE_S):
+                wait_ms = await self._scripts.run(self._try, one.keys, (one.name, WINDOW_MS, MAX_PER_ACCOUNT, MAX_PER_ADDRESS, address))
+        except (Unavailable, TimeoutError):
             return one
         if wait_ms:
             wait_s = max(1, math.ceil(wait_ms / 1000))
@@ -72,8 +75,9 @@ class Guesses:
 
     async def succeeded(self, one: "Try") -> None:
         """It was no guess: the account's count begins anew, and the address is known from now on."""
-        with suppress(Unavailable):
-            await self._scripts.run(self._succeed, one.keys, (one.name, KNOWN_S, one.address))
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await self._scripts.run(self._succeed, one.keys, (one.name, KNOWN_S, one.address))
 
 
 class Try:

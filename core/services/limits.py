@@ -18,6 +18,7 @@ from core.models.users import Principal
 from core.storage.redis import Scripts
 
 WINDOW_MS = 60_000
+PATIENCE_S = 2.0
 
 # Every request is a member of a sorted set, scored by its time. Its name makes a repeated call harmless.
 _TAKE = """
@@ -70,12 +71,15 @@ class Limits:
         self._script = scripts.register(_TAKE)
         self._process, self._numbers = uuid.uuid4().hex[:12], itertools.count()
         self._gathering: dict[str, list[_Place]] = {}
+        self._asked: dict[asyncio.Future[list[int]], list[_Place]] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._silent = False
 
     async def take(self, principal: Principal) -> Budget | None:
         """Use one place of a user's budget; None where there is no limit.
 
-        Nothing is counted, and the budget is whole, of administrators who are free; and of anybody where Redis is away: then it is not
-        the limit that is missed most.
+        Nothing is counted, and the budget is whole, of administrators who are free; and of anybody where Redis is away or says nothing for
+        PATIENCE_S: then it is not the limit that is missed most.
         """
         rules = self._rules()
         if rules.requests_per_minute is None:
@@ -101,12 +105,40 @@ class Limits:
 
     def _send(self, owner: str, limit: int) -> None:
         places = self._gathering.pop(owner)
+        if self._silent and self._asked:  # the answer to one question tells when it is back
+            _let_go(places)
+            return
         words = (limit, WINDOW_MS, f"{self._process}:{next(self._numbers)}", len(places))
         answer = self._scripts.ask(self._script, (f"rate:{owner}",), words)
-        answer.add_done_callback(lambda answer: _settle(answer, places))
+        self._asked[answer] = places
+        answer.add_done_callback(self._answered)
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().call_later(PATIENCE_S, self._look, answer)
+
+    def _answered(self, answer: asyncio.Future[list[int]]) -> None:
+        self._silent = self._silent and (answer.cancelled() or answer.exception() is not None)
+        _settle(answer, self._asked.pop(answer))
+
+    def _look(self, oldest: asyncio.Future[list[int]]) -> None:
+        """Whether Redis says anything: one that hangs must not make every request hang."""
+        self._watch = None
+        if oldest in self._asked and not oldest.done():
+            self._silent = True
+            for answer, places in self._asked.items():
+                if not answer.done():
+                    _let_go(places)
+        elif self._asked:
+            self._watch = asyncio.get_running_loop().call_later(PATIENCE_S, self._look, next(iter(self._asked)))
 
 
 _Place = asyncio.Future[tuple[list[int], int] | None]
+
+
+def _let_go(places: list[_Place]) -> None:
+    """Nobody knows how many are left."""
+    for place in places:
+        if not place.done():
+            place.set_result(None)
 
 
 def _settle(answer: asyncio.Future[list[int]], places: list[_Place]) -> None:

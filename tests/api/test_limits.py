@@ -13,6 +13,7 @@ from aiohttp import web
 from api.app import create_app
 from api.keys import LIMITS
 from api.server import Runner
+from core.services import guesses, limits
 from core.settings import Settings
 from core.storage.redis import Scripts, connect
 from tests.api.conftest import Client
@@ -110,6 +111,33 @@ async def test_administrators_are_free_and_told_the_limit(ada: Client) -> None:
     replies = [await ada.get("/api/auths/") for _ in range(LIMIT + 2)]
     assert {(reply.status, *left(reply)) for reply in replies} == {(200, str(LIMIT), str(LIMIT))}
     assert time.time() + 58 <= int(replies[0].headers["X-RateLimit-Reset"]) <= time.time() + 61
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (limits, guesses):
+        monkeypatch.setattr(module, "PATIENCE_S", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_redis_that_hangs_holds_up_one_request_and_is_noticed_when_it_is_back(
+    visitor: Client, bob: Client, settings: Settings
+) -> None:
+    assert left(await bob.get("/api/auths/")) == (str(LIMIT), str(LIMIT - 1))
+    client = connect(settings.redis_url)
+    await client.execute_command("CLIENT", "PAUSE", 2500, "ALL")
+    began = time.monotonic()
+    replies = [await bob.get("/api/auths/") for _ in range(2 * LIMIT)]
+    assert {(reply.status, left(reply)) for reply in replies} == {(200, (str(LIMIT), str(LIMIT)))}
+    signed_in = await visitor.post("/api/auths/signin", {"email": "bob@example.com", "password": "correct horse battery"})
+    assert (signed_in.status, time.monotonic() - began < 2) == (200, True)
+    await client.execute_command("CLIENT", "UNPAUSE")
+    await client.aclose()
+
+    async def counted() -> bool:
+        return left(await bob.get("/api/auths/"))[1] != str(LIMIT)
+
+    await until(counted, "it is back")
 
 
 async def test_a_redis_that_is_away_stops_no_request(bob: Client, app: Any) -> None:
