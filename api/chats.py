@@ -1,4 +1,4 @@
-"""Chats over REST: listed, found, read and written. What is done with their messages, marks and copies has modules of its own."""
+"""Chats: listed, found, read and written; their messages, marks, copies and shares."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -84,7 +84,11 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def update(request: web.Request) -> web.Response:
-    """``POST /api/chats/{chat_id}``: change a chat. A shallow merge; messages that are not sent are kept."""
+    """``POST /api/chats/{chat_id}``: change a chat. A shallow merge: what is not sent stays as it is.
+
+    So do all messages where neither ``messages`` nor ``history`` is sent. Of those that a sent one lacks, only such go as you have read in
+    the chat or sent to it before: what somebody else said meanwhile stays.
+    """
     posted = await read(request, Posted)
     return written(await whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
 

@@ -1,4 +1,4 @@
-"""GraphQL over HTTP and ``graphql-transport-ws``, and the GraphiQL page for browsers. What it answers is decided in ``schema``."""
+"""GraphQL over HTTP and ``graphql-transport-ws``, and the GraphiQL page for browsers."""
 
 import asyncio
 from contextlib import ExitStack

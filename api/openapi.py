@@ -111,8 +111,7 @@ def addresses(route: Route) -> list[str]:
 
 def _tag(route: Route) -> Json:
     """A noun, and what its module says of itself."""
-    about = (inspect.getdoc(inspect.getmodule(route.handler)) or "").partition("\n\n")[0]
-    return {"name": title(noun(route)), "description": markdown(about)}
+    return {"name": title(noun(route)), "description": markdown(inspect.getdoc(inspect.getmodule(route.handler)) or "")}
 
 
 def _readable(schema: Json) -> Json:

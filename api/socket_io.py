@@ -1,4 +1,8 @@
-"""The address of Socket.IO's transports."""
+"""For clients of Socket.IO: ``io(url, {auth: {token}})``.
+
+Clients send ``join_chat``, ``leave_chat``, ``message`` and ``stop``, each of which is acknowledged with ``{ok: true, …}`` or ``{ok: false,
+error: {detail, code}}``; they hear ``message``, ``user_join``, ``user_leave`` and ``error``. ``docs/sockets.md`` has what they hold.
+"""
 
 import asyncio
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""Users over REST."""
+"""Users: for administrators all of them, for everybody else themself and what they may see of others."""
 
 from typing import Annotated, Literal
 

@@ -70,3 +70,8 @@ async def test_it_is_served_and_a_client_that_has_it_is_told_so(visitor: Client,
     assert reply.body == described
     again = await visitor.get("/openapi.json", headers={"If-None-Match": reply.headers["ETag"]})
     assert (again.status, again.body) == (304, None)
+
+
+def test_who_looks_for_socket_io_finds_its_events(described: dict[str, Any]) -> None:
+    about = next(tag["description"] for tag in described["tags"] if tag["name"] == "Socket.IO")
+    assert {"join_chat", "leave_chat", "message", "stop", "user_join", "user_leave", "error"} <= set(re.findall(r"`([a-z_]+)`", about))
