@@ -14,6 +14,7 @@ MAX_TRIED = 4 * MAX_EMAIL  # composing makes a text shorter, and nobody's by far
 MAX_URL = 2048
 
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@(localhost|[^@\s.\x00-\x1f\x7f]+(\.[^@\s.\x00-\x1f\x7f]+)+)")
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # controls, and those that turn the writing round
 _PATH = re.compile(r"/(?![/\\])[^\s\x00-\x1f\x7f\\]*")
 _NOT_IN_URLS = re.compile(r"[\s\x00-\x1f\x7f\\]")
 
@@ -35,10 +36,13 @@ def folded_email(given: str) -> str:
 
 
 def name(given: str) -> str:
-    """Without space around it."""
+    """Without space around it. Others see it, so it must look like what it is."""
     stripped = given.strip()
     if not 1 <= len(stripped) <= MAX_NAME or not is_text(stripped):
         message = f"name must have 1 to {MAX_NAME} characters."
+        raise BadRequest(message, param="name")
+    if _UNSEEN.search(stripped) or not any(character.isprintable() and character != " " for character in stripped):
+        message = "name holds line ends or characters that cannot be seen, or nothing else. Leave them out."
         raise BadRequest(message, param="name")
     return stripped
 

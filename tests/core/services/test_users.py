@@ -220,3 +220,15 @@ async def test_a_users_record_as_a_model_holds_no_password(users: Users, rows: U
     found = await rows.credentials(ADA.email)
     assert found is not None
     assert found[1].password_hash.startswith("$argon2id$")
+
+
+@pytest.mark.parametrize("name", ["\0", "A\nB", "\u200b", "\u202eadA", "A\u2066", "A\x85B", "\ufeff\u200d"])
+async def test_a_name_that_cannot_be_seen_as_it_is_is_refused(users: Users, name: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        await users.sign_up(msgspec.structs.replace(ADA, name=name))
+    assert refused.value.param == "name"
+
+
+@pytest.mark.parametrize("name", ["Ada", "李", "\U0001f469\u200d\U0001f4bb", "\u0645\u06cc\u200c\u062e\u0648", "O'Neil & Söhne", "<b>"])
+async def test_any_other_name_is_kept(users: Users, name: str) -> None:
+    assert (await users.sign_up(msgspec.structs.replace(ADA, name=f" {name} "))).user.name == name
