@@ -15,20 +15,29 @@ from pipelines.upstream_wire import Answer, Chunk, delta_of, usage_of
 
 SHOWN_CHARACTERS = 300
 
+# What Open WebUI's clients tell their server beside a request: servers of models refuse what they do not know.
+OURS = frozenset(
+    {"user", "chat_id", "session_id", "id", "parent_message", "background_tasks", "model_item", "filter_ids", "tool_servers", "variables"}
+)
+ASKING = frozenset({"features", "files", "params", "tool_ids"})  # ask for something where there is something in them
+
 Part = Delta | ChoiceFinished | Usage
 
 
 def body_of(prompt: Prompt) -> bytes:
     """The client's request as it came, but for what we must know or that must not travel."""
-    body: dict[str, Any] = msgspec.json.decode(prompt.spec.body)
+    given: dict[str, Any] = msgspec.json.decode(prompt.spec.body)
+    body = {name: value for name, value in given.items() if name not in OURS and (name not in ASKING or _asks(value))}
     body["messages"] = prompt.messages
-    for name in ("user", "chat_id", "session_id"):
-        body.pop(name, None)
     if body.get("stream"):
         body["stream_options"] = {"include_usage": True}
     else:
         body.pop("stream_options", None)
     return msgspec.json.encode(body)
+
+
+def _asks(value: Any) -> bool:
+    return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
 async def streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncGenerator[Part, None]:

@@ -72,6 +72,21 @@ async def test_what_we_do_not_read_still_travels(upstreams: Upstreams, upstream:
     assert "user" not in body
 
 
+async def test_what_open_webuis_clients_tell_their_own_server_stays_here(upstreams: Upstreams, upstream: Upstream) -> None:
+    about = {"id": "m", "chat_id": "c", "session_id": "s", "model_item": {"id": "echo"}, "variables": {"{{USER_NAME}}": "Ann"}}
+    empty: dict[str, Any] = {
+        "features": {"web_search": False},
+        "params": {},
+        "files": [],
+        "tool_ids": None,
+        "background_tasks": {"title_generation": True},
+    }
+    await parts(upstreams, prompt("echo", **about, **empty, filter_ids=[], tool_servers=[], parent_message={}))
+    assert set(upstream.seen[-1][0]) == {"model", "messages"}
+    await parts(upstreams, prompt("echo", features={"web_search": True}, files=[{"id": "f"}]))
+    assert {"features", "files"} <= set(upstream.seen[-1][0]), "nobody is to believe that this was done"
+
+
 async def test_models_of_all_servers_are_listed_and_a_server_that_is_down_costs_only_its_own(upstream: Upstream) -> None:
     found = await opened("http://127.0.0.1:9/v1", upstream.url)
     assert {model.id for model in await found.refresh()} == set(MODELS)
