@@ -11,10 +11,11 @@ import msgspec
 from core.errors import NotFound, PenstockError, Unavailable
 from core.events import START, position
 from core.logging import get_logger
-from core.models.events import ENDS, Cancelled, Delta, Event, Failed, Finished
+from core.models.events import ENDS, Delta, Event
 from core.models.generations import GenerationSpec
 from core.models.users import Principal
 from core.services import Services
+from core.services.answers import end_of
 from core.services.chats import message_document
 
 RETRY_S = 0.5
@@ -212,10 +213,4 @@ def _told_of(spec: GenerationSpec, event: Event, text: str) -> dict[str, Any] | 
     if not isinstance(event, ENDS):
         return None
     message |= {"done": True, "model": spec.model, "generation_id": spec.id, "timestamp": spec.created_at}
-    if isinstance(event, Finished):
-        message["usage"] = event.usage
-    elif isinstance(event, Failed):
-        message["error"] = {"content": event.detail, "code": event.code}
-    elif isinstance(event, Cancelled):
-        message["stopped"] = True
-    return message
+    return message | end_of(event)

@@ -3,8 +3,10 @@
 There is no principal here: the job was checked when it was made.
 """
 
+from typing import Any
+
 from core.models.chats import ChatDetail
-from core.models.events import Event, Failed, Finished
+from core.models.events import Cancelled, Event, Failed, Finished
 from core.models.generations import GenerationSpec, GenerationStatus
 from core.services.chats import Chats
 from core.storage.generations import Generations
@@ -25,6 +27,14 @@ class Answers:
         """Fill the message of a chat's answer and close its generation. Safe to repeat; a chat deleted meanwhile is no error."""
         usage = last.usage if isinstance(last, Finished) else None
         error = last.detail if isinstance(last, Failed) else None
-        extra = {"done": True} | ({"usage": usage} if usage else {}) | ({"error": {"content": error}} if error else {})
-        await self._chats.fill(spec.chat_id or "", spec.message_id or "", text, extra)
+        await self._chats.fill(spec.chat_id or "", spec.message_id or "", text, {"done": True, **end_of(last)})
         await self._rows.finish(spec.id, status, usage=usage, error=error)
+
+
+def end_of(last: Event) -> dict[str, Any]:
+    """How an answer ended, as its message says it: ``usage``, or ``error``, or ``stopped``."""
+    if isinstance(last, Finished):
+        return {"usage": last.usage}
+    if isinstance(last, Failed):
+        return {"error": {"content": last.detail, "code": last.code}}
+    return {"stopped": True} if isinstance(last, Cancelled) else {}

@@ -13,7 +13,7 @@ from core.services.chat_documents import DEFAULT_TITLE, LIST, TREE, Parts, parts
 
 Json = dict[str, Any]
 
-_ANSWERED = ("done", "usage", "error")
+_ANSWERED = ("done", "usage", "error", "stopped")
 
 
 def new_chat(principal: Principal, document: Json, *, now: int, stored: int) -> ChatDetail:

@@ -132,7 +132,7 @@ class Generations:
         """
         spec = await self.spec(principal, generation_id)
         if await self._claims.cancel(spec.id) == "queued" and spec.chat_id and spec.message_id:
-            await self._chats.fill(spec.chat_id, spec.message_id, "", {"done": True})
+            await self._chats.fill(spec.chat_id, spec.message_id, "", {"done": True, "stopped": True})
             await self._rows.finish(spec.id, GenerationStatus.CANCELLED)
 
     async def running(self, chat_id: str) -> list[str]:

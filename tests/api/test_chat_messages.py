@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.models.events import Cancelled, Event, Failed
+from core.models.generations import GenerationStatus
 from core.services import Services
 from pipelines.chat import prompt_of
 from tests.api.conftest import MODEL, Client
@@ -68,3 +70,25 @@ async def test_an_answer_that_is_taken_out_while_it_is_made_is_stopped(bob: Clie
     assert await services.redis.hget(f"job:{first['generation_id']}", "cancel") == b"1"
     assert await services.generations.running(chat_id) == [first["generation_id"]], "the one that waited has ended"
     assert (await bob.delete(f"/api/chats/{chat_id}/messages/{first['message']['id']}")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("last", "status", "end"),
+    [
+        (Cancelled(), GenerationStatus.CANCELLED, {"stopped": True}),
+        (
+            Failed(code="upstream_broken", detail="It broke."),
+            GenerationStatus.FAILED,
+            {"error": {"content": "It broke.", "code": "upstream_broken"}},
+        ),
+    ],
+)
+async def test_how_an_answer_ended_is_in_the_chat_for_who_reads_it_later(
+    bob: Client, services: Services, last: Event, status: GenerationStatus, end: dict[str, Any]
+) -> None:
+    chat_id = await bob.chat()
+    await bob.post(f"/api/chats/{chat_id}/messages", {"content": "hi"})
+    making = await make_next(services)
+    await services.answers.save(making.claim.spec, "So far", status, last)
+    stored = (await bob.get(f"/api/chats/{chat_id}")).body["chat"]["messages"][1]
+    assert {**stored, **end, "content": "So far", "done": True} == stored

@@ -142,4 +142,5 @@ async def test_an_answer_that_still_waits_is_stopped_at_once(bob: Client, servic
     await bob.delete(f"/api/generations/{sent.body['generation_id']}")
     seen, _ = await events_until(bob, sent.body["generation_id"], "0-0", 100)
     assert [event["type"] for event in seen] == [GenerationStatus.CANCELLED]
-    assert (await bob.get(f"/api/chats/{chat_id}")).body["chat"]["messages"][1]["done"] is True
+    stored = (await bob.get(f"/api/chats/{chat_id}")).body["chat"]["messages"][1]
+    assert (stored["done"], stored["stopped"]) == (True, True)
