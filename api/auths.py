@@ -157,6 +157,7 @@ def _meant(request: web.Request) -> bool:
     The addresses of pictures and of pages within pages are anybody's to choose.
     """
     said, wanted = request.headers, request.headers.get("Accept", "")
-    site, kind = said.get("Sec-Fetch-Site", "none"), said.get("Sec-Fetch-Dest", "empty")
     picture = "image/" in wanted and "text/html" not in wanted
-    return site in {"none", "same-origin"} and kind in {"empty", "document"} and "Sec-Purpose" not in said and not picture
+    return (
+        same_origin(request) and said.get("Sec-Fetch-Dest", "empty") in {"empty", "document"} and "Sec-Purpose" not in said and not picture
+    )

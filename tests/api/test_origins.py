@@ -121,6 +121,12 @@ class TestNamed:
         assert (await ask(bob, "POST", "/api/chats/new", cookie(bob, Origin=FRIEND), BODY)).status == 201
         assert [await shaken(bob, path, FRIEND) for path in ("/graphql", "/socket.io/?EIO=4&transport=websocket")] == [101, 101]
 
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    async def test_signs_out(self, bob: Client, method: str) -> None:
+        said = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "empty"}
+        assert (await ask(bob, method, "/api/auths/signout", cookie(bob, Origin=STRANGER, **said))).status in {401, 403}
+        assert (await ask(bob, method, "/api/auths/signout", cookie(bob, Origin=FRIEND, **said))).status == 200
+
     async def test_nobody_else_may(self, bob: Client) -> None:
         reply = await ask(bob, "GET", "/api/auths/", bob.headers | {"Origin": STRANGER})
         assert (reply.status, "Access-Control-Allow-Origin" in reply.headers, reply.headers["Vary"]) == (200, False, "Origin")
