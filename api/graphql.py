@@ -29,6 +29,7 @@ from api.origins import check_socket
 from api.passes import Pass, check_active
 from api.principal import COOKIE, from_our_own_page
 from core.errors import BadRequest, PenstockError, Unauthenticated
+from core.models.nesting import bounded
 from core.models.users import Principal, Role
 from schema import schema
 from schema.context import Caller, given_token
@@ -146,7 +147,7 @@ class View(GraphQLView[Caller, None]):
     def decode_json(self, data: str | bytes) -> object:
         """Bodies, variables and messages are JSON objects, all of them."""
         try:
-            return _decode(data)
+            return bounded(data, lambda: _decode(data))
         except (msgspec.DecodeError, RecursionError) as error:
             raise JSONDecodeError(str(error), "", 0) from None
 

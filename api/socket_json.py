@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from core.models.nesting import bounded
+
 
 class SocketJson:
     """A stand-in for the ``json`` module."""
@@ -17,6 +19,6 @@ class SocketJson:
     def loads(text: str | bytes, **_options: Any) -> Any:
         """Raises ValueError for what is not JSON."""
         try:
-            return msgspec.json.decode(text)
+            return bounded(text, lambda: msgspec.json.decode(text))
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(str(error)) from None

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import inspect
 
 from core.errors import BadRequest
+from core.models.nesting import TOO_DEEP, bounded
 from core.models.off_loop import off_loop
 
 MAX_SHOWN = 40
@@ -45,6 +46,14 @@ def decode(body: bytes, kind: type[T]) -> T:
     if not body:
         message = "The body is empty. Send JSON."
         raise BadRequest(message)
+    try:
+        return bounded(body, lambda: _decode(body, kind))
+    except RecursionError:
+        message = f"The body is not JSON that can be read: {TOO_DEEP}."
+        raise BadRequest(message) from None
+
+
+def _decode(body: bytes, kind: type[T]) -> T:
     shape: Any = kind
     try:
         found: T = _decoder(shape)(body)
@@ -52,7 +61,7 @@ def decode(body: bytes, kind: type[T]) -> T:
         if "got `float`" in str(error):
             return convert(_whole(msgspec.json.decode(body)), kind)
         raise invalid(error, kind, "The body") from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         message = f"The body is not JSON that can be read: {HALF if _HALF.search(body) else error}."
         raise BadRequest(message) from None
     return found

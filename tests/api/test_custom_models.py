@@ -40,3 +40,22 @@ async def test_owners_and_administrators_find_models_that_nobody_can_ask(
 
 async def not_served(client: Client) -> bool:
     return not (await client.get("/api/models/")).body["models"]
+
+
+async def test_what_is_nested_too_deeply_is_refused_and_nothing_is_stored_that_cannot_be_read(ada: Client, elsewhere: str) -> None:
+    there = Client(elsewhere, ada.session, ada.user, ada.token)
+    statuses = set()
+    for levels in range(300, 1_000, 20):
+        name = f"deep-{levels}"
+        nested = b"[" * levels + b"]" * levels
+        for number in (b"1", b"1.0"):
+            body = b'{"name": "%s", "base_model": "echo", "params": {"seed": %s}, "meta": {"x": %s}}' % (name.encode(), number, nested)
+            created = await ada.post("/api/models/create", body)
+            statuses.add(created.status)
+            assert created.status in {201, 400}, (levels, created)
+            listed = await there.get("/api/models/custom")
+            assert (listed.status, [model["id"] for model in listed.body]) == (200, [name] if created.status == 201 else [])
+            assert (await ada.get("/api/models/")).status == 200
+            if created.status == 201:
+                assert (await there.delete(f"/api/models/{name}")).status == 200
+    assert statuses == {201, 400}
