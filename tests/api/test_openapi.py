@@ -75,3 +75,10 @@ async def test_it_is_served_and_a_client_that_has_it_is_told_so(visitor: Client,
 def test_who_looks_for_socket_io_finds_its_events(described: dict[str, Any]) -> None:
     about = next(tag["description"] for tag in described["tags"] if tag["name"] == "Socket.IO")
     assert {"join_chat", "leave_chat", "message", "stop", "user_join", "user_leave", "error"} <= set(re.findall(r"`([a-z_]+)`", about))
+
+
+def test_streams_are_shown_to_their_end(described: dict[str, Any]) -> None:
+    answers = [answer for _, _, found in operations(described) for answer in found["responses"].values() if "content" in answer]
+    streams = [stream["example"] for answer in answers if "example" in (stream := answer["content"].get("text/event-stream", {}))]
+    assert len(streams) > 1
+    assert all(stream.endswith("\n\n") for stream in streams), streams

@@ -111,7 +111,7 @@ class Visit:
         """For the document."""
         body = self.call.body.decode() if isinstance(self.call.body, bytes) else self.call.body
         found = {"variables": dict(self.call.variables), "query": dict(self.call.query), "body": body}
-        answer = self.answer if self.media.endswith("json") else self.answer[:SHOWN_CHARACTERS]
+        answer = self.answer if self.media.endswith(("json", "event-stream")) else self.answer[:SHOWN_CHARACTERS]
         readable = self.media.endswith("json") or self.media.startswith("text/")
         return {key: value for key, value in found.items() if value} | {"answers": {self.media: answer} if readable else {}}
 
