@@ -11,7 +11,7 @@ _encode = msgspec.json.encode
 
 
 class Account:
-    """Somebody signed in; ``url`` is the product's."""
+    """Somebody signed in; ``url`` is the server's that is asked."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
         self.url = url
@@ -25,6 +25,10 @@ class Account:
         async with session.post(f"{url}/api/auths/signup", json=newcomer) as response:
             assert response.ok, await response.text()
             return cls(session, url, (await response.json())["token"])
+
+    def at(self, url: str) -> Self:
+        """The same user, asking another server."""
+        return type(self)(self._session, url, self.token)
 
     async def ask(self, path: str, body: bytes | None = None) -> bytes:
         """What is answered to a GET, or to what is posted."""

@@ -2,13 +2,16 @@
 
 Interleaved rounds against real processes, over each store; the median of the rounds' ratios. The bounds are for an ordinary client on the
 embedded store. The other store is FerretDB, which stands in for MongoDB, reads whole collections to find a part of them, and shares the
-two cores: its figures have no bound. One client that costs next to nothing shows the server's own share alone.
+two cores: its figures have no bound. One client that costs next to nothing shows the server's own share alone. A long chat that stays as
+it is comes out of the web process's memory from the second time on; what reading one from the store costs, the row of one that has just
+changed says.
 """
 
 import argparse
 import asyncio
 import statistics
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,6 +36,7 @@ MANY_CHATS, FEW_CHATS = 10_000, 10
 PAGE = 10
 LISTS_AT_MOST = 1.3
 SHORT, LONG = 10, 5_000
+CHANGES = 5
 STORES = EMBEDDED, _ = ("SQLite", "FerretDB")
 
 _encode = msgspec.json.encode
@@ -96,11 +100,12 @@ async def _over(store: str, stack: Stack, user: Account, few: Account, many: Acc
     long = f"/api/chats/{await user.create(_chat(LONG))}"
     await many.fill(MANY_CHATS)
     large = [
-        Ask(f"get a chat of {LONG:,} messages", user, long, READ_AT_LEAST, clients=(clients,)),
+        Ask(f"get a chat of {LONG:,} messages that stays as it is", user, long, READ_AT_LEAST, clients=(clients,)),
         Ask(f"list {PAGE} of {MANY_CHATS:,} chats", many, page, READ_AT_LEAST, clients=(clients,)),
     ]
     async for row in _against_bare(store, stack, large):
         yield row
+    yield await _changed(store, stack, user, long)
     yield await _lists(store, few.url + page, few, many, clients)
     async for row in _against_bare(store, stack, [Ask("create a chat", user, "/api/chats/new", WRITE_AT_LEAST, new)]):
         yield row
@@ -122,6 +127,26 @@ async def _against_bare(store: str, stack: Stack, asks: list[Ask]) -> AsyncGener
                 headers = {"Authorization": f"Bearer {ask.by.token}"}
                 cheap = [(await _gets(ask.urls, headers), await _gets(theirs, headers)) for _ in range(ROUNDS)]
                 yield _row(f"{ask.what}, {store}, {BOUND_CLIENTS} clients that cost next to nothing", cheap, None, size)
+
+
+async def _changed(store: str, stack: Stack, user: Account, path: str) -> Row:
+    """A long chat whose web process cannot have kept it from the time before: milliseconds of one answer after the other."""
+
+    async def took(by: Account, path: str) -> float:
+        began = time.perf_counter()
+        await by.ask(path)
+        return (time.perf_counter() - began) * 1000
+
+    body = await user.ask(path)
+    async with bare(stack, {"chat": body}) as url:
+        theirs, pairs = user.at(url), []
+        for number in range(CHANGES):
+            await user.ask(path, _encode({"chat": {"title": f"Change {number}"}}))
+            pairs.append((await took(user, path), await took(theirs, "chat")))
+    ours, bare_ones = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(bare_one / mine for mine, bare_one in pairs)
+    what = f"get a chat of {LONG:,} messages that has just changed, {store}, 1 client"
+    return Row(what=what, measured=ratio, note=f"{ours:.1f} against {bare_ones:.1f} ms, {len(body)} bytes")
 
 
 async def _lists(store: str, url: str, few: Account, many: Account, clients: int) -> Row:
