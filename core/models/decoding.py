@@ -1,5 +1,6 @@
 """JSON in, models out; and where it does not fit, a sentence that names the field, what was wrong with it and what is allowed."""
 
+import codecs
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -17,6 +18,8 @@ MAX_EXACT = 2**53
 HALF = "a text in it holds half of a surrogate pair, as a text does that was cut in the middle of an emoji"
 
 T = TypeVar("T")
+
+_MARKS = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 _FAULT = re.compile(r"(?P<fault>.*?)(?: - at `(?P<key>key` in `)?\$(?P<where>.*)`)?", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
@@ -62,9 +65,16 @@ def _decode(body: bytes, kind: type[T]) -> T:
             return convert(_whole(msgspec.json.decode(body)), kind)
         raise invalid(error, kind, "The body") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"The body is not JSON that can be read: {HALF if _HALF.search(body) else error}."
+        message = f"The body is not JSON that can be read: {_why(body) or error}."
         raise BadRequest(message) from None
     return found
+
+
+def _why(body: bytes) -> str:
+    """What is known of bodies that are no JSON; empty where the decoder knows best."""
+    if body.startswith(_MARKS):
+        return "it begins with a byte order mark. Save it as UTF-8 without one"
+    return HALF if _HALF.search(body) else ""
 
 
 def convert(value: Any, kind: type[T], *, strict: bool = True) -> T:

@@ -68,6 +68,12 @@ def test_what_is_no_json_is_told_so(body: bytes) -> None:
         decode(body, Any)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_named_as_the_trouble(encoding: str) -> None:
+    with pytest.raises(BadRequest, match="byte order mark"):
+        decode('{"name": "x"}'.encode(encoding), Any)
+
+
 @pytest.mark.parametrize("half", [rb"\ud83d", rb"\uD83Dx", rb"\ude00", rb"\ud83d\u0041", rb"\ud83d\ud83d\ude00"])
 def test_a_text_that_was_cut_in_an_emoji_is_named_as_the_trouble(half: bytes) -> None:
     with pytest.raises(BadRequest, match="cut in the middle of an emoji"):
