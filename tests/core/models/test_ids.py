@@ -23,9 +23,18 @@ def test_ids_of_one_moment_differ_and_those_of_the_next_sort_behind_them() -> No
     assert max(first) < min(second)
 
 
-def test_every_bit_but_those_of_version_and_variant_is_chance() -> None:
-    ids = [uuid.UUID(new_id()).int & ((1 << 80) - 1) for _ in range(200)]
+def test_ids_made_one_after_the_other_sort_as_they_were_made() -> None:
+    """Also within a millisecond: a microsecond is enough."""
+    made = []
+    for step in range(1_000):
+        with patch("time.time_ns", return_value=1_700_000_000_000_000_000 + step * 1_000):
+            made.append(new_id())
+    assert made == sorted(made)
+
+
+def test_every_bit_behind_the_time_is_chance() -> None:
+    ids = [uuid.UUID(new_id()).int & ((1 << 62) - 1) for _ in range(200)]
     moving = 0
     for found in ids:
         moving |= found ^ ids[0]
-    assert moving == (1 << 80) - 1 - (0xF << 76) - (3 << 62)
+    assert moving == (1 << 62) - 1
