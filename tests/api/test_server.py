@@ -72,7 +72,8 @@ async def test_what_cannot_be_read_is_400_in_the_one_shape(visitor: Client, capl
     ("data", "status"),
     [
         (b"BREW / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
-        (b"PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+        (b"PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (b"PROPFIND /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 404),
         (b"TRACE /health HTTP/1.1\r\nHost: a\r\n\r\n", 405),
         (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 404),
         (b"GET http://elsewhere.example.com/health HTTP/1.1\r\nHost: a\r\n\r\n", 200),
