@@ -22,6 +22,7 @@ OPENAI_TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+OPENAI_CODES = {"unauthenticated": "invalid_api_key"}  # where OpenAI's servers have a name for it
 
 log = get_logger(face="rest")
 
@@ -62,7 +63,12 @@ def openai_error(error: PenstockError, status: int | None = None) -> dict[str, A
     """The ``error`` object of OpenAI's API."""
     status = status or error.status
     kind = OPENAI_TYPES.get(status, "server_error" if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR else "invalid_request_error")
-    return {"message": error.detail, "type": kind, "param": error.param, "code": error.upstream_code or error.code}
+    return {
+        "message": error.detail,
+        "type": kind,
+        "param": error.param,
+        "code": error.upstream_code or OPENAI_CODES.get(error.code, error.code),
+    }
 
 
 def _broken_off(request: web.Request, error: Exception) -> web.Response:

@@ -47,7 +47,7 @@ async def refused(call: Awaitable[Any], kind: type[openai.APIStatusError]) -> op
 async def test_a_key_that_is_none_is_an_authentication_error(visitor: Client, base: str, call: Call) -> None:
     async with sdk(visitor, base, key="sk-nothing") as client:
         error = await refused(call(client), openai.AuthenticationError)
-    assert (error.type, error.code) == ("authentication_error", "unauthenticated")
+    assert (error.type, error.code) == ("authentication_error", "invalid_api_key")
 
 
 @pytest.mark.parametrize("base", BASES)

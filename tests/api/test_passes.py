@@ -115,9 +115,9 @@ async def test_a_completion_of_a_revoked_key_ends_with_openais_error_and_is_stop
         lines = (await rest(response)).rstrip("\n").split("\n")
     assert "one " in lines[0]
     error = msgspec.json.decode(lines[-1].removeprefix("data: "))["error"]
-    assert (error["code"], error["type"], "[DONE]" in str(lines)) == ("unauthenticated", "authentication_error", False)
+    assert (error["code"], error["type"], "[DONE]" in str(lines)) == ("invalid_api_key", "authentication_error", False)
     refused = await whole
-    assert (refused.status, refused.body["error"]["code"]) == (401, "unauthenticated")
+    assert (refused.status, refused.body["error"]["code"]) == (401, "invalid_api_key")
     for job in (making, streaming):
         key_of = f"job:{job.claim.spec.id}"
         await until(lambda key=key_of: services.redis.hget(key, "cancel"), "the answer is stopped")  # type: ignore[misc]
