@@ -54,7 +54,7 @@ class WakeBroker(RedisBroker):
         self.places = places
         self.draining = False
         self.done: defaultdict[str, deque[str]] = defaultdict(deque)
-        self.making: dict[str, Future[None]] = {}
+        self._making: defaultdict[str, deque[Future[None]]] = defaultdict(deque)
         self._wakes: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
@@ -68,7 +68,8 @@ class WakeBroker(RedisBroker):
         """An actor for a kind of job, made on an event loop: no thread waits for it, and it is acknowledged when it has ended."""
 
         def begin(job_id: str) -> None:
-            self.making[job_id] = asyncio.run_coroutine_threadsafe(make(job_id), loop)
+            with self._lock:
+                self._making[job_id].append(asyncio.run_coroutine_threadsafe(make(job_id), loop))
 
         dramatiq.actor(broker=self, actor_name=kind.actor, queue_name=kind.queue)(begin)
 
@@ -79,6 +80,15 @@ class WakeBroker(RedisBroker):
                 self._listener = threading.Thread(target=self._listen, name="wake", daemon=True)
                 self._listener.start()
             return self._wakes.setdefault(queue_name, threading.Event())
+
+    def begun(self, job_id: str) -> "Future[None]":
+        """What a message of a job has begun, asked for once for each message: of one job there may be several, where it was redelivered."""
+        with self._lock:
+            making = self._making[job_id]
+            begun = making.popleft()
+            if not making:
+                del self._making[job_id]
+        return begun
 
     def drain(self) -> None:
         """Fetch nothing more."""
@@ -134,7 +144,7 @@ class WakeConsumer(_RedisConsumer):
 
     def ack(self, message: MessageProxy) -> None:
         """Its job is begun: once that has ended, a place is free."""
-        self.broker.making.pop(message.args[0]).add_done_callback(lambda made: self._ended(message, made))
+        self.broker.begun(message.args[0]).add_done_callback(lambda made: self._ended(message, made))
 
     def _ended(self, message: MessageProxy, made: "Future[None]") -> None:
         """Look at the queue again, and tell Redis then. A message that comes twice does no harm."""

@@ -80,6 +80,20 @@ async def test_a_bug_is_logged_and_keeps_no_place(desk: Desk, maker: Maker, caps
     assert "RuntimeError" in "".join(capsys.readouterr())
 
 
+async def test_a_job_that_comes_twice_is_begun_twice_and_each_message_waits_for_one_of_them(redis_url: str) -> None:
+    made = Maker()
+    broker = WakeBroker(redis_url, middleware=[], places={})
+    broker.declare(GenerateReply, made.make, asyncio.get_running_loop())
+    for _ in range(2):
+        await asyncio.to_thread(broker.actors[GenerateReply.actor].fn, "a")
+    first, second = broker.begun("a"), broker.begun("a")
+    await until(lambda: made.begun == ["a", "a"], "both are begun")
+    made.go.release()
+    await until(lambda: first.done() != second.done(), "one has ended")
+    made.go.release()
+    await until(lambda: first.done() and second.done(), "both have ended")
+
+
 async def test_a_redis_that_has_forgotten_its_scripts_is_given_them_again(desk: Desk, maker: Maker) -> None:
     await enqueue(desk, "a")
     await until(lambda: maker.begun, "the first is begun")
