@@ -28,6 +28,7 @@ CACHE_KIB = 16_384
 OWNER_ONLY = 0o600
 BETWEEN = ",\n"  # within a row's JSON there are no line ends
 PIECE = 262_144
+ROWS_AT_ONCE = 32
 
 T = TypeVar("T")
 
@@ -102,12 +103,12 @@ class SqliteDocuments:
 
     async def insert_several(self, added: Added) -> None:
         """All in one transaction."""
-        await self._write_rows([(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?)', records) for collection, records in added])  # noqa: S608
+        await self._writer.call(lambda connection: _insert(connection, added))
 
     async def put(self, collection: Collection, records: Sequence[Record]) -> None:
         """In one transaction."""
-        upsert = "ON CONFLICT (key) DO UPDATE SET body = excluded.body"
-        await self._write_rows([(f'INSERT INTO "{collection.name}" (key, body) VALUES (?, ?) {upsert}', records)])  # noqa: S608
+        upsert = " ON CONFLICT (key) DO UPDATE SET body = excluded.body"
+        await self._writer.call(lambda connection: _insert(connection, ((collection, records),), upsert))
 
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
         """One statement, condition included."""
@@ -129,9 +130,6 @@ class SqliteDocuments:
         test, bindings = conditions(where)
         sql = f'DELETE FROM "{collection.name}" WHERE {test}'  # noqa: S608
         return await self._writer.call(lambda connection: _changed(connection, sql, bindings))
-
-    async def _write_rows(self, writes: Sequence[tuple[str, Sequence[Record]]]) -> None:
-        await self._writer.call(lambda connection: [connection.executemany(sql, map(_row, records)) for sql, records in writes])
 
 
 def _connect(path: Path) -> apsw.Connection:
@@ -181,8 +179,13 @@ async def _decoded(rows: str, decoder: msgspec.json.Decoder[list[T]]) -> list[T]
     return found
 
 
-def _row(record: Record) -> tuple[str, str]:
-    return record[KEY], encode(record)
+def _insert(connection: apsw.Connection, added: Added, where_taken: str = "") -> None:
+    """Many rows in a statement: each step of SQLite is a hand-over of the interpreter's lock."""
+    for collection, records in added:
+        for start in range(0, len(records), ROWS_AT_ONCE):
+            rows = records[start : start + ROWS_AT_ONCE]
+            sql = f'INSERT INTO "{collection.name}" (key, body) VALUES {", ".join(["(?, ?)"] * len(rows))}{where_taken}'  # noqa: S608
+            connection.execute(sql, [value for record in rows for value in (record[KEY], encode(record))])
 
 
 def _changed(connection: apsw.Connection, sql: str, bindings: Sequence[Any]) -> int:

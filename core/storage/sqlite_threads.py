@@ -96,7 +96,7 @@ def _all(batch: Batch, connection: apsw.Connection, works: Sequence[Work]) -> li
     try:
         return batch(connection, works)
     except Exception as error:  # noqa: BLE001 - it is raised where the callers wait
-        return [(None, explained(error) if isinstance(error, apsw.Error) else error)] * len(works)
+        return [(None, _failure(error))] * len(works)
 
 
 def read(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
@@ -108,22 +108,15 @@ def read(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
 
 
 def write(connection: apsw.Connection, works: Sequence[Work]) -> list[Result]:
-    """All in one transaction. What breaks a constraint fails alone; after any other error each is tried by itself, so that it does too."""
-    results: list[Result] = []
+    """All in one transaction. Where one fails nothing of it stays, and each is tried by itself, so that it fails alone."""
     try:
         with _transaction(connection, "BEGIN IMMEDIATE"):
-            for work in works:
-                result = _attempt(connection, work, savepoint=True)
-                if isinstance(result[1], Unavailable):
-                    raise result[1]
-                results.append(result)
-    except apsw.BusyError as error:  # another process writes, for longer than all of them would wait
-        return [(None, explained(error))] * len(works)
-    except (apsw.Error, Unavailable) as error:
-        if len(works) == 1:
-            return [(None, error if isinstance(error, Unavailable) else explained(error))]
-        return [write(connection, [work])[0] for work in works]
-    return results
+            return [(work(connection), None) for work in works]
+    except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
+        if len(works) > 1 and not isinstance(error, apsw.BusyError):
+            return [write(connection, [work])[0] for work in works]
+        # busy: another process writes, for longer than all of them would wait
+        return [(None, _failure(error))] * len(works)
 
 
 @contextlib.contextmanager
@@ -138,20 +131,15 @@ def _transaction(connection: apsw.Connection, begin: str) -> Generator[None, Non
         raise
 
 
-def _attempt(connection: apsw.Connection, work: Work, *, savepoint: bool = False) -> Result:
-    """``savepoint``: what a failing work has done so far is undone, and only that."""
+def _attempt(connection: apsw.Connection, work: Work) -> Result:
     try:
-        if savepoint:
-            connection.execute("SAVEPOINT work")
-        value = work(connection)
-        if savepoint:
-            connection.execute("RELEASE work")
+        return work(connection), None
     except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
-        if savepoint and connection.in_transaction:
-            connection.execute("ROLLBACK TO work")
-            connection.execute("RELEASE work")
-        return None, explained(error) if isinstance(error, apsw.Error) else error
-    return value, None
+        return None, _failure(error)
+
+
+def _failure(error: Exception) -> Exception:
+    return explained(error) if isinstance(error, apsw.Error) else error
 
 
 def _settle(results: list[tuple[_Answer, Result]]) -> None:
