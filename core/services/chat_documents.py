@@ -163,7 +163,7 @@ def _merged(node: Message | None, item: Message | None) -> Message:
 
 def _row(message: dict[str, Any], message_id: str, chat_id: str, known: Message | None, now: int) -> Message:
     """What does not fit a field's type stays in ``extra``, which has the last word when the message is written out."""
-    extra = {name: value for name, value in message.items() if name not in _FIELDS}
+    extra = {} if message.keys() <= _FIELDS else {name: value for name, value in message.items() if name not in _FIELDS}
     if message.get("id") is not None and not isinstance(message["id"], str):
         extra["id"] = message["id"]
     timestamp = message.get("timestamp")
