@@ -11,7 +11,7 @@ log = get_logger()
 def failure(error: Exception, spec: GenerationSpec, time_limit_s: float) -> Failed:
     """An expected error in its own words; a bug is logged with its stack, and told as a reference."""
     if isinstance(error, TimeoutError):
-        error = Unavailable(f"It took longer than {time_limit_s:g} seconds, which is the limit here. What arrived was kept. Ask for less.")
+        error = Unavailable(f"It took longer than {time_limit_s:g} seconds, which is the limit here. Ask for less.")
     if isinstance(error, PenstockError):
         return Failed.of(error)
     log.error("bug", model=spec.model, exc_info=error)

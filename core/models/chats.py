@@ -68,7 +68,7 @@ class ChatDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def size_of(messages: Sequence[Message]) -> int:
-    """About how many bytes of JSON they are, at least."""
+    """How many bytes of JSON so many messages mostly are."""
     return len(messages) * MESSAGE_BYTES
 
 

@@ -41,7 +41,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def weight(posted: Any) -> int:
-    """About how many bytes of JSON a document's messages are, at least, whatever was posted."""
+    """How many bytes of JSON so many messages as a document holds mostly are, whatever was posted."""
     document = posted if isinstance(posted, dict) else {}
     history = document.get(TREE)
     held = (document.get(LIST), history.get(LIST) if isinstance(history, dict) else None)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest, Conflict, NotFound
-from core.models.chats import Chat, ChatDetail, Message, StampedChat, TakenIn
+from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, Message, StampedChat, TakenIn
 from core.models.generations import GenerationStatus
 from core.models.off_loop import off_loop
 from core.models.users import Principal
@@ -100,7 +100,7 @@ class Chats:
         """New chats out of a file, with their times and marks, all or none. Raises BadRequest that names the first field at fault."""
         now = int(time.time())
         stored = self._moments.next()
-        found = await off_loop(sum(weight(chat.chat) for chat in chats), all_taken_in, principal, chats, now, stored)
+        found = await off_loop(sum(weight(chat.chat) + MESSAGE_BYTES for chat in chats), all_taken_in, principal, chats, now, stored)
         await self._chats.take_in(found)
         return [detail.chat for detail in found]
 

@@ -1,14 +1,14 @@
 """Chats, without their messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from core.models.chats import Chat, ChatDetail, Message, StampedChat, size_of
+from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, StampedChat, size_of
 from core.models.off_loop import off_loop
 from core.storage import messages
-from core.storage.documents import KEY, Collection, Documents, In, Index, Order, Record
+from core.storage.documents import KEY, Added, Collection, Documents, In, Index, Order, Record
 from core.storage.moments import Moments
 
 SECOND = 1_000_000
@@ -69,12 +69,11 @@ class Chats:
     async def insert(self, detail: ChatDetail) -> None:
         """Add a chat with its messages."""
         moment = self._moments.next()
-        await self._insert(detail.messages, [_record(detail.chat, moment)], moment)
+        await self._insert((detail,), moment, lambda *_: moment)
 
     async def take_in(self, details: Sequence[ChatDetail]) -> None:
         """Add chats with their messages, all or none, that got their last changes before, the later ones first."""
-        rows = [_record(detail.chat, (detail.chat.updated_at + 1) * SECOND - n) for n, detail in enumerate(details, 1)]
-        await self._insert([message for detail in details for message in detail.messages], rows, self._moments.next())
+        await self._insert(details, self._moments.next(), lambda chat, place: (chat.updated_at + 1) * SECOND - place)
 
     async def change(self, chat: Chat, version: int) -> bool:
         """Write a chat's new content if nobody has changed that since ``version``; whether it was written. Its marks stay as they are."""
@@ -98,10 +97,16 @@ class Chats:
         """Take chats away; how many were there."""
         return await self._documents.delete(COLLECTION, {KEY: In(chat_ids)})
 
-    async def _insert(self, added: Sequence[Message], rows: Sequence[Record], moment: int) -> None:
-        """Messages first: nobody sees a chat without them."""
-        message_rows = await off_loop(size_of(added), messages.records, added, moment)
-        await self._documents.insert_several(((messages.COLLECTION, message_rows), (COLLECTION, rows)))
+    async def _insert(self, details: Sequence[ChatDetail], moment: int, touched: Callable[[Chat, int], int]) -> None:
+        size = sum(size_of(detail.messages) + MESSAGE_BYTES for detail in details)
+        await self._documents.insert_several(await off_loop(size, _rows, details, moment, touched))
+
+
+def _rows(details: Sequence[ChatDetail], moment: int, touched: Callable[[Chat, int], int]) -> Added:
+    """Messages first: nobody sees a chat without them. ``touched``: when a chat was, and its place among them, from 1."""
+    added = [message for detail in details for message in detail.messages]
+    chats = [_record(detail.chat, touched(detail.chat, place)) for place, detail in enumerate(details, 1)]
+    return ((messages.COLLECTION, messages.records(added, moment)), (COLLECTION, chats))
 
 
 def _record(chat: Chat, touched: int) -> Record:
