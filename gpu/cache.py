@@ -25,10 +25,13 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlotCache:
-    """``layers[i]`` is [rows, 2 x heads, length, size]: a layer's key heads, then its value heads."""
+    """``layers[i]`` is [rows, 2 x heads, length, size]: a layer's key heads, then its value heads.
+
+    In memory a token's heads are neighbours (``tokens[i]`` is [rows, length, 2 x heads, size]): a new token touches one page a layer.
+    """
 
     def __init__(self, shape: Shape, *, rows: int, length: int, device: torch.device) -> None:
-        sizes = (rows, shape.layers, 2 * shape.heads, length, shape.size)
+        sizes = (rows, shape.layers, length, 2 * shape.heads, shape.size)
         self._row_bytes = shape.token_bytes * length
         self._memory: mmap.mmap | None = None
         if device.type == "cpu":
@@ -37,13 +40,18 @@ class SlotCache:
             self._all = torch.frombuffer(self._memory, dtype=shape.dtype).view(sizes)
         else:
             self._all = torch.zeros(sizes, dtype=shape.dtype, device=device)
-        self.layers = [self._all[:, layer] for layer in range(shape.layers)]
-        self.keys = [layer[:, : shape.heads] for layer in self.layers]
-        self.values = [layer[:, shape.heads :] for layer in self.layers]
+        self.heads = shape.heads
+        self.tokens = self._all.unbind(1)
+        self.layers = [tokens.transpose(1, 2) for tokens in self.tokens]
+
+    def seen(self, start: int, stop: int, length: int) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+        """The first ``length`` keys and values of some rows: of each layer [rows, heads, length, size]."""
+        both = self._all[start:stop, :, :length].transpose(2, 3)
+        return both[:, :, : self.heads].unbind(1), both[:, :, self.heads :].unbind(1)
 
     def copy(self, copy: Copy) -> None:
         """Write one row's first tokens into another."""
-        self._all[copy.target, ..., : copy.length, :] = self._all[copy.source, ..., : copy.length, :]
+        self._all[copy.target, :, : copy.length] = self._all[copy.source, :, : copy.length]
 
     def release(self, row: int) -> None:
         """Give a row's memory back; it reads as zeros again."""

@@ -70,10 +70,10 @@ class CausalForward:
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Logits [wanted, vocabulary] in the model's own type."""
-        running = [place for span in batch.spans if not span.shared for place in range(span.start, span.stop)]
+        running = [run.start for run in batch.runs if run.is_single]
         groups = [[(place, place + 1) for place in running]] if running else []
         positions = batch.positions.tolist()
-        for group in joined([(span.start, span.stop) for span in batch.spans if span.shared]):
+        for group in joined([(run.start, run.stop) for run in batch.runs if not run.is_single]):
             longest = max(stop - start for start, stop in group)
             fits = all(positions[start] + longest <= self._places.shape[0] for start, _ in group)
             groups += [group] if fits else [[run] for run in group]

@@ -7,19 +7,20 @@ import torch
 
 from gpu.cache import Shape
 from gpu.prefixes import Copy
-from gpu.spans import Span
+from gpu.spans import Run
 
 
 class Batch(msgspec.Struct, frozen=True):
     """One step. ``ids``, ``positions`` and ``rows`` [tokens] say which token stands where in which cache row.
 
-    Spans of single tokens come first. ``wanted`` lists, in order, the tokens whose logits are asked for.
+    ``runs`` say the same by cache rows; those of single tokens come first. ``wanted`` lists, in order, the tokens whose logits are asked
+    for.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     rows: torch.Tensor
-    spans: list[Span]
+    runs: list[Run]
     wanted: list[int]
 
 

@@ -1,7 +1,8 @@
 """A GGUF's weights as torch's int4 and int8 CPU kernels want them, kept in a file, so that a second start only reads it.
 
 Q4_0 and Q4_1 matrices keep their four bits: groups of 32, ``scale = d``, ``zero = m + 8 d``, in bfloat16. Every other type becomes int8
-with one scale a row. The int4 layout depends on the processor's vector width and on torch, so the file's name holds both.
+with one scale a row, the output layer too. The int4 layout depends on the processor's vector width and on torch, so the file's name holds
+both.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ from gpu.config import ModelConfig
 from gpu.gguf import GgufFile
 
 EDGE_BYTES = 1 << 16
+LAYOUT = 2  # of what is kept; another number where its meaning changes
 FUSED = {"qkv": ("attn_q", "attn_k", "attn_v"), "output": ("attn_output",), "gate_up": ("ffn_gate", "ffn_up"), "down": ("ffn_down",)}
 NORMS = {"attention_norm": "attn_norm", "feed_forward_norm": "ffn_norm"}
 
@@ -38,7 +40,7 @@ def fingerprint(path: Path) -> str:
 def load_packed(path: Path, folder: Path, progress: Callable[[str], None]) -> tuple[ModelConfig, Weights]:
     """A GGUF's shape and packed weights; packed at the first start, kept in ``folder``."""
     capability = torch.backends.cpu.get_cpu_capability().lower()
-    kept = folder / f"packed-{fingerprint(path)}-{capability}-{torch.__version__.split('+')[0]}.safetensors"
+    kept = folder / f"packed{LAYOUT}-{fingerprint(path)}-{capability}-{torch.__version__.split('+')[0]}.safetensors"
     if not kept.exists():
         progress(f"Packing {path.name} for this processor (once)")
         file = GgufFile(path)
@@ -63,7 +65,8 @@ def _write(kept: Path, weights: Weights, config: ModelConfig) -> None:
 
 def _pack(file: GgufFile) -> Weights:
     weights: Weights = {"embedding": file.floats("token_embd.weight").to(torch.bfloat16), "norm": file.floats("output_norm.weight")}
-    weights |= _int8("head", file.floats("output.weight" if "output.weight" in file else "token_embd.weight"))
+    output = file.floats("output.weight" if "output.weight" in file else "token_embd.weight")
+    weights |= _int8("head", output, scales=torch.float32)
     if "rope_freqs.weight" in file:
         weights["rope_factors"] = file.floats("rope_freqs.weight")
     for layer in range(file.config.layers):
@@ -89,7 +92,7 @@ def _int4(name: str, file: GgufFile, parts: list[str]) -> Weights:
     return {f"{name}.int4": packed, f"{name}.scales": scales}
 
 
-def _int8(name: str, weight: torch.Tensor) -> Weights:
-    """``int8`` [N, K] with bfloat16 ``scales`` [N]."""
+def _int8(name: str, weight: torch.Tensor, scales: torch.dtype = torch.bfloat16) -> Weights:
+    """``int8`` [N, K] with ``scales`` [N]: bfloat16, as torch's kernel for them wants."""
     scale = (weight.abs().amax(1, keepdim=True) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-    return {f"{name}.int8": (weight / scale).round().to(torch.int8), f"{name}.scales": scale.squeeze(1).to(torch.bfloat16)}
+    return {f"{name}.int8": (weight / scale).round().to(torch.int8), f"{name}.scales": scale.squeeze(1).to(scales)}

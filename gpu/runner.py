@@ -5,7 +5,7 @@ import torch
 from gpu.forward import Batch, Forward
 from gpu.prefixes import Copy
 from gpu.scheduler import Work
-from gpu.spans import Span, padded, running_spans
+from gpu.spans import Run
 
 
 class Runner:
@@ -32,19 +32,17 @@ def batch_of(works: list[Work], device: torch.device) -> Batch:
     positions: list[int] = []
     rows: list[int] = []
     wanted: list[int] = []
-    single = [work for work in works if work.is_single]
-    spans = running_spans([work.row for work in single], [work.stop for work in single])
+    runs: list[Run] = []
     for work in works:
         start = len(ids)
         ids += work.sequence.ids[work.start : work.stop]
         positions += range(work.start, work.stop)
         rows += [work.row] * (work.stop - work.start)
-        if not work.is_single:
-            spans.append(Span(start, len(ids), work.row, padded(work.stop), shared=True))
+        runs.append(Run(start, len(ids), work.row, work.start))
         if work.completes:
             wanted.append(len(ids) - 1)
 
     def tensor(values: list[int]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long, device=device)
 
-    return Batch(tensor(ids), tensor(positions), tensor(rows), spans, wanted)
+    return Batch(tensor(ids), tensor(positions), tensor(rows), runs, wanted)

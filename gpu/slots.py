@@ -29,7 +29,7 @@ class SlotLayer(CacheLayerMixin):
     def __init__(self, cache: SlotCache, index: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._slots = cache.layers[index]
-        self._heads = cache.keys[index].shape[1]
+        self._heads = cache.heads
         self.is_initialized = True
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:

@@ -1,11 +1,28 @@
-"""Which tokens of a step attend together. Pure; imports no torch."""
+"""Which tokens of a step attend together. Pure; imports no torch.
 
-from collections.abc import Sequence
+A token attends over a length that follows from its own position alone: the end of the block of 64 that it stands in. So its matrix
+products have one shape wherever it is computed: in its prompt, in its answer, replayed after a take-over, beside whomever.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
-BLOCK = 64  # bfloat16 attention over lengths rounded up to this gives each row the same bits whatever the padding and the neighbours
-MAX_WASTE_TOKENS = 512
+BLOCK = 64
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Tokens ``start..stop`` of a step: neighbours in cache row ``row``, the first of them at ``position``."""
+
+    start: int
+    stop: int
+    row: int
+    position: int
+
+    @property
+    def is_single(self) -> bool:
+        """Whether this is one token, as every running answer's run is."""
+        return self.stop - self.start == 1
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -26,23 +43,32 @@ def padded(length: int) -> int:
     return -(-length // BLOCK) * BLOCK
 
 
-def running_spans(rows: Sequence[int], lengths: Sequence[int]) -> list[Span]:
-    """Spans of running rows, given in ascending order with the tokens that each attends to.
-
-    Neighbours join while padding them to one length wastes little.
-    """
+def spans_of(runs: Sequence[Run]) -> list[Span]:
+    """The spans of a step's runs: prompts cut where blocks end, single tokens of neighbouring rows joined where their lengths are equal."""
     spans: list[Span] = []
-    waste = 0
-    for index, (row, tokens) in enumerate(zip(rows, lengths, strict=True)):
-        length = padded(tokens)
-        if spans:
-            last = spans[-1]
-            count = last.stop - last.start
-            longest = max(last.length, length)
-            joined = waste + (longest - last.length) * count + (longest - length)
-            if row == last.row + count and joined <= MAX_WASTE_TOKENS:
-                spans[-1], waste = Span(last.start, index + 1, last.row, longest), joined
-                continue
-        spans.append(Span(index, index + 1, row, length))
-        waste = 0
+    for run in runs:
+        for span in _cut(run):
+            last = spans[-1] if spans else span
+            if (
+                run.is_single
+                and not last.shared
+                and (last.stop, last.row + last.stop - last.start, last.length)
+                == (
+                    span.start,
+                    span.row,
+                    span.length,
+                )
+            ):
+                spans[-1] = Span(last.start, span.stop, last.row, last.length)
+            else:
+                spans.append(span)
     return spans
+
+
+def _cut(run: Run) -> Iterator[Span]:
+    start, position = run.start, run.position
+    while start < run.stop:
+        length = padded(position + 1)
+        stop = min(run.stop, start + length - position)
+        yield Span(start, stop, run.row, length, shared=not run.is_single)
+        start, position = stop, length

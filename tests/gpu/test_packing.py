@@ -12,7 +12,7 @@ from gpu.forward import Batch
 from gpu.gguf import GgufFile
 from gpu.llama import LlamaForward
 from gpu.packing import fingerprint, load_packed
-from gpu.spans import Span, padded
+from gpu.spans import Run
 from tests.gpu import tiny_llama
 
 FILES: list[dict[str, Any]] = [
@@ -30,7 +30,7 @@ def test_packed_weights_give_what_the_files_weights_give(tmp_path: Path, file: d
     forward = LlamaForward(*load_packed(path, tmp_path, lambda _: None))
     forward.allocate(1, 64)
     ids = torch.arange(40) * 7 % tiny_llama.VOCABULARY
-    batch = Batch(ids, torch.arange(40), torch.zeros(40, dtype=torch.long), [Span(0, 40, 0, padded(40), shared=True)], list(range(40)))
+    batch = Batch(ids, torch.arange(40), torch.zeros(40, dtype=torch.long), [Run(0, 40, 0, 0)], list(range(40)))
     with torch.inference_mode():
         wanted = as_transformers(path, torch.float32)(input_ids=ids[None]).logits[0]
     difference = (forward(batch).float() - wanted).norm() / wanted.norm()
