@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from core.models.completions import FinishReason, Logprobs, Usage
-from core.models.events import Continued
+from core.models.numerics import Continued
 
 Omitted = msgspec.UnsetType
 

@@ -9,8 +9,9 @@ import msgspec
 from core.models.chats import ChatDetail
 from core.models.completions import CompletionRequest, FinishReason, Usage
 from core.models.decoding import decode
-from core.models.events import ChoiceFinished, Continued, Delta, Event
+from core.models.events import ChoiceFinished, Delta, Event, Started
 from core.models.generations import GenerationSpec
+from core.models.numerics import Numerics
 from core.services.chat_documents import as_document, message_document
 
 
@@ -34,8 +35,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
 class Generator(Protocol):
     """The local engine, or an upstream."""
 
-    def continued(self, model_id: str) -> Continued | None:
-        """How well a model goes on from another worker's tokens; None: not at all."""
+    async def prepare(self, model_id: str) -> Numerics | None:
+        """How a model computes here, loaded now where it was not; None: another's answer cannot be continued. Raises core.errors."""
 
     def generate(self, prompt: Prompt) -> AsyncGenerator[Delta | ChoiceFinished | Usage, None]:
         """Deltas of all choices as they come, each choice's end, and the usage last. Closing it cancels. Raises core.errors."""
@@ -102,6 +103,17 @@ def replay(log: Iterable[tuple[str, Event]]) -> dict[int, Transcript]:
     for _, event in log:
         note(seen, event)
     return seen
+
+
+def origin(log: Iterable[tuple[str, Event]]) -> str:
+    """The fingerprint of whoever made all that a log's readers have seen; "" where that is nothing, not known, or of more than one."""
+    fingerprint, found = "", set()
+    for _, event in log:
+        if isinstance(event, Started):
+            fingerprint = event.fingerprint
+        elif isinstance(event, ChoiceFinished) or (isinstance(event, Delta) and (event.text or event.tokens)):
+            found.add(fingerprint)
+    return found.pop() if len(found) == 1 else ""
 
 
 def note(seen: dict[int, Transcript], event: Event) -> None:

@@ -14,7 +14,7 @@ import aiohttp
 from core.errors import ModelNotFound, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from core.models.catalog import Model
 from core.models.embeddings import Vectors
-from core.models.events import Continued
+from core.models.numerics import Numerics
 from core.models.off_loop import off_loop
 from core.settings import Settings
 from pipelines import upstream_answers, upstream_embeddings
@@ -42,7 +42,7 @@ class Upstreams:
         )
         self._session: aiohttp.ClientSession | None = None
 
-    def continued(self, model_id: str) -> Continued | None:
+    async def prepare(self, model_id: str) -> Numerics | None:
         """An upstream's answer cannot be continued."""
         del model_id
         return None

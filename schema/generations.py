@@ -66,12 +66,19 @@ class GenerationStarted(GenerationEvent):
     model: str
     attempt: int = strawberry.field(description="Counts from 1.")
     continued: Continued | None = strawberry.field(description="Set where it went on from another worker's part.")
+    fingerprint: str | None = strawberry.field(description="Equal ones stand for workers that compute the same, bit for bit.")
 
     @classmethod
     def of(cls, entry_id: str, event: events.Started) -> Self:
         """From the model."""
         continued = Continued(event.continued) if event.continued else None
-        return cls(id=strawberry.ID(entry_id), model=event.model, attempt=event.attempt, continued=continued)
+        return cls(
+            id=strawberry.ID(entry_id),
+            model=event.model,
+            attempt=event.attempt,
+            continued=continued,
+            fingerprint=event.fingerprint or None,
+        )
 
 
 @strawberry.type(description="More of one choice.")

@@ -11,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 from core.events import EventLog
 from core.jobs import BY_QUEUE
 from core.jobs.claims import CANCEL_TOPIC, Claim, Claims, Fenced, Held
-from core.jobs.queue import JobQueue
+from core.jobs.queue import JobQueue, Offer
 from core.logging import get_logger
 
 RENEWALS_PER_LEASE = 5
@@ -38,10 +38,12 @@ class Ending:
 class Leases:
     """The running jobs of one worker process."""
 
-    def __init__(self, claims: Claims, queue: JobQueue, events: EventLog, *, lease_ms: int) -> None:
+    def __init__(self, claims: Claims, queue: JobQueue, events: EventLog, *, lease_ms: int, offer: Offer | None = None) -> None:
+        """``offer``: whether somebody heard of a job that is to be put back, and will take it. Without it all go on their queues."""
         self._claims = claims
         self._queue = queue
         self._events = events
+        self._offer = offer
         self._renew_s = lease_ms / 1000 / RENEWALS_PER_LEASE
         self._running: dict[str, Ending] = {}
         self._busy = asyncio.Event()
@@ -81,8 +83,8 @@ class Leases:
             del self._running[claim.spec.id]
 
     async def give_back(self, claim: Claim) -> None:
-        """Hand a job back as its log stands, and put it first on its queue."""
-        if await self._claims.hand_back(claim):
+        """Hand a job back as its log stands: offered, or first on its queue."""
+        if await self._claims.hand_back(claim) and not (self._offer and await self._offer(claim.spec.id)):
             await self._queue.enqueue_again(BY_QUEUE[claim.spec.queue](id=claim.spec.id))
 
     async def drain(self) -> None:
@@ -115,8 +117,8 @@ class Leases:
                 ending.end("stopped")
 
     async def reap(self) -> None:
-        """Enqueue again, anywhere, what a dead worker left. Every worker of every pool does this."""
+        """Offer or enqueue again what a dead worker left. Every worker of every pool does this."""
         while True:
-            for job_id in await self._queue.reap():
+            for job_id in await self._queue.reap(self._offer):
                 log.warning("taken over", job_id=job_id)
             await asyncio.sleep(REAP_S)

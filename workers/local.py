@@ -8,7 +8,8 @@ from typing import Any
 from core.errors import BadRequest, ModelNotFound, SettingsError, Unavailable
 from core.models.catalog import Model, Task, readable
 from core.models.completions import CompletionRequest, Logprobs, TokenLogprob, TopLogprob, Usage
-from core.models.events import ChoiceFinished, Continued, Delta
+from core.models.events import ChoiceFinished, Delta
+from core.models.numerics import Numerics
 from core.models.pools import Pool
 from gpu.engine import OWNER, Engine
 from gpu.requests import Request, Sampling, Scored
@@ -57,10 +58,13 @@ class LocalModels:
         waiting = [model for _, model in self._pulled.values() if model.id not in self._engines]
         return [*loaded, *waiting]
 
-    def continued(self, model_id: str) -> Continued | None:
-        """How well a model goes on from another worker's tokens; of one that is not loaded yet the least is said."""
-        engine = self._engines.get(model_id)
-        return engine.continued if engine else "equivalent"
+    def numerics(self) -> dict[str, Numerics]:
+        """Of the models that are loaded."""
+        return {name: _numerics(engine) for name, engine in self._engines.items()}
+
+    async def prepare(self, model_id: str) -> Numerics:
+        """How a model computes here, which is loaded now where it was not. Raises ModelNotFound, Unavailable."""
+        return _numerics(await self._engine(model_id))
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[_Part | Usage, None]:
         """All choices at once, each with its own place in the batch."""
@@ -99,6 +103,10 @@ class LocalModels:
 def _waiting(source: ModelSource) -> Model:
     """A model that is loaded when it is asked."""
     return Model(id=source.id, name=readable(source.id), owned_by=OWNER, created=source.created, pool=Pool.GPU, tasks=(Task.CHAT,))
+
+
+def _numerics(engine: Engine) -> Numerics:
+    return Numerics(continued=engine.continued, fingerprint=engine.fingerprint, text=engine.numerics)
 
 
 async def _choice(engine: Engine, prompt: Prompt, choice: int) -> AsyncGenerator[_Part, None]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from core.logging import get_logger
 from core.models.catalog import Model
+from core.models.numerics import Numerics
 from core.models.pools import Pool
 from core.settings import Settings
 from pipelines.chat import Generator
@@ -46,6 +47,10 @@ class CpuWork:
         """None."""
         return "", (), True
 
+    def numerics(self) -> dict[str, Numerics]:
+        """None."""
+        return {}
+
 
 class RelayWork:
     """Upstreams."""
@@ -70,6 +75,10 @@ class RelayWork:
             log.warning("upstream", url=url, why=why)
         return self._source, models, not self._upstreams.errors
 
+    def numerics(self) -> dict[str, Numerics]:
+        """None that we know of."""
+        return {}
+
 
 class GpuWork:
     """Models of this machine's device."""
@@ -91,6 +100,10 @@ class GpuWork:
         models = [*await self._local.look(), *self._more]
         return ",".join(("gpu", *(model.id for model in models))), models, True
 
+    def numerics(self) -> dict[str, Numerics]:
+        """Of what is loaded."""
+        return self._local.numerics()
+
 
 def _load(settings: Settings) -> GpuWork:
     from gpu.sources import embedder, pulled, sources  # noqa: PLC0415 - only this pool's processes have this room
@@ -105,7 +118,9 @@ def _load(settings: Settings) -> GpuWork:
     turns = Turns()
 
     def loaded(source: "ModelSource") -> "Engine":
-        return load(source, settings, progress=lambda line: log.info("loading", step=line), turns=turns)
+        engine = load(source, settings, progress=lambda line: log.info("loading", step=line), turns=turns)
+        log.info("numerics", model=source.id, continued=engine.continued, fingerprint=engine.fingerprint, text=engine.numerics)
+        return engine
 
     engines = {source.id: loaded(source) for source in found}
     local = LocalModels(engines, look=lambda: pulled(settings), load=loaded)

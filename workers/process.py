@@ -22,6 +22,7 @@ from core.errors import PenstockError
 from core.jobs import EMBED, GENERATE, Job, PullModel, queues
 from core.logging import get_logger
 from core.models.catalog import Model
+from core.models.numerics import Numerics
 from core.models.pools import Pool, Worker
 from core.services import Services, open_services
 from core.services.models import LOOK_TOPIC
@@ -32,6 +33,7 @@ from pipelines.pulling import Puller
 from workers.broker import WakeBroker
 from workers.embeddings import Embeddings
 from workers.leases import Leases
+from workers.offers import Offers, Taker
 from workers.pulls import Pulls
 from workers.replies import Replies
 
@@ -63,6 +65,9 @@ class PoolWork(Protocol):
     async def models(self) -> tuple[str, Sequence[Model], bool]:
         """The part of the catalogue that this process answers for: (its name, the models, whether all is well)."""
 
+    def numerics(self) -> dict[str, Numerics]:
+        """Of the local models that are loaded."""
+
 
 class WorkerProcess:
     """One process of one pool. ``run`` returns when SIGTERM or SIGINT has been obeyed: nothing fetched any more, everything handed back."""
@@ -77,6 +82,7 @@ class WorkerProcess:
         self._broker = WakeBroker(settings.redis_url, middleware=[], places=self._places)
         self._models: tuple[str, ...] = ()
         self._look = asyncio.Event()
+        self._taker: Taker | None = None
 
     def run(self) -> None:
         """Serve until told to stop."""
@@ -90,7 +96,6 @@ class WorkerProcess:
         loop.start(timeout=10)
         stack = AsyncExitStack()
         services, leases = loop.run_coroutine(self._open(stack))
-        self._declare(services, leases, loop.loop)
         worker = DramatiqWorker(self._broker, worker_timeout=IDLE_MS, worker_threads=1)
         worker.start()
         log.info("worker ready", worker=self._id, pool=self._pool, device=self._work.device, models=self._models)
@@ -101,11 +106,12 @@ class WorkerProcess:
         self._requeue(worker)
         log.info("worker drained", worker=self._id)
 
-    def _declare(self, services: Services, leases: Leases, loop: asyncio.AbstractEventLoop) -> None:
-        """The pool's actors: each of its queues' jobs goes to the maker of answers, or of vectors, or to who pulls."""
+    def _declare(self, services: Services, leases: Leases) -> None:
+        """On the event loop. The pool's actors: each of its queues' jobs goes to the maker of answers, or of vectors, or to who pulls."""
         makers: dict[type[Job] | None, Callable[[str], Coroutine[Any, Any, None]]] = {}
         if self._work.generator:
-            makers[GENERATE.get(self._pool)] = Replies(
+            kind = GENERATE[self._pool]
+            replies = Replies(
                 worker_id=self._id,
                 claims=services.claims,
                 leases=leases,
@@ -114,7 +120,9 @@ class WorkerProcess:
                 generator=self._work.generator,
                 flush_ms=self._settings.flush_ms,
                 timeout_s=self._settings.answer_timeout_s,
-            ).make
+            )
+            self._taker = Taker(services.events, replies.make, self._places[kind.queue])
+            makers[kind] = self._taker.make
         if self._work.embedder:
             makers[EMBED.get(self._pool)] = Embeddings(
                 worker_id=self._id, claims=services.claims, leases=leases, results=services.results, embedder=self._work.embedder
@@ -128,14 +136,16 @@ class WorkerProcess:
                 pulls=services.pulls,
                 puller=self._work.puller,
             ).make
-        for kind, make in makers.items():
-            if kind:
-                self._broker.declare(kind, make, loop)
+        for made, make in makers.items():
+            if made:
+                self._broker.declare(made, make, asyncio.get_running_loop())
 
     async def _open(self, stack: AsyncExitStack) -> tuple[Services, Leases]:
         services = await stack.enter_async_context(open_services(self._settings))
         await self._work.open()
-        leases = Leases(services.claims, services.queue, services.events, lease_ms=self._settings.lease_ms)
+        offers = Offers(claims=services.claims, queue=services.queue, events=services.events, pools=services.pools)
+        leases = Leases(services.claims, services.queue, services.events, lease_ms=self._settings.lease_ms, offer=offers.offer)
+        self._declare(services, leases)
         await self._publish(services)
         await services.pools.report(self._report(leases))
         for duty in (
@@ -175,6 +185,8 @@ class WorkerProcess:
         return well
 
     async def _leave(self, services: Services, leases: Leases) -> None:
+        if self._taker:
+            await self._taker.leave()
         await leases.drain()
         await services.pools.leave(self._id)
 
@@ -187,6 +199,9 @@ class WorkerProcess:
                     thread.consumer.requeue(waiting)
 
     def _report(self, leases: Leases) -> Worker:
+        numerics = self._work.numerics()
+        if self._taker:
+            self._taker.listen(numerics)
         return Worker(
             id=self._id,
             pool=self._pool,
@@ -197,6 +212,7 @@ class WorkerProcess:
             models=self._models,
             running=len(leases),
             started_at=self._started_at,
+            numerics=numerics,
         )
 
 

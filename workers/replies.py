@@ -10,8 +10,9 @@ from core.logging import get_logger
 from core.models.completions import Usage
 from core.models.events import Cancelled, Event, Finished, Started
 from core.models.generations import GenerationStatus
+from core.models.numerics import Continued, Numerics
 from core.services.answers import Answers
-from pipelines.chat import Generator, Transcript, note, prompt_of, replay
+from pipelines.chat import Generator, Transcript, note, origin, prompt_of, replay
 from workers.failures import failure
 from workers.leases import Ending, Leases
 from workers.writer import LogWriter
@@ -65,7 +66,7 @@ class _Reply:
         self._seen = seen
         self._writer = LogWriter(by.claims, claim, flush_ms=by.flush_ms)
         self._transcripts = replay(seen)
-        self._continued = by.generator.continued(claim.spec.served)
+        self._relayed = False
 
     async def make(self, held: Ending) -> str:
         """Generate, save, publish; how it ended."""
@@ -86,13 +87,10 @@ class _Reply:
         if self._claim.attempt > MAX_ATTEMPTS:
             message = f"{self._claim.attempt - 1} workers died on this request one after the other, so it was given up."
             raise PenstockError(message)
-        if begun and self._continued is None:
-            raise UpstreamBroken(_CUT)
         prompt = prompt_of(spec, await self._by.answers.chat(spec), self._seen)
-        continued = self._continued if begun else None
-        self._writer.add(Started(model=spec.model, attempt=self._claim.epoch, worker=self._by.worker_id, continued=continued))
         usage = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
         async with asyncio.timeout(self._by.timeout_s), aclosing(self._by.generator.generate(prompt)) as parts:
+            self._writer.add(self._started(await self._by.generator.prepare(spec.served), begun=begun))
             async for part in parts:
                 if isinstance(part, Usage):
                     usage = part
@@ -100,6 +98,23 @@ class _Reply:
                 self._writer.add(part)
                 note(self._transcripts, part)
         return usage
+
+    def _started(self, numerics: Numerics | None, *, begun: bool) -> Started:
+        """The promise of ``exact`` is the undisturbed answer, bit for bit: whoever computes other bits must have had no part in it."""
+        self._relayed = numerics is None
+        if begun and numerics is None:
+            raise UpstreamBroken(_CUT)
+        fingerprint = numerics.fingerprint if numerics else ""
+        continued: Continued | None = None
+        if begun and numerics:
+            continued = numerics.continued if fingerprint and origin(self._seen) == fingerprint else "equivalent"
+        return Started(
+            model=self._claim.spec.model,
+            attempt=self._claim.epoch,
+            worker=self._by.worker_id,
+            continued=continued,
+            fingerprint=fingerprint,
+        )
 
     async def _end(self, status: GenerationStatus, last: Event) -> str:
         """Save first, then say so: a worker that dies between the two is taken over, and its successor does both again.
@@ -121,7 +136,7 @@ class _Reply:
             raise asyncio.CancelledError
         if held.reason == "stopped":
             return await self._end(GenerationStatus.CANCELLED, Cancelled())
-        if self._continued is None and self._begun():
+        if self._relayed and self._begun():
             return await self._end(GenerationStatus.FAILED, failure(UpstreamBroken(_CUT), self._claim.spec, self._by.timeout_s))
         await self._writer.flush()
         await self._by.leases.give_back(self._claim)

@@ -106,9 +106,10 @@ class EventLog:
                     if isinstance(event, events.ENDS):
                         return
 
-    async def notify(self, topic: str, payload: bytes) -> None:
-        """Tell everybody who hears a topic, once; nothing is kept."""
-        await self._redis.publish(topic, payload)
+    async def notify(self, topic: str, payload: bytes) -> int:
+        """Tell everybody who hears a topic, once; nothing is kept. How many processes that are."""
+        told: int = await self._redis.publish(topic, payload)
+        return told
 
     async def hear(self, topic: str) -> AsyncGenerator[bytes | None, None]:
         """What is told on a topic from now on; None first, and wherever something may have been missed: read the state again."""

@@ -7,6 +7,7 @@ its blocking client in a thread the same cost half of a web process's share of a
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
 
@@ -23,6 +24,9 @@ DEAD_MESSAGE_TTL_MS = 86_400_000
 MAX_UNPACK = 1_000
 REAP_AT_ONCE = 100
 SENDER = "penstock-enqueue"
+SET_ASIDE = "set aside"
+
+Offer = Callable[[str], Awaitable[bool]]  # whether somebody heard of a job, who will take it
 
 _EXPIRED = """
 local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -60,10 +64,14 @@ class JobQueue:
         await self._main.command("HSET", job_key(job.id), "message", message_id)
         await self._send(job, message_id, first=True)
 
-    async def reap(self) -> list[str]:
+    async def set_aside(self, job_id: str) -> None:
+        """No message of this job counts any more: where nobody claims it in time, the reaper enqueues it."""
+        await self._main.command("HSET", job_key(job_id), "message", SET_ASIDE)
+
+    async def reap(self, offer: Offer | None = None) -> list[str]:
         """Enqueue again every job whose lease ran out: its worker is gone, or its message never arrived.
 
-        The ids of those taken from a worker.
+        The ids of those taken from a worker; ``offer`` is asked about each of them first.
         """
         taken: list[str] = []
         for job_id, state, queue, message in await self._main.run(self._expired, (LEASES_KEY,), (REAP_AT_ONCE, PICKUP_MS)):
@@ -72,6 +80,8 @@ class JobQueue:
                 continue
             if state == b"running":
                 taken.append(job_id.decode())
+                if offer and await offer(job_id.decode()):
+                    continue
             elif await self._broker.command("HEXISTS", f"{NAMESPACE}:{kind.queue}.msgs", message or job_id):
                 continue  # it waits its turn
             await self.enqueue_again(kind(id=job_id.decode()))

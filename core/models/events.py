@@ -1,13 +1,12 @@
 """What an event log holds. Every face translates these; no face sees anything else of a worker."""
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from core.errors import PenstockError, by_code
 from core.models.completions import FinishReason, Logprobs, Usage
-
-Continued = Literal["exact", "equivalent"]
+from core.models.numerics import Continued
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -15,12 +14,16 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_d
 
 
 class Started(_Event, frozen=True, kw_only=True, tag="started"):
-    """A worker has begun, or gone on from where another stopped: then ``continued`` says how well. ``attempt`` counts from 1."""
+    """A worker has begun, or gone on from where another stopped: then ``continued`` says how well. ``attempt`` counts from 1.
+
+    ``fingerprint``: of the worker's numerics (core.models.numerics).
+    """
 
     model: str
     attempt: int
     worker: str = ""
     continued: Continued | None = None
+    fingerprint: str = ""
 
 
 class Delta(_Event, frozen=True, kw_only=True, tag="delta"):

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 import msgspec
 
+from core.models.numerics import Numerics
+
 
 class Pool(StrEnum):
     """The pools that a worker process can be started for."""
@@ -14,7 +16,10 @@ class Pool(StrEnum):
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """A live worker process, as it last reported itself. ``memory_bytes``: resident; ``started_at``: Unix seconds."""
+    """A live worker process, as it last reported itself. ``memory_bytes``: resident; ``started_at``: Unix seconds.
+
+    ``numerics``: of each local model that is loaded.
+    """
 
     id: str
     pool: Pool
@@ -25,3 +30,4 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...]
     running: int
     started_at: int
+    numerics: dict[str, Numerics] = {}

@@ -278,7 +278,7 @@ async def test_after_a_gap_what_was_missed_is_told(bob: Client, services: Servic
     chat_id = await bob.chat()
     async with connected(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id})
-        real, services.events.notify = services.events.notify, lambda *_: asyncio.sleep(0)  # type: ignore[method-assign]
+        real, services.events.notify = services.events.notify, lambda *_: asyncio.sleep(0, 0)  # type: ignore[method-assign]
         await bob.post(f"/api/chats/{chat_id}/messages", {"content": "unheard"})
         services.events.notify = real  # type: ignore[method-assign]
         making = await make_next(services)

@@ -88,13 +88,14 @@ async def test_a_pulled_llama_is_listed_and_chats(settings: Settings, local: Loc
     await bring(settings, LLAMA)
     (listed,) = await local.look()
     assert (listed.id, listed.name, listed.context_length) == (LLAMA, "Llama", None)
-    assert local.continued(LLAMA) == "equivalent"
+    assert local.numerics() == {}
     parts = await answer(local, LLAMA)
     assert "".join(part.text for part in parts if isinstance(part, Delta))
     assert isinstance(parts[-1], Usage)
     assert parts[-1].completion_tokens > 0
     (loaded,) = await local.look()
     assert (loaded.id, loaded.context_length) == (LLAMA, 256)
+    assert local.numerics() == {LLAMA: await local.prepare(LLAMA)}
 
 
 async def test_a_pulled_model_that_cannot_be_loaded_says_why(settings: Settings, local: LocalModels) -> None:

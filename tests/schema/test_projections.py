@@ -6,7 +6,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from core.models import catalog, chats, completions, events, users
+from core.models import catalog, chats, completions, events, numerics, users
 from schema.chats import Chat, Message
 from schema.generations import PROJECTIONS, Continued, FinishReason, Usage
 from schema.models import Model
@@ -31,7 +31,7 @@ def test_a_projection_has_no_field_that_its_model_lacks(projection: Any, model: 
     assert fields - more <= set(model.__struct_fields__)
 
 
-@pytest.mark.parametrize(("enum", "model"), [(Continued, events.Continued), (FinishReason, completions.FinishReason)])
+@pytest.mark.parametrize(("enum", "model"), [(Continued, numerics.Continued), (FinishReason, completions.FinishReason)])
 def test_an_enum_has_exactly_its_models_values(enum: type[StrEnum], model: Any) -> None:
     assert {str(member) for member in enum} == set(get_args(model))
 

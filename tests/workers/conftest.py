@@ -4,35 +4,42 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any, cast
 
+import msgspec
 import pytest
 import uvloop
 
 from core.models.chats import ChatDetail
 from core.models.completions import Usage
-from core.models.events import ChoiceFinished, Continued, Delta, Event
+from core.models.events import ChoiceFinished, Delta, Event, Started
 from core.models.generations import GenerationSpec, GenerationStatus
+from core.models.numerics import Continued, Numerics
+from core.models.pools import Pool, Worker
+from core.services.pools import Pools
+from core.storage.redis import Scripts
 from pipelines.chat import Prompt
-from tests.desk import Desk, desk, new_spec
+from tests.desk import LEASE_MS, Desk, desk, new_spec
 from workers.leases import Leases
+from workers.offers import Offers, Taker
 from workers.replies import Replies
 
 __all__ = ["desk", "new_spec"]
 
+PLACES = 2
 WORDS = [f"{number} " for number in range(20)]
 
 
 class Counting:
     """A generator that counts up and can continue; it waits for ``go`` before each word when it is given."""
 
-    def __init__(self, continued: Continued | None = "exact") -> None:
-        self._continued = continued
+    def __init__(self, continued: Continued | None = "exact", fingerprint: str = "f1") -> None:
+        self.numerics = Numerics(continued=continued, fingerprint=fingerprint) if continued else None
         self.go: asyncio.Semaphore | None = None
         self.closed = 0
         self.error: Exception | None = None
 
-    def continued(self, model_id: str) -> Continued | None:
+    async def prepare(self, model_id: str) -> Numerics | None:
         del model_id
-        return self._continued
+        return self.numerics
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Delta | ChoiceFinished | Usage, None]:
         begin = len(prompt.emitted[0].tokens) if 0 in prompt.emitted else 0
@@ -65,13 +72,16 @@ class Kept:
 
 
 class Bench:
-    """One worker's parts, without its process."""
+    """One worker's parts, without its process: what it takes are offers, and what a test gives it."""
 
     def __init__(self, desk: Desk, generator: Counting, name: str) -> None:
         self.desk = desk
+        self.name = name
+        self.pools = Pools(Scripts(desk.redis))
+        self.offers = Offers(claims=desk.claims, queue=desk.queue, events=desk.log, pools=self.pools)
         self.generator = generator
         self.kept = Kept()
-        self.leases = Leases(desk.claims, desk.queue, desk.log, lease_ms=500)
+        self.leases = Leases(desk.claims, desk.queue, desk.log, lease_ms=LEASE_MS, offer=self.offers.offer)
         self.replies = Replies(
             worker_id=name,
             claims=desk.claims,
@@ -82,7 +92,26 @@ class Bench:
             flush_ms=5,
             timeout_s=3_600,
         )
+        self.taker = Taker(desk.log, self.replies.make, places=PLACES)
         self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
+
+    async def report(self) -> None:
+        """Stand in the registry, and hear of offers."""
+        numerics = {"m": self.generator.numerics} if self.generator.numerics else {}
+        self.taker.listen(numerics)
+        worker = Worker(
+            id=self.name,
+            pool=Pool.GPU,
+            host="h",
+            pid=1,
+            device="cpu",
+            memory_bytes=1,
+            models=("m",),
+            running=len(self.leases),
+            started_at=1,
+            numerics=numerics,
+        )
+        await self.pools.report(worker)
 
     async def text(self, job_id: str) -> str:
         """What the log's readers have seen."""
@@ -92,10 +121,40 @@ class Bench:
         """The log's last entry."""
         return (await self.desk.log.read(job_id))[-1][1]
 
-    def die(self) -> None:
-        """As by kill -9, as far as Redis can see: nothing is renewed any more."""
+    async def starts(self, job_id: str) -> list[tuple[str, Continued | None]]:
+        """Who has begun a job or gone on with it, and how well."""
+        return [(event.worker, event.continued) for _, event in await self.desk.log.read(job_id) if isinstance(event, Started)]
+
+    async def die(self) -> None:
+        """As by kill -9, as far as Redis can see: nothing is renewed nor heard any more."""
+        await self.taker.leave()
         for duty in self.duties:
             duty.cancel()
+
+
+def stepwise(continued: Continued | None = "exact", fingerprint: str = "f1") -> Counting:
+    """A generator that waits for ``release`` before each word."""
+    generator = Counting(continued, fingerprint)
+    generator.go = asyncio.Semaphore(0)
+    return generator
+
+
+def release(generator: Counting, words: int) -> None:
+    assert generator.go
+    for _ in range(words):
+        generator.go.release()
+
+
+async def submitted(desk: Desk, new_spec: Callable[[], GenerationSpec]) -> GenerationSpec:
+    """A job of a chat's answer, that nobody has claimed."""
+    spec = msgspec.structs.replace(new_spec(), chat_id="a chat", message_id="its answer")
+    await desk.claims.submit(spec)
+    return spec
+
+
+async def longer(bench: Bench, job_id: str, words: int) -> bool:
+    """Whether a log's readers have seen more than so many words."""
+    return len((await bench.text(job_id)).split()) > words
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -113,5 +172,5 @@ async def new_bench(desk: Desk) -> AsyncIterator[Callable[..., Bench]]:
 
     yield make
     for bench in benches:
-        bench.die()
+        await bench.die()
         await asyncio.gather(*bench.duties, return_exceptions=True)

@@ -1,44 +1,27 @@
 import asyncio
 from collections.abc import Callable
 
-import msgspec
+import pytest
 from structlog.testing import capture_logs
 
 from core.errors import UpstreamRefused
 from core.models.events import Cancelled, Delta, Failed, Finished, Started
 from core.models.generations import GenerationSpec, GenerationStatus
+from core.models.numerics import Continued
 from tests.desk import Desk
 from tests.polling import until
-from tests.workers.conftest import WORDS, Bench, Counting
+from tests.workers.conftest import WORDS, Bench, Counting, longer, release, stepwise, submitted
 
 Benches = Callable[..., Bench]
 Specs = Callable[[], GenerationSpec]
 WHOLE = "".join(WORDS)
 
 
-def stepwise(continued: str | None = "exact") -> Counting:
-    generator = Counting(continued)  # type: ignore[arg-type]  # one of its literals
-    generator.go = asyncio.Semaphore(0)
-    return generator
-
-
-def release(generator: Counting, words: int) -> None:
-    assert generator.go
-    for _ in range(words):
-        generator.go.release()
-
-
-async def submitted(desk: Desk, new_spec: Specs) -> GenerationSpec:
-    spec = msgspec.structs.replace(new_spec(), chat_id="a chat", message_id="its answer")
-    await desk.claims.submit(spec)
-    return spec
-
-
 async def test_an_answer_is_logged_saved_and_ended(desk: Desk, new_spec: Specs, new_bench: Benches) -> None:
     spec, bench = await submitted(desk, new_spec), new_bench()
     await bench.replies.make(spec.id)
     entries = [event for _, event in await desk.log.read(spec.id)]
-    assert entries[0] == Started(model="m", attempt=1, worker="one")
+    assert entries[0] == Started(model="m", attempt=1, worker="one", fingerprint="f1")
     assert await bench.text(spec.id) == WHOLE
     assert isinstance(entries[-1], Finished)
     assert bench.kept.saved == [(spec.id, WHOLE, GenerationStatus.FINISHED)]
@@ -55,15 +38,14 @@ async def test_a_dead_workers_answer_goes_on_where_it_stopped(desk: Desk, new_sp
     spec, dying, heir = await submitted(desk, new_spec), new_bench(stepwise()), new_bench(name="two")
     task = asyncio.create_task(dying.replies.make(spec.id))
     release(dying.generator, 7)
-    await until(lambda: _longer(dying, spec.id, 6), "seven words are out")
-    dying.die()
+    await until(lambda: longer(dying, spec.id, 6), "seven words are out")
+    await dying.die()
     await until(desk.queue.reap, "the lease runs out")
     await heir.replies.make(spec.id)
     release(dying.generator, 20)  # it was only slow: what it says now is refused
     await task
     assert await heir.text(spec.id) == WHOLE
-    starts = [event for _, event in await desk.log.read(spec.id) if isinstance(event, Started)]
-    assert [(start.worker, start.continued) for start in starts] == [("one", None), ("two", "exact")]
+    assert await heir.starts(spec.id) == [("one", None), ("two", "exact")]
     assert dying.kept.saved == []
 
 
@@ -71,7 +53,7 @@ async def test_a_drained_workers_answer_is_handed_over_at_once(desk: Desk, new_s
     spec, leaving, heir = await submitted(desk, new_spec), new_bench(stepwise()), new_bench(name="two")
     task = asyncio.create_task(leaving.replies.make(spec.id))
     release(leaving.generator, 7)
-    await until(lambda: _longer(leaving, spec.id, 6), "seven words are out")
+    await until(lambda: longer(leaving, spec.id, 6), "seven words are out")
     await leaving.leases.drain()
     await task
     assert leaving.generator.closed == 1
@@ -85,7 +67,7 @@ async def test_a_stopped_answer_keeps_what_arrived(desk: Desk, new_spec: Specs, 
     spec, bench = await submitted(desk, new_spec), new_bench(stepwise())
     task = asyncio.create_task(bench.replies.make(spec.id))
     release(bench.generator, 3)
-    await until(lambda: _longer(bench, spec.id, 2), "three words are out")
+    await until(lambda: longer(bench, spec.id, 2), "three words are out")
     assert await desk.claims.cancel(spec.id) == "running"
     await task
     assert bench.generator.closed == 1
@@ -115,8 +97,8 @@ async def test_an_upstreams_begun_answer_cannot_be_continued_and_says_so(desk: D
     spec, dying, heir = await submitted(desk, new_spec), new_bench(stepwise(None)), new_bench(Counting(None), name="two")
     task = asyncio.create_task(dying.replies.make(spec.id))
     release(dying.generator, 2)
-    await until(lambda: _longer(dying, spec.id, 1), "two words are out")
-    dying.die()
+    await until(lambda: longer(dying, spec.id, 1), "two words are out")
+    await dying.die()
     await until(desk.queue.reap, "the lease runs out")
     await heir.replies.make(spec.id)
     failed = await heir.last(spec.id)
@@ -142,17 +124,13 @@ async def test_deltas_that_come_fast_are_joined_and_the_first_is_not_held_up(des
     spec, bench = await submitted(desk, new_spec), new_bench(stepwise())
     task = asyncio.create_task(bench.replies.make(spec.id))
     release(bench.generator, 1)
-    await until(lambda: _longer(bench, spec.id, 0), "the first word is out")
+    await until(lambda: longer(bench, spec.id, 0), "the first word is out")
     release(bench.generator, 19)
     await task
     deltas = [event for _, event in await desk.log.read(spec.id) if isinstance(event, Delta)]
     assert deltas[0].text == "0 "
     assert len(deltas) < len(WORDS)
     assert [token for delta in deltas for token in delta.tokens] == list(range(len(WORDS)))
-
-
-async def _longer(bench: Bench, job_id: str, words: int) -> bool:
-    return len((await bench.text(job_id)).split()) > words
 
 
 async def test_an_answer_that_drips_fails_at_its_time_limit_with_what_arrived_and_makes_room(
@@ -167,3 +145,26 @@ async def test_an_answer_that_drips_fails_at_its_time_limit_with_what_arrived_an
     assert (last.code, "0.2 seconds" in last.detail) == ("unavailable", True)
     assert bench.kept.saved == [(spec.id, "".join(WORDS[:3]), GenerationStatus.FAILED)]
     assert (bench.generator.closed, len(bench.leases)) == (1, 0)
+
+
+CHAINS: list[tuple[tuple[str, ...], list[Continued | None]]] = [
+    (("f1", "f1", "f1"), [None, "exact", "exact"]),
+    (("f1", "f2", "f1"), [None, "equivalent", "equivalent"]),
+    (("f1", "f2", "f2"), [None, "equivalent", "equivalent"]),
+    (("", "", ""), [None, "equivalent", "equivalent"]),
+]
+
+
+@pytest.mark.parametrize(("fingerprints", "said"), CHAINS)
+async def test_exact_is_said_only_where_all_before_computed_the_same_bits(
+    desk: Desk, new_spec: Specs, new_bench: Benches, fingerprints: tuple[str, ...], said: list[Continued | None]
+) -> None:
+    spec = await submitted(desk, new_spec)
+    for number, fingerprint in enumerate(fingerprints, 1):
+        bench = new_bench(stepwise(fingerprint=fingerprint), name=str(number))
+        task = asyncio.create_task(bench.replies.make(spec.id))
+        release(bench.generator, 2)
+        await until(lambda bench=bench, words=number * 2 - 1: longer(bench, spec.id, words), "two more words are out")  # type: ignore[misc]
+        await bench.leases.drain()
+        await task
+    assert [continued for _, continued in await bench.starts(spec.id)] == said
