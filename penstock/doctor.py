@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from core.errors import PenstockError
+from core.models.numerics import CHECKED, Checked
+from core.models.pulls import MODELS_FOLDER
 from core.settings import Settings
 from penstock import folder, redis
 
@@ -52,6 +54,7 @@ def examine(settings: Settings) -> list[Finding]:
             "without it there is no starter model: set PENSTOCK_LOCAL_MODELS or PENSTOCK_OPENAI_BASE_URLS",
             name="starter model",
         ),
+        *_numerics(settings),
         _bubblewrap(),
         *(_server(name, url) for name, url in servers),
     ]
@@ -99,6 +102,18 @@ def _gpu() -> Finding:
 def _package(package: str, cost: str, *, name: str = "", needed: bool = False) -> Finding:
     found = importlib.util.find_spec(package) is not None
     return Finding(name=name or package, found=found, text="installed" if found else cost, needed=needed)
+
+
+def _numerics(settings: Settings) -> list[Finding]:
+    """What the workers' self-checks have left in the data folder: each of a model on a processor, with a version of torch."""
+    found = []
+    for file in sorted((settings.data_dir / MODELS_FOLDER).rglob(CHECKED)):
+        with suppress(OSError, msgspec.MsgspecError):  # being written, or another version's
+            checked = msgspec.json.decode(file.read_bytes(), type=Checked)
+            threads = f"{checked.threads} thread{'s' if checked.threads > 1 else ''}"
+            text = f"{checked.model}: {checked.text or checked.continued} [{checked.processor}, {threads}, torch {checked.torch}]"
+            found.append(Finding(name="numerics", found=True, text=text))
+    return found or [Finding(name="numerics", found=True, text="not checked yet: a gpu worker checks a model when it first loads it")]
 
 
 def _bubblewrap() -> Finding:

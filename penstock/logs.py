@@ -1,6 +1,6 @@
 """What supervised processes print: all of it into files, and on the console what its reader may have to act on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import msgspec
 MAX_FILE_BYTES = 20_000_000
 MAX_LINE_BYTES = 100_000
 LOUD = frozenset({"warning", "error", "critical"})
-LIFECYCLE = frozenset({"api ready", "loading", "worker ready"})
 MAX_LAST = 300
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -63,14 +62,26 @@ def for_console(line: str) -> str:
     except msgspec.DecodeError:
         return ""
     event, level = str(record.pop("event", "")), str(record.pop("level", "info"))
-    if level not in LOUD and event not in LIFECYCLE:
+    if event in LIFECYCLE:
+        return LIFECYCLE[event](record)
+    if level not in LOUD:
         return ""
-    if event == "worker ready":
-        models = ", ".join(map(str, record.get("models") or ()))
-        return f"ready on {record.get('device')}" + (f": {models}" if models else "")
-    if event == "api ready":
-        return "ready"
-    if event == "loading":
-        return str(record.get("step", ""))
     details = " ".join(f"{name}={value}" for name, value in record.items() if name not in {"timestamp", "exception"})
     return f"{level}: {event} {details}".rstrip()
+
+
+def _worker_ready(record: Mapping[str, Any]) -> str:
+    models = ", ".join(map(str, record.get("models") or ()))
+    return f"ready on {record.get('device')}" + (f": {models}" if models else "")
+
+
+def _numerics(record: Mapping[str, Any]) -> str:
+    return f"{record.get('model')}: {record['text']}" if record.get("text") else ""
+
+
+LIFECYCLE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "api ready": lambda _: "ready",
+    "loading": lambda record: str(record.get("step", "")),
+    "numerics": _numerics,
+    "worker ready": _worker_ready,
+}

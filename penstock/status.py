@@ -15,18 +15,23 @@ from penstock.alone import with_redis
 
 MB = 1_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
+NUMERICS = ("MODEL", "HOST", "PID", "FINGERPRINT", "NUMERICS")
 HEADINGS = ("POOL", "HOST", "PID", "DEVICE", "MEMORY", "RUNNING", "UP", "MODELS")
 
 
 def status(settings: Settings, *, here: bool = False) -> tuple[str, bool]:
-    """Two tables, and whether a worker lives; ``here``: on this host.
+    """Three tables: the workers, how those with local models compute them, and what waits; and whether one lives. ``here``: on this host.
 
     Raises SettingsError where no Redis is known, Unavailable where it cannot be reached.
     """
     workers, waiting = asyncio.run(_ask(with_redis(settings).redis_url))
-    rows = [_row(worker) for worker in workers if not here or worker.host == socket.gethostname()]
-    live = table(HEADINGS, rows) if rows else "No worker is alive.\n"
-    return f"{live}\n{table(('QUEUE', 'WAITING'), [(queue, str(length)) for queue, length in waiting])}", bool(rows)
+    shown = [worker for worker in workers if not here or worker.host == socket.gethostname()]
+    tables = [table(HEADINGS, [_row(worker) for worker in shown]) if shown else "No worker is alive.\n"]
+    computed = sorted(row for worker in shown for row in _numerics(worker))
+    if computed:
+        tables.append(table(NUMERICS, computed))
+    tables.append(table(("QUEUE", "WAITING"), [(queue, str(length)) for queue, length in waiting]))
+    return "\n".join(tables), bool(shown)
 
 
 async def _ask(redis_url: str) -> tuple[list[Worker], list[tuple[str, int]]]:
@@ -43,6 +48,13 @@ def _row(worker: Worker) -> tuple[str, ...]:
     models = ", ".join(worker.models) or "-"
     memory = f"{worker.memory_bytes // MB} MB"
     return (worker.pool, worker.host, str(worker.pid), worker.device, memory, str(worker.running), _since(worker.started_at), models)
+
+
+def _numerics(worker: Worker) -> list[tuple[str, ...]]:
+    return [
+        (model, worker.host, str(worker.pid), found.fingerprint or "-", found.text or found.continued)
+        for model, found in worker.numerics.items()
+    ]
 
 
 def _since(started_at: int) -> str:

@@ -5,7 +5,7 @@ import itertools
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,15 @@ class Stack:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}  # noqa: TID251 - handing it on
         return inherited | {f"PENSTOCK_{name.upper()}": str(value) for name, value in self._settings.items()}
 
-    async def start(self, *command: str, **settings: Any) -> Running:
-        """Any command."""
+    async def start(self, *command: str, environment: Mapping[str, str] | None = None, **settings: Any) -> Running:
+        """Any command. ``environment``: what libraries find there, such as ATEN_CPU_CAPABILITY, beside our settings."""
         log = self.folder / f"{next(self._numbers):02}-{Path(command[0]).name}-{command[-1].rpartition('/')[2]}.log"
-        environment = self.environment | {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
+        ours = {f"PENSTOCK_{name.upper()}": str(value) for name, value in settings.items()}
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         try:
-            process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=descriptor, stderr=descriptor)
+            process = await asyncio.create_subprocess_exec(
+                *command, env=self.environment | ours | dict(environment or {}), stdout=descriptor, stderr=descriptor
+            )
         finally:
             os.close(descriptor)
         started = Running(process, log)
@@ -108,7 +110,7 @@ class Stack:
         return started
 
     async def start_worker(self, pool: str, **settings: Any) -> Running:
-        """A worker process without a supervisor, and wait until it has registered."""
+        """A worker process without a supervisor, and wait until it has registered. ``settings``: as of ``start``."""
         started = await self.start(sys.executable, "-m", "workers", pool, **settings)
 
         async def registered() -> bool:

@@ -13,7 +13,7 @@ CHECKED = (
 class Numerics(msgspec.Struct, frozen=True, kw_only=True):
     """Of a loaded model. ``fingerprint``: equal on two workers only where they compute the same bits; "" where it is not known.
 
-    ``text``: for people, which way of computing was chosen and why.
+    ``text``: one line for people, which way of computing was chosen and why.
     """
 
     continued: Continued
@@ -21,15 +21,12 @@ class Numerics(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
 
 
-class Checked(msgspec.Struct, frozen=True, kw_only=True):
+class Checked(Numerics, frozen=True, kw_only=True):
     """What a self-check found, in a file that is named as CHECKED says. ``way``: what was chosen; ``seconds``: how long it took."""
 
     model: str
-    continued: Continued
     way: str
-    why: str
     seconds: float
     processor: str
     threads: int
     torch: str
-    fingerprint: str = ""
