@@ -22,6 +22,7 @@ class Answer:
         self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
         self._usage: Usage | None = None
         self._continued: str | None = None
+        self._fingerprint = ""
 
     def add(self, event: Event) -> None:
         """One more event."""
@@ -33,6 +34,7 @@ class Answer:
             self._usage = event.usage
         elif isinstance(event, Started):
             self._continued = event.continued or self._continued
+            self._fingerprint = event.fingerprint
 
     def document(self) -> dict[str, Any]:
         """The completion. One that was stopped has no usage; one that went on from another worker's part says how well."""
@@ -43,6 +45,8 @@ class Answer:
             "model": self._spec.model,
             "choices": [choice.document(index) for index, choice in sorted((self._choices or {0: _Choice()}).items())],
         }
+        if self._fingerprint:
+            body["system_fingerprint"] = self._fingerprint
         if self._usage:
             body["usage"] = self._usage
         if self._continued:

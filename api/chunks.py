@@ -23,14 +23,8 @@ class Chunks:
     """
 
     def __init__(self, spec: GenerationSpec, *, include_usage: bool) -> None:
-        head = {
-            "id": completion_id(spec),
-            "object": "chat.completion.chunk",
-            "created": spec.created_at,
-            "model": spec.model,
-            "choices": [],
-        }
-        self._head = b"data: " + _encode(head)[:-2]
+        self._spec = spec
+        self._head = _head(spec)
         self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
         self._include_usage = include_usage
         self._begun: set[int] = set()
@@ -46,6 +40,8 @@ class Chunks:
             return self._chunk(entry_id, event.choice, {}, event.finish_reason)
         if isinstance(event, Started):
             self._continued = event.continued or self._continued
+            if event.fingerprint:
+                self._head = _head(self._spec, system_fingerprint=event.fingerprint)
             return b""
         return self._end(entry_id, event)
 
@@ -76,6 +72,12 @@ class Chunks:
         if finish_reason and self._continued:
             tail = b'],"continued":' + _encode(self._continued) + tail[1:]
         return b"".join((b"id: ", entry_id.encode(), b"\n", self._head, body, tail))
+
+
+def _head(spec: GenerationSpec, **more: str) -> bytes:
+    """A chunk as far as its choices."""
+    shared = {"id": completion_id(spec), "object": "chat.completion.chunk", "created": spec.created_at, "model": spec.model, **more}
+    return b"data: " + _encode({**shared, "choices": []})[:-2]
 
 
 def completion_id(spec: GenerationSpec) -> str:

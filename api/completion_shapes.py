@@ -51,7 +51,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer. ``created``: Unix seconds. ``usage`` is left out of an answer that was stopped.
 
-    ``continued``: another worker went on with it, ``exact`` if byte for byte as if nothing had happened.
+    ``continued``: another worker went on with it, ``exact`` if byte for byte as if nothing had happened. ``system_fingerprint``: of
+    local models, equal where the same bits are computed.
     """
 
     id: str
@@ -59,6 +60,7 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     model: str
     choices: list[Choice]
+    system_fingerprint: str | Omitted = msgspec.UNSET
     usage: Usage | Omitted = msgspec.UNSET
     continued: Continued | Omitted = msgspec.UNSET
 
@@ -89,5 +91,6 @@ class ChatCompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     model: str
     choices: list[ChunkChoice]
+    system_fingerprint: str | Omitted = msgspec.UNSET
     usage: Usage | Omitted | None = msgspec.UNSET
     continued: Continued | Omitted = msgspec.UNSET

@@ -82,6 +82,7 @@ async def test_the_openai_sdk_reads_streams_choices_and_tool_calls(bob: Client, 
     async with openai.AsyncOpenAI(base_url=f"{bob.url}/v1", api_key=bob.token, max_retries=0) as client:
         asked = asyncio.create_task(client.chat.completions.create(**ASK, n=2, stream=True))
         making = await make_next(services)
+        await making.append(Started(model="echo", attempt=1, fingerprint="f1"))
         call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
         await making.say("a", choice=0)
         await making.say("b", choice=1)
@@ -91,6 +92,7 @@ async def test_the_openai_sdk_reads_streams_choices_and_tool_calls(bob: Client, 
         seen: dict[int, str] = {0: "", 1: ""}
         arguments = ""
         async for chunk in await asked:
+            assert chunk.system_fingerprint == "f1"
             for choice in chunk.choices:
                 seen[choice.index] += choice.delta.content or ""
                 arguments += "".join(call.function.arguments or "" for call in choice.delta.tool_calls or [] if call.function)
@@ -202,11 +204,12 @@ async def test_an_answer_that_went_on_elsewhere_says_how_well(bob: Client, servi
     again = await services.claims.claim(making.claim.spec.id, "another")
     assert again
     other = Making(services, again)
-    await other.append(Started(model="echo", attempt=again.epoch, continued="exact"))
+    await other.append(Started(model="echo", attempt=again.epoch, continued="equivalent", fingerprint="f2"))
     await other.say("b")
     await other.finish()
     reply = await asked
-    assert (reply.body["continued"], reply.body["choices"][0]["message"]["content"]) == ("exact", "ab")
+    assert (reply.body["continued"], reply.body["choices"][0]["message"]["content"]) == ("equivalent", "ab")
+    assert reply.body["system_fingerprint"] == "f2"
 
 
 @pytest.mark.parametrize(
