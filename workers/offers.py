@@ -11,10 +11,13 @@ from contextlib import aclosing
 from core.events import EventLog
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
+from core.logging import get_logger
 from core.models.numerics import Numerics
 from core.models.pools import Pool
 from core.services.pools import Pools
 from pipelines.chat import origin
+
+log = get_logger()
 
 
 class Offers:
@@ -28,6 +31,13 @@ class Offers:
 
     async def offer(self, job_id: str) -> bool:
         """Whether somebody heard of it. Where all workers of a model are alike nobody is asked: whoever is free goes on."""
+        try:
+            return await self._offer(job_id)
+        except Exception:
+            log.exception("bug", job_id=job_id)
+            return False
+
+    async def _offer(self, job_id: str) -> bool:
         spec = await self._claims.spec(job_id)
         if spec is None:
             return False

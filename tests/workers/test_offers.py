@@ -128,6 +128,17 @@ async def test_a_job_of_which_nothing_is_seen_yet_is_anybodys(desk: Desk, new_sp
     assert await desk.queue.length("gpu.generate") == 1
 
 
+async def test_what_goes_wrong_with_an_offer_costs_nothing(fleet: Fleets, capsys: pytest.CaptureFixture[str]) -> None:
+    mixed = await fleet("f1", "f1", "f2")
+    await mixed.desk.redis.hset("workers", "one of another version", "{}")
+    await mixed.kill_first()
+    assert "ValidationError" in "".join(capsys.readouterr())
+    assert await mixed.waiting() == 1
+    await mixed.others[0].taker.make(mixed.id)
+    await mixed.ends()
+    assert await mixed.starts() == [("1", None), ("2", "exact")]
+
+
 async def test_one_that_is_full_takes_an_offer_when_a_place_is_free(fleet: Fleets, desk: Desk, new_spec: Specs) -> None:
     mixed = await fleet("f1", "f1", "f2")
     same = mixed.others[0]
