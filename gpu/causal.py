@@ -6,13 +6,14 @@ Layers that forget (sliding windows) or keep a state (linear attention) need ano
 
 import inspect
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from core.errors import SettingsError
+from core.models.numerics import Numerics
 from gpu.cache import Shape, SlotCache
 from gpu.forward import Batch
 from gpu.prefixes import Copy
@@ -39,7 +40,7 @@ def load_folder(folder: Path, device: torch.device) -> "CausalForward":
 class CausalForward:
     """The model with its cache."""
 
-    continued: Literal["exact", "equivalent"] = "equivalent"
+    numerics = Numerics(continued="equivalent", text="equivalent: computed by transformers")
 
     def __init__(self, model: PreTrainedModel, device: torch.device) -> None:
         self._model = model.eval().to(device)

@@ -26,7 +26,12 @@ def choose(device: str) -> torch.device:
 
 def threads(wanted: int | None = None) -> int:
     """The given number, else all cores but one: with every core busy, the threads that wait for one another collapse the speed."""
-    return wanted or max(1, len(os.sched_getaffinity(0)) - 1)
+    return wanted or max(1, cores() - 1)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def free_bytes(device: torch.device) -> int:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -20,7 +20,6 @@ from gpu.runner import Runner
 from gpu.scheduler import Scheduler
 from gpu.sequence import Sequence
 from gpu.sources import ModelSource, sources
-from gpu.spans import BLOCK
 from gpu.tokenizer import ChatTokenizer
 from gpu.turns import Turns
 
@@ -28,6 +27,7 @@ __all__ = ["Engine", "load", "sources"]
 
 CACHE_SHARE = 0.4  # of the memory that is free when a model has been loaded, for keys and values
 OWNER = "penstock"
+BLOCK = 64  # a context is a whole number of these
 
 
 class Engine:
@@ -43,7 +43,9 @@ class Engine:
         self.recommended = source.recommended
         self.owned_by = OWNER
         self.context_length = length
-        self.continued: Literal["exact", "equivalent"] = forward.continued
+        self.continued = forward.numerics.continued
+        self.fingerprint = forward.numerics.fingerprint
+        self.numerics = forward.numerics.text
         self.device = devices.named(forward.device)
         self._vocabulary = forward.vocabulary
         self._tokenizer = tokenizer
@@ -134,7 +136,9 @@ def load(
     device, count = devices.choose(settings.device), devices.threads(threads)
     torch.set_num_threads(count)
     progress(f"Loading {source.id} on {devices.named(device)}")
-    forward, tokenizer = open_model(source, device=device, cache_dir=settings.data_dir / "models", progress=progress)
+    forward, tokenizer = open_model(
+        source, device=device, threads=(count, threads or devices.cores()), cache_dir=settings.data_dir / "models", progress=progress
+    )
     engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, threads=count, turns=turns or Turns())
     progress(f"{source.id} is ready: context {engine.context_length} tokens, up to {max_batch or settings.max_batch} requests at once")
     return engine

@@ -1,20 +1,31 @@
 """What the runner needs of a model: one call a step, over rows that are tokens."""
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import torch
 
+from core.models.numerics import Numerics
 from gpu.cache import Shape
 from gpu.prefixes import Copy
-from gpu.spans import Run
+
+
+class Run(msgspec.Struct, frozen=True):
+    """Tokens ``start..stop`` of a step, neighbours in one cache row."""
+
+    start: int
+    stop: int
+
+    @property
+    def is_single(self) -> bool:
+        """Whether this is one token, as every running answer's run is."""
+        return self.stop - self.start == 1
 
 
 class Batch(msgspec.Struct, frozen=True):
     """One step. ``ids``, ``positions`` and ``rows`` [tokens] say which token stands where in which cache row.
 
-    ``runs`` say the same by cache rows; those of single tokens come first. ``wanted`` lists, in order, the tokens whose logits are asked
-    for.
+    ``runs``: which of them are neighbours; single tokens come first. ``wanted`` lists, in order, the tokens whose logits are asked for.
     """
 
     ids: torch.Tensor
@@ -29,7 +40,7 @@ class Forward(Protocol):
 
     vocabulary: int
     context_length: int
-    continued: Literal["exact", "equivalent"]
+    numerics: Numerics
     device: torch.device
     shape: Shape
 

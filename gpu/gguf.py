@@ -13,11 +13,11 @@ from gguf import GGMLQuantizationType, GGUFReader, dequantize
 from core.errors import SettingsError
 from gpu.config import ModelConfig
 
-GROUP = 32
+GROUP, LANES = 32, 16  # of weights that share a scale; of what gpu/kernels.c works on at once
 FOUR_BITS = (GGMLQuantizationType.Q4_0, GGMLQuantizationType.Q4_1)
 ARCHITECTURE = "llama"
 
-Quantised = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+LARGEST = 127
 
 
 class GgufFile:
@@ -47,9 +47,8 @@ class GgufFile:
         return name in self._tensors
 
     def is_four_bit(self, name: str) -> bool:
-        """Whether a matrix fits the int4 kernel as it is."""
-        tensor = self._tensors[name]
-        return tensor.tensor_type in FOUR_BITS and int(tensor.shape[1]) % GROUP == 0
+        """Whether a matrix has four bits a weight."""
+        return self._tensors[name].tensor_type in FOUR_BITS
 
     def floats(self, name: str) -> torch.Tensor:
         """A tensor of any type, dequantised: float32 [N, K] or [N]."""
@@ -58,7 +57,7 @@ class GgufFile:
         shape = tuple(int(size) for size in reversed(tensor.shape))
         return torch.from_numpy(values.reshape(shape))
 
-    def four_bits(self, name: str) -> Quantised:
+    def four_bits(self, name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A Q4_0 or Q4_1 matrix as (q int32 [N, K] of 0..15, d float32 [N, K/32], m float32 [N, K/32]); a weight is ``q * d + m``."""
         tensor = self._tensors[name]
         columns, rows = int(tensor.shape[0]), int(tensor.shape[1])
@@ -69,6 +68,18 @@ class GgufFile:
         nibbles = blocks[..., 4:] if has_minimum else blocks[..., 2:]
         values = torch.cat([nibbles & 15, nibbles >> 4], -1).view(rows, columns).to(torch.int32)
         return values, scale, minimum
+
+    def eight_bits(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """A matrix of any type as (q int8 [N, K], d float32 [N, K/32] that fits float16); a weight is ``q * d``. Q8_0 is taken as it is."""
+        tensor = self._tensors[name]
+        if tensor.tensor_type is GGMLQuantizationType.Q8_0:
+            rows = int(tensor.shape[1])
+            blocks = torch.from_numpy(np.array(tensor.data)).view(rows, -1, 2 + GROUP)
+            return blocks[..., 2:].contiguous().view(torch.int8).view(rows, -1), _half(blocks[..., :2])
+        groups = self.floats(name).unflatten(1, (-1, GROUP))
+        scale = (groups.abs().amax(-1) / LARGEST).half().float()
+        values = (groups / scale.clamp(min=torch.finfo(torch.float16).smallest_normal)[..., None]).round().clamp(-LARGEST, LARGEST)
+        return values.to(torch.int8).flatten(1), scale
 
     def _config(self) -> ModelConfig:
         def value(name: str, default: Any = None) -> Any:
@@ -82,6 +93,9 @@ class GgufFile:
                 f"{self.path} uses a Llama variant (rope scaling {kind!r}, partial rope or experts) that is not read from GGUF. "
                 "Give its safetensors folder."
             )
+            raise SettingsError(message)
+        if head_size % LANES or hidden % GROUP or int(value("feed_forward_length")) % GROUP:
+            message = f"{self.path}: heads of {head_size} and rows of {hidden} numbers are not read from GGUF. Give its safetensors folder."
             raise SettingsError(message)
         return ModelConfig(
             layers=int(value("block_count")),

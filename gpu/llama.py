@@ -1,154 +1,136 @@
-"""A Llama's forward pass on torch's int4 and int8 CPU kernels, exact: a row's bits depend on its own tokens only.
+"""A Llama's forward pass on our own kernels (gpu/kernels.c), exact: a row's bits depend on its own tokens only.
 
-Not on what else is in the batch, not on how its prompt was cut into chunks, not on a take-over: each token is a row of every product, in
-prompts as in answers, and attends over a length that follows from its own position (gpu/spans.py). What this still leaves to libraries
-stands in gpu/numerics.py, which looks whether it holds where the worker runs.
+Not on what else is in the batch, not on how its prompt was cut into chunks, not on a take-over, nor on the processor.
 """
 
-from typing import Literal
+import ctypes
 
 import torch
-from torch.nn import functional
 
+from core.models.numerics import Numerics
 from gpu.cache import Shape, SlotCache
 from gpu.config import ModelConfig
+from gpu.cores import Cores
 from gpu.forward import Batch
-from gpu.head import Head
-from gpu.packing import Weights
+from gpu.kernels import GROUP, LANES, Kernels, Layer, Matrix, Model, Step, address
+from gpu.packing import MATRICES, NORMS, Weights
 from gpu.prefixes import Copy
-from gpu.spans import Span, padded, spans_of
 
-GROUP = 32
-SERIAL = 32_767  # elements that torch works on in one thread; of more, each thread's last few go through other code than the rest
-
-_int4 = torch.ops.aten._weight_int4pack_mm_for_cpu.default  # noqa: SLF001 - torch has no other name for it
-_int8 = torch.ops.aten._weight_int8pack_mm.default  # noqa: SLF001 - the same
-_attend = functional.scaled_dot_product_attention
-_norm = torch.rms_norm
-
-
-class Linear:
-    """A matrix in four or eight bits: bfloat16 [tokens, K] to bfloat16 [tokens, N]."""
-
-    def __init__(self, weights: Weights, name: str) -> None:
-        self._is_int4 = f"{name}.int4" in weights
-        self._values = weights[f"{name}.int4" if self._is_int4 else f"{name}.int8"]
-        self._scales = weights[f"{name}.scales"]
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """The product."""
-        product: torch.Tensor = _int4(x, self._values, GROUP, self._scales) if self._is_int4 else _int8(x, self._values, self._scales)
-        return product
-
-
-class Layer:
-    """One layer's weights."""
-
-    def __init__(self, weights: Weights, index: int) -> None:
-        self.attention_norm = weights[f"{index}.attention_norm"]
-        self.qkv = Linear(weights, f"{index}.qkv")
-        self.output = Linear(weights, f"{index}.output")
-        self.feed_forward_norm = weights[f"{index}.feed_forward_norm"]
-        self.gate_up = Linear(weights, f"{index}.gate_up")
-        self.down = Linear(weights, f"{index}.down")
+CHUNK_TOKENS = 256  # worked on at once; more would not stay in the processor's caches
 
 
 class LlamaForward:
-    """The model with its cache."""
+    """The model with its cache. ``threads``: of the steps to come, where no ``cores`` say."""
 
-    continued: Literal["exact", "equivalent"] = "exact"
+    numerics = Numerics(continued="equivalent", text="equivalent: not checked")
+    cores: Cores | None = None
 
-    def __init__(self, config: ModelConfig, weights: Weights) -> None:
+    def __init__(self, config: ModelConfig, weights: Weights, functions: Kernels) -> None:
         self.vocabulary = config.vocabulary
         self.context_length = config.context_length
         self.device = torch.device("cpu")
         self.shape = Shape(layers=config.layers, heads=config.kv_heads, size=config.head_size, dtype=torch.float32)
+        self.kernels = functions
+        self.threads = 1
+        self.cache: SlotCache
         self._config = config
-        self._embedding = weights["embedding"]
-        self._layers = [Layer(weights, index) for index in range(config.layers)]
-        self._norm = weights["norm"]
-        self._head = Head(weights["head.int8"], weights["head.scales"])
-        self._turns = _turns(config, weights.get("rope_factors"))
-        self._places = torch.arange(padded(config.context_length))
-        self._cache: SlotCache
+        self._weights = {**weights, "turns": _turns(config, weights.get("rope_factors"))}  # kept as long as the model points at them
+        self._layers = (Layer * config.layers)(*(self._layer(index) for index in range(config.layers)))
+        self._model = Model(
+            layers=self._layers,
+            embedding=self._matrix("embedding", config.vocabulary),
+            head=self._matrix("head" if "head.values" in weights else "embedding", config.vocabulary),
+            norm=address(weights["norm"]),
+            turns=address(self._weights["turns"]),
+            layer_count=config.layers,
+            hidden=config.hidden,
+            heads=config.heads,
+            kv_heads=config.kv_heads,
+            size=config.head_size,
+            feed_forward=config.feed_forward,
+            epsilon=config.norm_epsilon,
+        )
+        self._scratch = torch.empty(0)
 
     def allocate(self, rows: int, length: int) -> None:
         """Make the cache."""
-        self._cache = SlotCache(self.shape, rows=rows, length=padded(length), device=self.device)
+        self.cache = SlotCache(self.shape, rows=rows, length=length, device=self.device)
+        tokens = self.cache.tokens
+        self._model.cache = address(tokens[0])
+        self._model.row_stride, self._model.token_stride = tokens[0].stride(0), tokens[0].stride(1)
+        self._model.layer_stride = self._model.token_stride * length
 
     def release(self, row: int) -> None:
         """Give a row's memory back."""
-        self._cache.release(row)
+        self.cache.release(row)
 
     def copy(self, copy: Copy) -> None:
         """Take over another row's first tokens."""
-        self._cache.copy(copy)
+        self.cache.copy(copy)
 
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Logits, float32 [wanted, vocabulary]."""
-        config, rows, positions = self._config, batch.rows, batch.positions
-        heads, kv, size, hidden, epsilon = config.heads, config.kv_heads, config.head_size, (config.hidden,), config.norm_epsilon
-        count = batch.ids.shape[0]
-        turns = self._turns[positions].unsqueeze(1)
-        attentions = [_Attention(self._cache, span, self._mask(span, positions)) for span in spans_of(batch.runs)]
-        x = self._embedding[batch.ids].float()
-        for index, layer in enumerate(self._layers):
-            made = layer.qkv(_norm(x, hidden, layer.attention_norm, epsilon).to(torch.bfloat16)).float().view(count, heads + 2 * kv, size)
-            _turn(made[:, : heads + kv], turns)
-            self._cache.tokens[index][rows, positions] = made[:, heads:]
-            query = made[:, :heads].view(count, kv, heads // kv, size)
-            seen = [attention(index, query) for attention in attentions]
-            together = (seen[0] if len(seen) == 1 else torch.cat(seen)).view(count, heads * size)
-            x += layer.output(together.to(torch.bfloat16))
-            x += layer.down(_gated(layer.gate_up(_norm(x, hidden, layer.feed_forward_norm, epsilon).to(torch.bfloat16))))
-        if not batch.wanted:
-            return x.new_empty(0, self.vocabulary)
-        asked = x if len(batch.wanted) == count else x[batch.wanted]
-        return self._head(_norm(asked, hidden, self._norm, epsilon))
+        ids, rows, positions = (numbers.int() for numbers in (batch.ids, batch.rows, batch.positions))
+        logits = torch.empty(len(batch.wanted), self.vocabulary)
+        if self.cores:
+            self.threads = self.cores.threads()
+        done = 0
+        for start in range(0, len(ids), CHUNK_TOKENS):
+            stop = min(start + CHUNK_TOKENS, len(ids))
+            wanted = torch.tensor([place - start for place in batch.wanted if start <= place < stop], dtype=torch.int32)
+            self._step(ids[start:stop], rows[start:stop], positions[start:stop], wanted, logits[done:])
+            done += len(wanted)
+        return logits
 
-    def _mask(self, span: Span, positions: torch.Tensor) -> torch.Tensor:
-        """float32 [tokens, 1, 1, length]: 0 for what a token may see, minus infinity for the rest."""
-        hidden = self._places[: span.length] > positions[span.start : span.stop, None]
-        return torch.zeros(hidden.shape).masked_fill_(hidden, -torch.inf)[:, None, None]
+    def _step(self, ids: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor, wanted: torch.Tensor, logits: torch.Tensor) -> None:
+        config, count = self._config, len(ids)
+        heads = config.heads + config.kv_heads
+        together = count * (2 * config.hidden + 2 * heads * config.head_size + config.feed_forward)
+        scores = config.heads // config.kv_heads * (int(positions.max()) + 1 + LANES)
+        apart = max(scores, count * max(config.hidden, config.feed_forward, config.heads * config.head_size) // GROUP)
+        if self._scratch.numel() < together + self.threads * apart:
+            self._scratch = torch.empty(together + self.threads * apart)
+        self.kernels.step(
+            Step(
+                model=ctypes.pointer(self._model),
+                count=count,
+                wanted_count=len(wanted),
+                ids=address(ids),
+                rows=address(rows),
+                positions=address(positions),
+                wanted=address(wanted),
+                logits=address(logits),
+                scratch=address(self._scratch),
+                scratch_floats=apart,
+            ),
+            self.threads,
+        )
 
+    def _layer(self, index: int) -> Layer:
+        config = self._config
+        sizes = {
+            "query": config.heads * config.head_size,
+            "key": config.kv_heads * config.head_size,
+            "value": config.kv_heads * config.head_size,
+            "gate": config.feed_forward,
+            "up": config.feed_forward,
+        }
+        return Layer(
+            **{name: address(self._weights[f"{index}.{name}"]) for name in NORMS},
+            **{name: self._matrix(f"{index}.{name}", sizes.get(name, config.hidden)) for name in MATRICES},
+        )
 
-class _Attention:
-    """What the tokens of a span see, in every layer."""
-
-    def __init__(self, cache: SlotCache, span: Span, mask: torch.Tensor) -> None:
-        self._tokens = slice(span.start, span.stop)
-        self._mask = mask
-        self._keys, self._values = cache.seen(span.row, span.row + (1 if span.shared else span.stop - span.start), span.length)
-        self._shape = (span.stop - span.start, *self._keys[0].shape[1:]) if span.shared else None
-
-    def __call__(self, layer: int, query: torch.Tensor) -> torch.Tensor:
-        """From float32 [all tokens, kv heads, heads / kv heads, size], the span's part of the same."""
-        keys, values = self._keys[layer], self._values[layer]
-        if self._shape:
-            keys, values = keys.expand(self._shape), values.expand(self._shape)
-        return _attend(query[self._tokens], keys, values, attn_mask=self._mask)
-
-
-def _turn(heads: torch.Tensor, turns: torch.Tensor) -> None:
-    """Rotary positions, in place: float32 [tokens, heads, size], complex64 [tokens, 1, size / 2]."""
-    _, number, size = heads.shape
-    for some, by in zip(*(each.split(max(1, SERIAL // (number * size))) for each in (heads, turns)), strict=True):
-        torch.view_as_complex(some.view(-1, number, size // 2, 2)).mul_(by)
-
-
-def _gated(gate_up: torch.Tensor) -> torch.Tensor:
-    """SwiGLU: bfloat16 [tokens, 2 x N] to [tokens, N]."""
-    gate, up = gate_up.chunk(2, -1)
-    if gate.numel() <= SERIAL:
-        return functional.silu(gate).mul_(up)
-    return torch.cat([functional.silu(some) for some in gate.split(max(1, SERIAL // gate.shape[1]))]).mul_(up)
+    def _matrix(self, name: str, rows: int) -> Matrix:
+        values, scales = self._weights[f"{name}.values"], self._weights[f"{name}.scales"]
+        bits = 4 if values.shape[2] == LANES else 8
+        return Matrix(address(values), address(scales), rows, values.shape[1], bits)
 
 
 def _turns(config: ModelConfig, factors: torch.Tensor | None) -> torch.Tensor:
-    """Rotary positions as complex numbers, complex64 [context, size / 2]."""
+    """Cosine and sine of each rotary pair, float32 [context, size / 2, 2]."""
     frequencies = 1.0 / config.rope_theta ** (torch.arange(0, config.head_size, 2).double() / config.head_size)
     if factors is not None:
         frequencies = frequencies / factors.double()
-    angles = torch.arange(padded(config.context_length)).double()[:, None] / config.rope_scaling * frequencies
-    return torch.polar(torch.ones_like(angles), angles).to(torch.complex64)
+    angles = torch.arange(config.context_length).double()[:, None] / config.rope_scaling * frequencies
+    return torch.stack((angles.cos(), angles.sin()), -1).float()

@@ -1,35 +1,58 @@
 """Opening a model: its weights and its tokenizer, with what can be kept from one start to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from gpu import tokenizer
+from gpu.cores import Cores
 from gpu.forward import Forward
+from gpu.kernels import KernelsMissing, compiled, targets
 from gpu.llama import LlamaForward
+from gpu.numerics import examined
 from gpu.packing import fingerprint, load_packed
 from gpu.sources import Format, ModelSource
 from gpu.tokenizer import ChatTokenizer
 
 
 def open_model(
-    source: ModelSource, *, device: torch.device, cache_dir: Path, progress: Callable[[str], None]
+    source: ModelSource, *, device: torch.device, threads: Sequence[int], cache_dir: Path, progress: Callable[[str], None]
 ) -> tuple[Forward, ChatTokenizer]:
-    """A model ready to run. ``cache_dir`` keeps what was made of a GGUF. Raises SettingsError for a model that cannot be run."""
+    """A model ready to run, on one of these numbers of threads. ``cache_dir`` keeps what was made of a GGUF.
+
+    Raises SettingsError for a model that cannot be run.
+    """
     if source.format is Format.GGUF:
         folder = cache_dir / f"{source.id}-{fingerprint(source.path)}"
         words = tokenizer.of_gguf(source.path, folder, progress)
-        return _gguf(source, folder, device, progress), words
+        return _gguf(source, folder, device, threads, progress), words
     from gpu.causal import load_folder  # noqa: PLC0415 - transformers takes seconds to import, and a GGUF does without
 
     return load_folder(source.path, device), tokenizer.of_folder(source.path)
 
 
-def _gguf(source: ModelSource, folder: Path, device: torch.device, progress: Callable[[str], None]) -> Forward:
+def _gguf(source: ModelSource, folder: Path, device: torch.device, threads: Sequence[int], progress: Callable[[str], None]) -> Forward:
     if device.type == "cpu":
-        return LlamaForward(*load_packed(source.path, folder, progress))
+        try:
+            return _exact(source, folder, threads, progress)
+        except KernelsMissing as error:
+            progress(f"{error.detail} {source.id} is computed by transformers, slower")
     from gpu.causal import CausalForward  # noqa: PLC0415 - see above
     from gpu.dequantised import as_transformers  # noqa: PLC0415 - see above
 
-    return CausalForward(as_transformers(source.path, torch.bfloat16), device)
+    return CausalForward(as_transformers(source.path, torch.float32 if device.type == "cpu" else torch.bfloat16), device)
+
+
+def _exact(source: ModelSource, folder: Path, threads: Sequence[int], progress: Callable[[str], None]) -> LlamaForward:
+    """On our own kernels, for the first processor that they are exact for; where there is none, as they are."""
+    packed = load_packed(source.path, folder, progress)
+    found: list[LlamaForward] = []
+    for target in targets():
+        forward = LlamaForward(*packed, compiled(folder.parent, target, progress))
+        forward.numerics = checked = examined(forward, source.id, folder, tuple(dict.fromkeys(threads)))
+        forward.cores = Cores(least=threads[0], most=checked.threads)
+        found.append(forward)
+        if checked.continued == "exact":
+            return forward
+    return found[0]

@@ -2,10 +2,9 @@
 
 import torch
 
-from gpu.forward import Batch, Forward
+from gpu.forward import Batch, Forward, Run
 from gpu.prefixes import Copy
 from gpu.scheduler import Work
-from gpu.spans import Run
 
 
 class Runner:
@@ -38,7 +37,7 @@ def batch_of(works: list[Work], device: torch.device) -> Batch:
         ids += work.sequence.ids[work.start : work.stop]
         positions += range(work.start, work.stop)
         rows += [work.row] * (work.stop - work.start)
-        runs.append(Run(start, len(ids), work.row, work.start))
+        runs.append(Run(start, len(ids)))
         if work.completes:
             wanted.append(len(ids) - 1)
 

@@ -14,6 +14,8 @@ from gpu.sequence import Sequence
 FIRST_CANDIDATES = 128
 MASK_64 = (1 << 64) - 1
 
+_softmax = torch.softmax
+
 
 def uniform(seed: int, choice: int, position: int) -> float:
     """The random number in [0, 1) of one place in one answer: a keyed hash as a counter-based generator."""
@@ -55,7 +57,7 @@ def _adjust(row: torch.Tensor, sequence: Sequence) -> None:
 def _draw(scores: torch.Tensor, best: torch.Tensor, sequences: list[Sequence]) -> list[int]:
     """Inverse of the cumulative distribution at each sequence's own random number."""
     temperatures = torch.tensor([sequence.sampling.temperature for sequence in sequences], device=scores.device)
-    chances = ((scores - best[:, None]) / temperatures[:, None]).softmax(-1)
+    chances = _chances(scores, best, temperatures)
     limited = [row for row, sequence in enumerate(sequences) if _is_limited(sequence, scores.shape[1])]
     if limited:
         floor = torch.zeros(len(sequences), device=scores.device)
@@ -66,6 +68,15 @@ def _draw(scores: torch.Tensor, best: torch.Tensor, sequences: list[Sequence]) -
     wanted = sums[:, -1:] * torch.tensor(numbers, dtype=torch.float64, device=scores.device)[:, None]
     found: list[int] = torch.searchsorted(sums, wanted, right=True).clamp_(max=scores.shape[1] - 1).squeeze(-1).tolist()
     return found
+
+
+def _chances(scores: torch.Tensor, best: torch.Tensor, temperatures: torch.Tensor) -> torch.Tensor:
+    return _softmax((scores - best[:, None]) / temperatures[:, None], -1)
+
+
+def sums_of(scores: torch.Tensor, best: torch.Tensor, temperatures: torch.Tensor) -> torch.Tensor:
+    """What sampling without limits looks its random numbers up in, float64 [rows, vocabulary]. ``best``: the highest score of each row."""
+    return _chances(scores, best, temperatures).double().cumsum(-1)
 
 
 def _is_limited(sequence: Sequence, vocabulary: int) -> bool:

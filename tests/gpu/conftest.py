@@ -14,6 +14,7 @@ import torch
 
 from core.settings import Settings
 from gpu.engine import Engine, load
+from gpu.kernels import Kernels, compiled
 from gpu.sources import starter
 from tests.gpu.asking import Started
 
@@ -42,7 +43,13 @@ def engine(first_start: Started) -> Engine:
 
 
 @pytest.fixture(scope="session")
+def functions(first_start: Started) -> Kernels:
+    """The compiled kernels of the first start."""
+    return compiled(first_start.settings.data_dir / "models", "native", pytest.fail)
+
+
+@pytest.fixture(scope="session")
 def model_cache(first_start: Started) -> Path:
     """Where the first start kept what it made."""
-    (folder,) = (first_start.settings.data_dir / "models").iterdir()
+    (folder,) = (first_start.settings.data_dir / "models").glob(f"{first_start.source.id}-*")
     return folder

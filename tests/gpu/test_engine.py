@@ -153,10 +153,10 @@ async def test_closing_the_engine_tells_its_readers(first_start: Started) -> Non
 
 
 async def test_the_first_start_says_what_it_does_and_the_second_finds_it_done(first_start: Started) -> None:
-    assert [line.split()[0] for line in first_start.said] == ["Loading", "Reading", "Packing", "smollm2-135m-instruct"]
+    assert [line.split()[0] for line in first_start.said] == ["Loading", "Reading", "Packing", "Compiling", "smollm2-135m-instruct"]
     folder = first_start.settings.data_dir / "models"
     kept = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    assert {path.suffix for path in kept} == {".json", ".safetensors"}
+    assert {path.suffix for path in kept} == {".json", ".safetensors", ".so"}
     said: list[str] = []
     second = await asyncio.to_thread(load, first_start.source, first_start.settings, progress=said.append, threads=1)
     await asyncio.to_thread(second.close)

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from gpu.answer import Answer
 from gpu.config import EngineConfig
+from gpu.kernels import Kernels
 from gpu.llama import LlamaForward
 from gpu.packing import load_packed
 from gpu.requests import Piece, Request, Sampling
@@ -123,9 +124,9 @@ def check(forward: LlamaForward, tokenizer: Tokenizer, *, prompts: list[list[int
 
 
 @pytest.fixture(scope="module")
-def starter_forward(model_cache: Path) -> LlamaForward:
+def starter_forward(model_cache: Path, functions: Kernels) -> LlamaForward:
     (source,) = starter()
-    return LlamaForward(*load_packed(source.path, model_cache, lambda _: None))
+    return LlamaForward(*load_packed(source.path, model_cache, lambda _: None), functions)
 
 
 @pytest.fixture(scope="module")
@@ -157,12 +158,12 @@ def test_nor_does_a_prompt_of_many_blocks_change_it(starter_forward: LlamaForwar
 
 
 @pytest.mark.parametrize("threads", [1, 3, 7])
-def test_a_small_llama_taken_over_is_the_same_whatever_the_number_of_threads(tmp_path: Path, tokenizer: Tokenizer, threads: int) -> None:
+def test_a_small_llama_taken_over_is_the_same_whatever_the_number_of_threads(
+    tmp_path: Path, tokenizer: Tokenizer, functions: Kernels, threads: int
+) -> None:
     config, weights = load_packed(tiny_llama.write(tmp_path / "tiny.gguf"), tmp_path, lambda _: None)
     dice = random.Random(threads)
     prompts = [[dice.randrange(tiny_llama.VOCABULARY) for _ in range(length)] for length in (1, 6, 30, 64, 129, 300, 700)]
-    torch.set_num_threads(threads)
-    try:
-        check(LlamaForward(config, weights), tokenizer, prompts=prompts, times=60)
-    finally:
-        torch.set_num_threads(1)
+    forward = LlamaForward(config, weights, functions)
+    forward.threads = threads
+    check(forward, tokenizer, prompts=prompts, times=60)

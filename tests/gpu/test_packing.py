@@ -8,11 +8,11 @@ from gguf import GGUFWriter
 
 from core.errors import SettingsError
 from gpu.dequantised import as_transformers
-from gpu.forward import Batch
+from gpu.forward import Batch, Run
 from gpu.gguf import GgufFile
+from gpu.kernels import Kernels
 from gpu.llama import LlamaForward
 from gpu.packing import fingerprint, load_packed
-from gpu.spans import Run
 from tests.gpu import tiny_llama
 
 FILES: list[dict[str, Any]] = [
@@ -24,25 +24,31 @@ FILES: list[dict[str, Any]] = [
 ]
 
 
+def is_kept(file: dict[str, Any]) -> bool:
+    """Whether a file's weights are taken as they are."""
+    return Kind.F16 not in file.values()
+
+
 @pytest.mark.parametrize("file", FILES, ids=str)
-def test_packed_weights_give_what_the_files_weights_give(tmp_path: Path, file: dict[str, Any]) -> None:
+def test_packed_weights_give_what_the_files_weights_give(tmp_path: Path, functions: Kernels, file: dict[str, Any]) -> None:
     path = tiny_llama.write(tmp_path / "tiny.gguf", **file)
-    forward = LlamaForward(*load_packed(path, tmp_path, lambda _: None))
+    forward = LlamaForward(*load_packed(path, tmp_path, lambda _: None), functions)
     forward.allocate(1, 64)
     ids = torch.arange(40) * 7 % tiny_llama.VOCABULARY
-    batch = Batch(ids, torch.arange(40), torch.zeros(40, dtype=torch.long), [Run(0, 40, 0, 0)], list(range(40)))
+    batch = Batch(ids, torch.arange(40), torch.zeros(40, dtype=torch.long), [Run(0, 40)], list(range(40)))
     with torch.inference_mode():
         wanted = as_transformers(path, torch.float32)(input_ids=ids[None]).logits[0]
     difference = (forward(batch).float() - wanted).norm() / wanted.norm()
-    assert difference < 0.05, "no more than bfloat16 activations and eight bits round away"
+    assert difference < (1e-5 if is_kept(file) else 0.05), "no more than eight bits a weight round away"
 
 
-def test_rope_factors_slow_positions_down(tmp_path: Path) -> None:
+def test_rope_factors_slow_positions_down(tmp_path: Path, functions: Kernels) -> None:
     plain = load_packed(tiny_llama.write(tmp_path / "plain.gguf"), tmp_path, lambda _: None)
     slowed = load_packed(tiny_llama.write(tmp_path / "slowed.gguf", rope_factors=True), tmp_path, lambda _: None)
-    turns = [LlamaForward(*packed)._turns for packed in (plain, slowed)]
+    turns = [LlamaForward(*packed, functions)._weights["turns"] for packed in (plain, slowed)]
     assert torch.equal(turns[0][:, 0], turns[1][:, 0])
-    assert torch.allclose(turns[0][100, -1].angle() / 4, turns[1][100, -1].angle(), rtol=1e-4)
+    angles = [torch.atan2(turn[100, -1, 1], turn[100, -1, 0]) for turn in turns]
+    assert torch.allclose(angles[0] / 4, angles[1], rtol=1e-4)
 
 
 def test_what_was_packed_is_read_the_next_time(tmp_path: Path) -> None:
@@ -55,7 +61,6 @@ def test_what_was_packed_is_read_the_next_time(tmp_path: Path) -> None:
     assert len(said) == 1
     assert kept.stat().st_mtime_ns == made
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert all(weight.data_ptr() % 64 == 0 for weight in second.values()), "torch's int8 kernel crashes on others"
 
 
 def test_a_changed_file_is_another_model(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def running(made: Scheduler, *lengths: int) -> list[Sequence]:
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, gpu.scheduler, gpu.spans, gpu.requests, gpu.sources, gpu.environment; sys.exit('torch' in sys.modules)"
+    code = "import sys, gpu.scheduler, gpu.requests, gpu.sources, gpu.environment; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
