@@ -17,9 +17,11 @@ RETRY = b"retry: 500\n"
 
 async def follow(request: web.Request, entries: AsyncGenerator[tuple[str, Event], None]) -> web.StreamResponse:
     """Send a log's entries as they come: ``event:`` the type, ``id:`` what to resume with, ``data:`` itself. 204 where there are none."""
+    retry = RETRY
     async with streaming(request, _told) as stream, aclosing(entries):
         async for entry_id, event in entries:
-            await stream.write(_written(entry_id, event) if stream.opened else RETRY + _written(entry_id, event))
+            await stream.write(retry + _written(entry_id, event))
+            retry = b""
     return stream.response if stream.opened else web.Response(status=204)
 
 

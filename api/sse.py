@@ -13,7 +13,8 @@ from core.errors import PenstockError
 
 KEEP_ALIVE_S = 15.0
 LAST_S = 1.0
-COMMENT = b": still here\n\n"
+# Not followed by an empty line: after an id, OpenAI's clients take each of those for the end of an event, and find no data in it.
+COMMENT = b": still here\n"
 HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -24,7 +25,7 @@ async def streaming(
     """A stream for as long as the block runs and the client is there (ClientGone otherwise).
 
     Headers wait for the first event, so that a failure before it is an HTTP error, but no longer than a tick; a failure after
-    them is told inside the stream, in the words of ``tell``, and ends it. ``comment``: what shows that we live.
+    them is told inside the stream, in the words of ``tell``, and ends it. ``comment``: what shows that we live, between two events.
     """
     stream = EventStream(request, headers or {}, comment)
     try:
