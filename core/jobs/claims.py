@@ -187,7 +187,8 @@ class Claims:
         if not answer[0]:
             return None
         spec = msgspec.json.decode(answer[1], type=GenerationSpec)
-        spec = msgspec.structs.replace(spec, body=msgspec.Raw(answer[4]))
+        if answer[4] is not None:  # builds before the body had a place of its own left it in the spec
+            spec = msgspec.structs.replace(spec, body=msgspec.Raw(answer[4]))
         return Claim(spec=spec, epoch=answer[0], attempt=answer[2], cancelled=answer[3] == b"1")
 
     async def append(self, claim: Claim, seq: int, entries: Sequence[Event], *, end: GenerationStatus | None = None) -> None:

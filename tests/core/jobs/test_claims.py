@@ -30,6 +30,18 @@ async def test_a_submitted_job_is_claimed_with_its_spec(desk: Desk, new_spec: Sp
     assert msgspec.json.decode(claim.spec.body)["model"] == "m"
 
 
+async def test_a_job_that_keeps_its_body_in_its_spec_as_it_was_once_stored_is_claimed_with_it(desk: Desk, new_spec: Specs) -> None:
+    spec = new_spec()
+    await desk.claims.submit(spec)
+    await desk.redis.hdel(f"job:{spec.id}", "body")
+    await desk.redis.hset(f"job:{spec.id}", "spec", msgspec.json.encode(spec))
+    claim = await claimed(desk, spec)
+    assert msgspec.json.decode(claim.spec.body) == msgspec.json.decode(spec.body)
+    again = await desk.claims.spec(spec.id)
+    assert again
+    assert again.served == "m"
+
+
 async def test_a_held_job_is_refused_to_a_second_worker(desk: Desk, new_spec: Specs) -> None:
     spec = new_spec()
     await desk.claims.submit(spec)
