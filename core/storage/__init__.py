@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from core.settings import Settings
-from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, pulls, shares, users
+from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, pulls, shares, users, versions
 from core.storage.documents import Documents
 from core.storage.sqlite import SqliteDocuments
 
@@ -29,13 +29,19 @@ COLLECTIONS = (
 
 @asynccontextmanager
 async def open_documents(settings: Settings) -> AsyncGenerator[Documents, None]:
-    """The document store that the settings name, ready: MongoDB by its URL, else SQLite in the data folder.
+    """The document store that the settings name, ready, and of this build's version: MongoDB by its URL, else SQLite in the data folder.
 
-    Raises Unavailable for a server that does not answer or a damaged file, SettingsError for a URL or folder that cannot be used.
+    Raises Unavailable for a server that does not answer or a damaged file, SettingsError for a URL or folder that cannot be used, or that a
+    newer build made.
     """
     documents = await _connect(settings)
+    place = (f"The data folder {settings.data_dir}", "another folder: PENSTOCK_DATA_DIR or --data-dir")
+    if settings.mongo_url:
+        place = ("The database that PENSTOCK_MONGO_URL names", "another database")
     try:
+        await versions.check(documents, *place)
         await documents.setup(COLLECTIONS)
+        await versions.upgrade(documents)
         yield documents
     finally:
         await documents.close()

@@ -78,6 +78,11 @@ def records(messages: Iterable[Message], version: int) -> list[Record]:
     ]
 
 
+def search_fields(record: Record) -> Record:
+    """What a row is found by."""
+    return {"text": _text(record["content"])}
+
+
 class Versioned(Message, frozen=True, kw_only=True, gc=False):
     """A message with the moment of its last writing."""
 

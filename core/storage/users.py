@@ -139,6 +139,11 @@ class Users:
         )
 
 
+def search_fields(record: Record) -> Record:
+    """What a row is found by."""
+    return {"search": _search(record["name"], record["email"])}
+
+
 def _searched(query: str | None) -> Filter:
     return {"search": Contains(query)} if query else {}
 
