@@ -94,20 +94,35 @@ class UpdateModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def readable(model_id: str) -> str:
-    """A name for people, where nobody gave one: ``llama3.3:70b`` is called Llama 3.3 70B, ``gpt-4`` GPT-4."""
-    words = [word for word in re.split(r"[\s:-]+", model_id.rpartition("/")[2].removesuffix(":latest")) if word]
-    return _VERSION.sub(r"\1-\2", " ".join(_shown(part) for word in words for part in _FAMILY.sub(r"\1 \2", word).split())) or model_id
+    """A name for people, where nobody gave one: ``llama3.3:70b`` is called Llama 3.3 70B, ``gpt-4`` GPT-4, ``smollm2`` SmolLM2."""
+    words = re.split(r"[\s:-]+", model_id.rpartition("/")[2].removesuffix(":latest"))
+    return _VERSION.sub(r"\1-\2", " ".join(_shown(word) for word in words if word)) or model_id
 
 
 def _shown(word: str) -> str:
-    if _SIZE.fullmatch(word):
-        return word[:-1] + word[-1].upper()
+    """A family's own spelling is kept, with its number; one that is spelled like any word has its number apart."""
+    if family := _FAMILY.fullmatch(word):
+        name, number = family.groups()
+        spelled = _SPELLINGS.get(name.lower(), name)
+        return f"{spelled}{number}" if _OWN_CASE.fullmatch(spelled) else f"{_capitalised(spelled)} {number}".rstrip()
+    return word[:-1] + word[-1].upper() if _SIZE.fullmatch(word) else _capitalised(word)
+
+
+def _capitalised(word: str) -> str:
     if _ACRONYM.fullmatch(word):
         return word.upper()
     return word[:1].upper() + word[1:] if word[1:2].isalpha() else word
 
 
-_FAMILY = re.compile(r"^([a-zA-Z]{3,})(\d[\d.]*)$")
+_FAMILY = re.compile(r"([a-zA-Z]{3,})(\d[\d.]*|)")
+_OWN_CASE = re.compile(r"(?=.*[a-z]).+[A-Z].*")
 _SIZE = re.compile(r"(\d+x)?\d+(\.\d+)?[bmk]", re.IGNORECASE)
 _ACRONYM = re.compile(r"[bcdfghjklmnpqrstvwxz]{2,4}")
-_VERSION = re.compile(r"^(GPT) (\d)")
+_VERSION = re.compile(r"^(GPT) (\d|OSS)")
+_SPELLINGS = {
+    spelled.lower(): spelled
+    for spelled in (
+        *("BGE", "GGUF", "GTE", "OSS", "ChatGLM", "CodeGemma", "CodeLlama", "DeepSeek", "EmbeddingGemma", "InternLM", "LLaVA", "MiniCPM"),
+        *("MiniLM", "OLMo", "OpenHermes", "QwQ", "SmolLM", "SmolVLM", "StableLM", "StarCoder", "TinyLlama", "WizardLM"),
+    )
+}
