@@ -11,6 +11,7 @@ import msgspec
 
 from core.models.pools import Pool
 from core.settings import Settings, with_secret_key
+from core.storage import refuse_newer
 from gpu.sources import sources
 from penstock import __version__, folder, gpus, ports, programs
 from penstock.console import Console
@@ -31,7 +32,8 @@ def up(settings: Settings, console: Console, *, verbose: bool = False) -> None:
     settings = msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())
     with folder.held(settings.data_dir, url_of(settings)) as held:
         ports.claim(settings.host, settings.port)
-        sources(settings)  # a model that is not there is told before anything is started
+        sources(settings)  # a model that is not there is told before anything is started, and so is a store of a newer build
+        asyncio.run(refuse_newer(settings))
         settings = with_secret_key(settings)
         embedded = None if settings.redis_url else EmbeddedRedis(held.path, held.lock_fd)
         asyncio.run(_Up(settings, held, embedded, console, verbose=verbose).run())

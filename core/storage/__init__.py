@@ -34,14 +34,26 @@ async def open_documents(settings: Settings) -> AsyncGenerator[Documents, None]:
     Raises Unavailable for a server that does not answer or a damaged file, SettingsError for a URL or folder that cannot be used, or that a
     newer build made.
     """
+    async with _checked(settings) as documents:
+        await documents.setup(COLLECTIONS)
+        await versions.upgrade(documents)
+        yield documents
+
+
+async def refuse_newer(settings: Settings) -> None:
+    """Look only whether the store may be used. Raises what ``open_documents`` raises."""
+    async with _checked(settings):
+        pass
+
+
+@asynccontextmanager
+async def _checked(settings: Settings) -> AsyncGenerator[Documents, None]:
     documents = await _connect(settings)
     place = (f"The data folder {settings.data_dir}", "another folder: PENSTOCK_DATA_DIR or --data-dir")
     if settings.mongo_url:
         place = ("The database that PENSTOCK_MONGO_URL names", "another database")
     try:
         await versions.check(documents, *place)
-        await documents.setup(COLLECTIONS)
-        await versions.upgrade(documents)
         yield documents
     finally:
         await documents.close()

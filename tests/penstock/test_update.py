@@ -102,5 +102,6 @@ async def test_a_data_folder_of_a_newer_build_is_refused_in_one_line(penstock: R
     await up.start()
     assert await up.end() == 2
     assert up.errors.count("\n") == 1
-    assert f"The data folder {data} was made by a newer Penstock" in up.errors
+    assert up.errors.startswith(f"penstock: The data folder {data} was made by a newer Penstock: its version is 99")
+    assert up.output == "", "nothing was started"
     assert "Update Penstock, or choose another folder" in up.errors
