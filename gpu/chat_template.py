@@ -1,6 +1,7 @@
 """A model's chat template, rendered as transformers' ``apply_chat_template`` renders it, without importing transformers."""
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NoReturn
@@ -12,29 +13,37 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.errors import BadRequest
+from gpu.shadows import NO_SHADOWS, Shadows
+from gpu.typed import joined
 
 # For models that were never taught to chat.
 PLAIN = """{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}{{ 'assistant:' }}"""
+FOREIGN = re.compile("[^\x00-\x7f\ud800-\udfff]+")
 
 
 class ChatTemplate:
-    """Compiled once. ``special`` are the names a template may use, such as ``bos_token``."""
+    """Compiled once. ``special`` are the names a template may use, such as ``bos_token``; ``shadows`` hide what users typed."""
 
-    def __init__(self, source: str, special: Mapping[str, str]) -> None:
+    def __init__(self, source: str, special: Mapping[str, str], shadows: Shadows = NO_SHADOWS) -> None:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         environment.filters["tojson"] = _tojson
         environment.globals |= {"raise_exception": _raise, "strftime_now": _strftime_now}
+        environment.concat = joined  # type: ignore[method-assign]  # Jinja's own hook for what a template or macro prints
         self._template = environment.from_string(source or PLAIN)
         self._special = dict(special)
+        self._shadows = shadows
 
     def render(self, messages: list[dict[str, Any]]) -> str:
-        """The prompt, up to where the assistant speaks. Raises BadRequest in the template's own words where it refuses the messages."""
+        """The prompt, up to where the assistant speaks, with shadows in what users typed.
+
+        Raises BadRequest in the template's own words where it refuses the messages.
+        """
+        typed = self._shadows.typed(_readable(messages))
         try:
-            return self._template.render(
-                messages=_readable(messages), tools=None, documents=None, add_generation_prompt=True, **self._special
-            )
+            prompt = self._template.render(messages=typed, tools=None, documents=None, add_generation_prompt=True, **self._special)
+            return str.__str__(prompt)  # a plain text: now a shadow is no longer taken for what it hides
         except (jinja2.TemplateError, TypeError) as error:
-            message = f"This model's chat template refuses these messages: {error}"
+            message = f"This model's chat template refuses these messages: {self._shadows.show(str(error))}"
             raise BadRequest(message, param="messages") from None
 
 
@@ -89,7 +98,8 @@ def _raise(message: str) -> NoReturn:
 
 
 def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, separators: Any = None, sort_keys: bool = False) -> str:  # noqa: FBT001, FBT002 - as templates call it
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=sort_keys)
+    return FOREIGN.sub(lambda letters: json.dumps(letters[0])[1:-1], text) if ensure_ascii else text
 
 
 def _strftime_now(form: str) -> str:

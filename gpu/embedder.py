@@ -17,6 +17,7 @@ from core.settings import Settings
 from gpu import devices
 from gpu.bert import BertConfig, BertEncoder
 from gpu.engine import OWNER
+from gpu.marks import renamed
 from gpu.sources import ModelSource
 from gpu.texts import Order, Text, Texts, orders
 from gpu.turns import Turns
@@ -142,7 +143,7 @@ class Embedder:
     def _opened(self) -> Tokenizer:
         with self._opening:
             if self._tokenizer is None:
-                tokenizer = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+                tokenizer = renamed(Tokenizer.from_file(str(self._folder / "tokenizer.json")))
                 tokenizer.no_truncation()
                 tokenizer.no_padding()
                 self._tokenizer = tokenizer

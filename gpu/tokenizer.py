@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from core.errors import SettingsError
 from gpu.chat_template import ChatTemplate
+from gpu.marks import Marks
 
 TOKENIZER_FILE = "tokenizer.json"
 CHAT_FILE = "chat.json"
@@ -33,12 +34,12 @@ class ChatTokenizer:
         self.tokenizer = tokenizer
         self.ends = frozenset(chat.ends)
         self._is_byte_level = "ByteLevel(" in repr(tokenizer.decoder)
-        self._template = ChatTemplate(chat.template, chat.special)
+        self._marks = Marks(tokenizer)
+        self._template = ChatTemplate(chat.template, chat.special, self._marks.shadows)
 
     def prompt(self, messages: list[dict[str, Any]]) -> list[int]:
-        """The ids that a conversation becomes. Raises BadRequest for one that this model cannot read."""
-        ids: list[int] = self.tokenizer.encode(self._template.render(messages), add_special_tokens=False).ids
-        return ids
+        """The ids that a conversation becomes: marks are the template's alone. Raises BadRequest for one that this model cannot read."""
+        return self._marks.encode(self._template.render(messages))
 
     def piece(self, token: int) -> tuple[str, bytes]:
         """One token's text, and its bytes: those of a part of a character make no text by themselves. Empty for an id without a token."""

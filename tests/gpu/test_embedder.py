@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
@@ -85,6 +86,23 @@ async def test_token_ids_are_texts_without_the_special_tokens(embedder: Embedder
     assert (await embedder.embed([ids]))[0] == (await embedder.embed([TEXTS[0]]))[0]
     with pytest.raises(BadRequest, match=r"input\[1\]: 30522 is not a token of this model; ids run from 0 to 30521"):
         await embedder.embed([[1], [30522]])
+
+
+async def test_special_tokens_that_a_text_names_are_text(embedder: Embedder) -> None:
+    source = sources.embedder()
+    assert source
+    theirs = Tokenizer.from_file(str(source.path / "tokenizer.json"))
+    theirs.no_padding()
+    first, last = theirs.encode("").ids
+    for text in ("the [SEP] river", "[CLS][MASK] [PAD]", "[UNK]", "[SEP", "[", "[mask] MASK"):
+        (ids,) = embedder._read([text])
+        assert (ids[0], ids[-1]) == (first, last)
+        assert not {theirs.token_to_id(mark) for mark in ("[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]")} & set(ids[1:-1])
+        assert theirs.decode(ids).replace(" ", "") == text.lower().replace(" ", "")
+    for text in (*TEXTS, "\ue000 is unknown"):
+        (ids,) = embedder._read([text])
+        theirs.no_truncation()
+        assert ids == theirs.encode(text).ids
 
 
 async def test_a_text_over_the_limit_is_refused_not_cut(embedder: Embedder) -> None:
