@@ -13,7 +13,7 @@ from gguf import GGMLQuantizationType, GGUFReader, dequantize
 from core.errors import SettingsError
 from gpu.config import ModelConfig
 
-GROUP, LANES = 32, 16  # of weights that share a scale; of what gpu/kernels.c works on at once
+GROUP, LANES = 32, 16  # of weights that share a scale; of what gpu/kernels.h works on at once
 FOUR_BITS = (GGMLQuantizationType.Q4_0, GGMLQuantizationType.Q4_1)
 ARCHITECTURE = "llama"
 

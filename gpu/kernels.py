@@ -1,4 +1,4 @@
-"""gpu/kernels.c, compiled for this processor once and called through ctypes.
+"""gpu/*.c, compiled for this processor once and called through ctypes.
 
 The compiler is the ``ziglang`` wheel's: a pinned clang that needs nothing of the machine.
 """
@@ -18,10 +18,11 @@ import torch
 
 from core.errors import SettingsError
 
-SOURCE = Path(__file__).with_name("kernels.c")
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("llama.c",))
+HEADER = Path(__file__).with_name("kernels.h")
 FLAGS = ("-O3", "-mprefer-vector-width=512", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
 COMPILE_S = 120.0
-PANEL, GROUP, LANES = 32, 32, 16  # as in kernels.c
+PANEL, GROUP, LANES = 32, 32, 16  # as in kernels.h
 
 _Floats = ctypes.c_void_p
 
@@ -31,7 +32,7 @@ class KernelsMissing(SettingsError):
 
 
 class Matrix(ctypes.Structure):
-    """``Matrix`` of kernels.c."""
+    """``Matrix`` of kernels.h."""
 
     _fields_ = (
         ("values", ctypes.c_void_p),
@@ -43,7 +44,7 @@ class Matrix(ctypes.Structure):
 
 
 class Layer(ctypes.Structure):
-    """``Layer`` of kernels.c."""
+    """``Layer`` of llama.c."""
 
     _fields_ = (
         ("attention_norm", _Floats),
@@ -53,7 +54,7 @@ class Layer(ctypes.Structure):
 
 
 class Model(ctypes.Structure):
-    """``Model`` of kernels.c."""
+    """``Model`` of llama.c."""
 
     _fields_ = (
         ("layers", ctypes.POINTER(Layer)),
@@ -69,7 +70,7 @@ class Model(ctypes.Structure):
 
 
 class Step(ctypes.Structure):
-    """``Step`` of kernels.c."""
+    """``Step`` of llama.c."""
 
     _fields_ = (
         ("model", ctypes.POINTER(Model)),
@@ -101,7 +102,7 @@ def targets() -> Sequence[str]:
     return ("native", "x86_64_v3") if platform.machine() == "x86_64" else ("native",)
 
 
-def compiled(folder: Path, target: str, progress: Callable[[str], None], source: Path = SOURCE) -> Kernels:
+def compiled(folder: Path, target: str, progress: Callable[[str], None], sources: Sequence[Path] = SOURCES) -> Kernels:
     """The functions, compiled now where ``folder`` has not kept them. Raises KernelsMissing."""
     try:
         compiler = version("ziglang")
@@ -109,11 +110,13 @@ def compiled(folder: Path, target: str, progress: Callable[[str], None], source:
         message = "Its kernels cannot be compiled without the package ziglang: install penstock[gpu]."
         raise KernelsMissing(message) from None
     flags = (*FLAGS, f"-mcpu={target}")
-    told = hashlib.sha256("\0".join((compiler, _processor(), *flags)).encode() + source.read_bytes())
+    told = hashlib.sha256(
+        "\0".join((compiler, _processor(), *flags)).encode() + b"".join(source.read_bytes() for source in (HEADER, *sources))
+    )
     kept = folder / f"kernels-{told.hexdigest()[:16]}.so"
     if not kept.exists():
         progress("Compiling the kernels for this processor (once)")
-        _compile((sys.executable, "-m", "ziglang", "cc", *flags, str(source)), kept)
+        _compile((sys.executable, "-m", "ziglang", "cc", *flags, f"-I{HEADER.parent}", *map(str, sources)), kept)
     try:
         return Kernels(kept, target)
     except OSError as error:

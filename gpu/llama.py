@@ -1,4 +1,4 @@
-"""A Llama's forward pass on our own kernels (gpu/kernels.c), exact: a row's bits depend on its own tokens only.
+"""A Llama's forward pass on our own kernels (gpu/llama.c), exact: a row's bits depend on its own tokens only.
 
 Not on what else is in the batch, not on how its prompt was cut into chunks, not on a take-over, nor on the processor.
 """

@@ -1,6 +1,6 @@
 """Whether a token's bits follow from its own row alone, looked at where the worker runs; and which bits those are.
 
-gpu/kernels.c gives a row the same bits by construction. What that leaves to others: that the compiler made of it what it says, on this
+gpu/kernels.h gives a row the same bits by construction. What that leaves to others: that the compiler made of it what it says, on this
 processor; and torch's softmax and running sums, which answers are drawn with. Both are looked at with the model itself.
 """
 

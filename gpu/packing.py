@@ -1,4 +1,4 @@
-"""A GGUF's weights as gpu/kernels.c reads them, kept in a file.
+"""A GGUF's weights as gpu/kernels.h reads them, kept in a file.
 
 It is mapped into memory: the second start only opens it, and the workers of a machine share it.
 
