@@ -3,7 +3,7 @@
 import mmap
 
 import msgspec
-import torch
+import numpy as np
 
 from gpu.prefixes import Copy
 
@@ -11,54 +11,46 @@ NO_RESERVE = 0x4000  # Linux's MAP_NORESERVE: address space for every row's long
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model keeps of every token: in each layer, ``heads`` keys and as many values of ``size`` numbers."""
+    """What a model keeps of every token: in each layer, ``heads`` keys and as many values of ``size`` numbers of ``item_bytes``."""
 
     layers: int
     heads: int
     size: int
-    dtype: torch.dtype
+    item_bytes: int
 
     @property
     def token_bytes(self) -> int:
         """Memory that one token takes."""
-        return self.layers * 2 * self.heads * self.size * self.dtype.itemsize
+        return self.layers * 2 * self.heads * self.size * self.item_bytes
 
 
-class SlotCache:
-    """``layers[i]`` is [rows, 2 x heads, length, size]: a layer's key heads, then its value heads.
+class RowMemory:
+    """Rows of one size, in memory that a row that is released gives back."""
 
-    In memory a token's heads are neighbours (``tokens[i]`` is [rows, length, 2 x heads, size]): a new token touches one page a layer.
-    """
-
-    def __init__(self, shape: Shape, *, rows: int, length: int, device: torch.device) -> None:
-        sizes = (rows, shape.layers, length, 2 * shape.heads, shape.size)
-        self._row_bytes = shape.token_bytes * length
-        self._memory: mmap.mmap | None = None
-        if device.type == "cpu":
-            self._memory = mmap.mmap(-1, rows * self._row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
-            self._memory.madvise(mmap.MADV_NOHUGEPAGE)
-            self._all = torch.frombuffer(self._memory, dtype=shape.dtype).view(sizes)
-        else:
-            self._all = torch.zeros(sizes, dtype=shape.dtype, device=device)
-        self.heads = shape.heads
-        self.tokens = self._all.unbind(1)
-        self.layers = [tokens.transpose(1, 2) for tokens in self.tokens]
-
-    def seen(self, start: int, stop: int, length: int) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
-        """The first ``length`` keys and values of some rows: of each layer [rows, heads, length, size]."""
-        both = self._all[start:stop, :, :length].transpose(2, 3)
-        return both[:, :, : self.heads].unbind(1), both[:, :, self.heads :].unbind(1)
-
-    def copy(self, copy: Copy) -> None:
-        """Write one row's first tokens into another."""
-        self._all[copy.target, :, : copy.length] = self._all[copy.source, :, : copy.length]
+    def __init__(self, rows: int, row_bytes: int) -> None:
+        self._row_bytes = row_bytes
+        self.pages = mmap.mmap(-1, rows * row_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE)
+        self.pages.madvise(mmap.MADV_NOHUGEPAGE)
 
     def release(self, row: int) -> None:
-        """Give a row's memory back; it reads as zeros again."""
-        if self._memory is None:
-            self._all[row].zero_()
-            return
+        """Give a row's memory back; it reads as zeros again, but for what shares a page with a neighbour."""
         start = -(-row * self._row_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         stop = (row + 1) * self._row_bytes // mmap.PAGESIZE * mmap.PAGESIZE
         if stop > start:
-            self._memory.madvise(mmap.MADV_DONTNEED, start, stop - start)
+            self.pages.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+class RowCache:
+    """``numbers``: float32 [rows, layers, length, 2 x heads, size], a token's key heads before its value heads."""
+
+    def __init__(self, shape: Shape, *, rows: int, length: int) -> None:
+        self._memory = RowMemory(rows, shape.token_bytes * length)
+        self.numbers = np.frombuffer(self._memory.pages, np.float32).reshape(rows, shape.layers, length, 2 * shape.heads, shape.size)
+
+    def copy(self, copy: Copy) -> None:
+        """Write one row's first tokens into another."""
+        self.numbers[copy.target, :, : copy.length] = self.numbers[copy.source, :, : copy.length]
+
+    def release(self, row: int) -> None:
+        """Give a row's memory back."""
+        self._memory.release(row)

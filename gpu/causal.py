@@ -6,18 +6,22 @@ Layers that forget (sliding windows) or keep a state (linear attention) need ano
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from core.errors import SettingsError
 from core.models.numerics import Numerics
-from gpu.cache import Shape, SlotCache
+from gpu import torch_sampler
+from gpu.cache import Shape
 from gpu.forward import Batch
 from gpu.prefixes import Copy
-from gpu.slots import SlotView, Window
+from gpu.sequence import Sequence
+from gpu.slots import SlotCache, SlotView, Window
 
 PROBE_TOKENS = 8
 DEFAULT_CONTEXT = 2048
@@ -26,15 +30,23 @@ ELSEWHERE = "Serve it by vLLM and add that as an upstream."
 CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_sequence_length")
 
 
-def load_folder(folder: Path, device: torch.device) -> "CausalForward":
+def load_folder(folder: Path, device: str, threads: int) -> "CausalForward":
     """A folder of safetensors, float32 on a CPU, bfloat16 on CUDA. Raises SettingsError for a model that this engine does not run."""
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, attn_implementation="sdpa", local_files_only=True)
     except (OSError, ValueError, ImportError) as error:
         message = f"{folder} cannot be loaded as a causal language model ({str(error).splitlines()[0]})."
         raise SettingsError(message) from None
-    return CausalForward(model, device)
+    return CausalForward(model, device, threads)
+
+
+class _Tokens(NamedTuple):
+    """Of a step, each [tokens]."""
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    rows: torch.Tensor
 
 
 class CausalForward:
@@ -42,8 +54,11 @@ class CausalForward:
 
     numerics = Numerics(continued="equivalent", text="equivalent: computed by transformers")
 
-    def __init__(self, model: PreTrainedModel, device: torch.device) -> None:
-        self._model = model.eval().to(device)
+    def __init__(self, model: PreTrainedModel, device: str, threads: int) -> None:
+        """``threads``: of the processor, where it computes."""
+        self._device = torch.device(device)
+        self._threads = threads
+        self._model = model.eval().to(self._device)
         self.device = device
         config = model.config.get_text_config()
         self.vocabulary = int(config.vocab_size)
@@ -56,9 +71,9 @@ class CausalForward:
 
     def allocate(self, rows: int, length: int) -> None:
         """Make the cache."""
-        self._cache = SlotCache(self.shape, rows=rows, length=length, device=self.device)
+        self._cache = SlotCache(self.shape, self._model.dtype, rows=rows, length=length, device=self._device)
         self._view = SlotView(self._cache)
-        self._places = torch.arange(length, device=self.device)
+        self._places = torch.arange(length, device=self._device)
 
     def release(self, row: int) -> None:
         """Give a row's memory back."""
@@ -71,22 +86,33 @@ class CausalForward:
     @torch.inference_mode()
     def __call__(self, batch: Batch) -> torch.Tensor:
         """Logits [wanted, vocabulary] in the model's own type."""
+        torch.set_num_threads(self._threads)  # of this thread
         running = [run.start for run in batch.runs if run.is_single]
         groups = [[(place, place + 1) for place in running]] if running else []
-        positions = batch.positions.tolist()
+        positions = batch.positions
+        step = _Tokens(*(torch.tensor(numbers, device=self._device) for numbers in (batch.ids, batch.positions, batch.rows)))
         for group in joined([(run.start, run.stop) for run in batch.runs if not run.is_single]):
             longest = max(stop - start for start, stop in group)
             fits = all(positions[start] + longest <= self._places.shape[0] for start, _ in group)
             groups += [group] if fits else [[run] for run in group]
         made = [
-            self._call(batch, group, {positions[start] for start, _ in group}, max(positions[stop - 1] for _, stop in group) + 1)
+            self._call(step, group, {positions[start] for start, _ in group}, max(positions[stop - 1] for _, stop in group) + 1)
             for group in groups
         ]
         places = [stop - 1 for group in groups for _, stop in group]
         logits = made[0] if len(made) == 1 else torch.cat(made)
         return logits if places == batch.wanted else logits[[places.index(place) for place in batch.wanted]]
 
-    def _call(self, batch: Batch, group: list[tuple[int, int]], firsts: set[int], length: int) -> torch.Tensor:
+    def choose(self, logits: torch.Tensor, sequences: list[Sequence]) -> list[int | None]:
+        """The next id of each sequence."""
+        return torch_sampler.choose(logits, sequences)
+
+    def log_probabilities(self, row: torch.Tensor) -> npt.NDArray[np.float32]:
+        """Of one row of logits."""
+        made: npt.NDArray[np.float32] = row.float().log_softmax(-1).cpu().numpy()
+        return made
+
+    def _call(self, step: _Tokens, group: list[tuple[int, int]], firsts: set[int], length: int) -> torch.Tensor:
         """Runs of tokens, padded at their ends to the longest, to their last tokens' logits [runs, vocabulary].
 
         ``firsts``: the positions they begin at. What padding writes into the cache stands where the row's next tokens will, and nobody
@@ -94,22 +120,22 @@ class CausalForward:
         """
         counts = [stop - start for start, stop in group]
         longest = max(counts)
-        starts = torch.tensor([start for start, _ in group], device=self.device)[:, None]
-        steps = torch.arange(longest, device=self.device)
-        index = starts + torch.minimum(steps, torch.tensor(counts, device=self.device)[:, None] - 1)
-        positions = batch.positions[starts] + steps
-        rows = batch.rows[starts]
+        starts = torch.tensor([start for start, _ in group], device=self._device)[:, None]
+        steps = torch.arange(longest, device=self._device)
+        index = starts + torch.minimum(steps, torch.tensor(counts, device=self._device)[:, None] - 1)
+        positions = step.positions[starts] + steps
+        rows = step.rows[starts]
         self._view.look(Window(rows, positions, _as_slice(rows.flatten().tolist()) or rows.flatten(), length))
         is_plain = firsts == {0} or (longest == 1 and len(firsts) == 1)
         mask = None if is_plain else (self._places[:length] <= positions[..., None])[:, None]
         lasts = sorted({count - 1 for count in counts})
-        kept: dict[str, Any] = {"logits_to_keep": torch.tensor(lasts, device=self.device)} if self._keeps_some else {}
+        kept: dict[str, Any] = {"logits_to_keep": torch.tensor(lasts, device=self._device)} if self._keeps_some else {}
         output = self._model(
-            input_ids=batch.ids[index], position_ids=positions, attention_mask=mask, past_key_values=self._view, use_cache=True, **kept
+            input_ids=step.ids[index], position_ids=positions, attention_mask=mask, past_key_values=self._view, use_cache=True, **kept
         )
         logits: torch.Tensor = output.logits
         places = [lasts.index(count - 1) if kept else count - 1 for count in counts]
-        return logits[:, places[0]] if len(set(places)) == 1 else logits[torch.arange(len(counts), device=self.device), places]
+        return logits[:, places[0]] if len(set(places)) == 1 else logits[torch.arange(len(counts), device=self._device), places]
 
 
 def joined(runs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
@@ -150,4 +176,4 @@ def _probe(model: PreTrainedModel) -> Shape:
     if tokens != PROBE_TOKENS:
         message = f"{name} does not keep every token in its cache, as this engine's cache does. {ELSEWHERE}"
         raise SettingsError(message)
-    return Shape(layers=len(cache.layers), heads=heads, size=size, dtype=model.dtype)
+    return Shape(layers=len(cache.layers), heads=heads, size=size, item_bytes=model.dtype.itemsize)

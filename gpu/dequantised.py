@@ -4,6 +4,7 @@ For CUDA, where torch's int4 kernel for processors does not run, and to measure 
 """
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -24,7 +25,7 @@ NAMES = {
 OUTER = {"model.embed_tokens.weight": "token_embd.weight", "model.norm.weight": "output_norm.weight", "lm_head.weight": "output.weight"}
 
 
-def as_transformers(path: Path, dtype: torch.dtype) -> LlamaForCausalLM:
+def as_transformers(path: Path, dtype: Literal["float32", "bfloat16"]) -> LlamaForCausalLM:
     """The model, on the CPU. Raises SettingsError where the file is no plain Llama."""
     file = GgufFile(path)
     shape = file.config
@@ -49,16 +50,16 @@ def as_transformers(path: Path, dtype: torch.dtype) -> LlamaForCausalLM:
             if name == "lm_head.weight" and config.tie_word_embeddings:
                 continue
             weight.copy_(_weight(file, name))
-    torch.nn.Module.to(model, dtype)
+    torch.nn.Module.to(model, getattr(torch, dtype))
     model.train(mode=False)
     return model
 
 
 def _weight(file: GgufFile, name: str) -> torch.Tensor:
     if name in OUTER:
-        return file.floats(OUTER[name])
+        return torch.from_numpy(file.floats(OUTER[name]))
     _, _, layer, *parts = name.split(".")
     source = NAMES[".".join(parts[:-1])]
-    weight = file.floats(f"blk.{layer}.{source}.weight")
+    weight = torch.from_numpy(file.floats(f"blk.{layer}.{source}.weight"))
     heads = {"attn_q": file.config.heads, "attn_k": file.config.kv_heads}.get(source)
     return weight if heads is None else weight.view(heads, -1, 2, weight.shape[1]).transpose(1, 2).reshape(weight.shape)

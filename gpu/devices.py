@@ -1,27 +1,32 @@
-"""Which device a worker computes on, and with how many threads."""
+"""Which device a worker computes on, and with how many threads. torch is imported only where there is a GPU to ask for."""
 
+import ctypes
 import os
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
 
+if TYPE_CHECKING:
+    import torch
+
+CPU = "cpu"
+DRIVER = "libcuda.so.1"
 MEMORY_FILE = Path("/proc/meminfo")
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
-def choose(device: str) -> torch.device:
+def choose(device: str) -> str:
     """``auto`` is CUDA where there is one, else the CPU. Raises SettingsError for a device that is not there."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == CPU or (device == "auto" and not _cuda_devices()):
+        return CPU
+    name = "cuda" if device == "auto" else device
     try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
+        _torch(name)
     except (RuntimeError, AssertionError, ValueError) as error:
         message = f"PENSTOCK_DEVICE: {device!r} cannot be used here ({str(error).splitlines()[0]}). Set auto, cpu or cuda."
         raise SettingsError(message) from None
-    return chosen
+    return name
 
 
 def threads(wanted: int | None = None) -> int:
@@ -34,16 +39,41 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def free_bytes(device: torch.device) -> int:
+def free_bytes(device: str) -> int:
     """Memory that could still be used on a device; on a CPU what the kernel and the container's limit allow."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device != CPU:
+        import torch  # noqa: PLC0415 - see above
+
+        return int(torch.cuda.mem_get_info(_torch(device))[0])
     lines = dict(line.split(":", 1) for line in MEMORY_FILE.read_text(encoding="ascii").splitlines())
     available = int(lines["MemAvailable"].split()[0]) * 1024
     limit = CONTAINER_LIMIT.read_text(encoding="ascii").strip() if CONTAINER_LIMIT.is_file() else "max"
     return available if limit == "max" else min(available, int(limit))
 
 
-def named(device: torch.device) -> str:
+def named(device: str) -> str:
     """For people: ``cpu``, or the card's name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    if device == CPU:
+        return CPU
+    import torch  # noqa: PLC0415 - see above
+
+    return torch.cuda.get_device_name(_torch(device))
+
+
+def _torch(device: str) -> "torch.device":
+    import torch  # noqa: PLC0415 - see above
+
+    found = torch.device(device)
+    torch.empty(1, device=found)
+    return found
+
+
+def _cuda_devices() -> int:
+    """How many GPUs CUDA's driver shows to this process: none where there is no driver. Asking torch would cost seconds and 470 MB."""
+    count = ctypes.c_int()
+    try:
+        driver = ctypes.CDLL(DRIVER)
+        failed = driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count))
+    except (OSError, AttributeError):
+        return 0
+    return 0 if failed else count.value

@@ -45,7 +45,7 @@ class Embedder:
         self._config = msgspec.json.decode((source.path / "config.json").read_bytes(), type=BertConfig)
         self.dimensions = self._config.hidden_size
         self._folder = source.path
-        self._device = devices.choose(settings.device)
+        self._device = torch.device(devices.choose(settings.device))
         self._threads = devices.threads(threads)
         self._turns = turns
         self._texts = Texts(budget=CPU_TOKENS if self._device.type == "cpu" else CUDA_TOKENS)

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-import torch
-
 from core.errors import BadRequest, ContextTooLong, SettingsError
 from core.settings import Settings
 from gpu import devices
@@ -33,9 +31,7 @@ BLOCK = 64  # a context is a whole number of these
 class Engine:
     """One loaded model."""
 
-    def __init__(
-        self, source: ModelSource, forward: Forward, tokenizer: ChatTokenizer, *, max_batch: int, threads: int, turns: Turns
-    ) -> None:
+    def __init__(self, source: ModelSource, forward: Forward, tokenizer: ChatTokenizer, *, max_batch: int, turns: Turns) -> None:
         config, length = _limits(forward, max_batch)
         forward.allocate(config.rows, length)
         self.model_id = source.id
@@ -50,9 +46,7 @@ class Engine:
         self._vocabulary = forward.vocabulary
         self._tokenizer = tokenizer
         self._delivery = Delivery()
-        self._loop = EngineLoop(
-            Runner(forward), Scheduler(config), turns=turns, threads=threads, after_step=self._delivery.flush, name=source.id
-        )
+        self._loop = EngineLoop(Runner(forward), Scheduler(config), turns=turns, after_step=self._delivery.flush, name=source.id)
 
     def count_prompt(self, messages: list[dict[str, Any]]) -> int:
         """How many tokens a conversation is."""
@@ -134,12 +128,11 @@ def load(
     Raises SettingsError for a model or device that cannot be used.
     """
     device, count = devices.choose(settings.device), devices.threads(threads)
-    torch.set_num_threads(count)
     progress(f"Loading {source.id} on {devices.named(device)}")
     forward, tokenizer = open_model(
         source, device=device, threads=(count, threads or devices.cores()), cache_dir=settings.data_dir / "models", progress=progress
     )
-    engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, threads=count, turns=turns or Turns())
+    engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, turns=turns or Turns())
     progress(f"{source.id} is ready: context {engine.context_length} tokens, up to {max_batch or settings.max_batch} requests at once")
     return engine
 
@@ -151,7 +144,7 @@ def _limits(forward: Forward, rows: int) -> tuple[EngineConfig, int]:
     if length < BLOCK:
         message = "There is too little memory for this model's keys and values. Free some, or choose a smaller model."
         raise SettingsError(message)
-    if forward.device.type != "cpu":
+    if forward.device != devices.CPU:
         rows = max(1, min(rows, tokens // length))
     return EngineConfig(rows=rows, cache_tokens=tokens), length
 

@@ -1,13 +1,15 @@
 """What the runner needs of a model: one call a step, over rows that are tokens."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from core.models.numerics import Numerics
 from gpu.cache import Shape
 from gpu.prefixes import Copy
+from gpu.sequence import Sequence
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -23,14 +25,14 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """One step. ``ids``, ``positions`` and ``rows`` [tokens] say which token stands where in which cache row.
+    """One step. ``ids``, ``positions`` and ``rows`` say which token stands where in which cache row.
 
     ``runs``: which of them are neighbours; single tokens come first. ``wanted`` lists, in order, the tokens whose logits are asked for.
     """
 
-    ids: torch.Tensor
-    positions: torch.Tensor
-    rows: torch.Tensor
+    ids: list[int]
+    positions: list[int]
+    rows: list[int]
     runs: list[Run]
     wanted: list[int]
 
@@ -41,7 +43,7 @@ class Forward(Protocol):
     vocabulary: int
     context_length: int
     numerics: Numerics
-    device: torch.device
+    device: str
     shape: Shape
 
     def allocate(self, rows: int, length: int) -> None:
@@ -53,5 +55,11 @@ class Forward(Protocol):
     def copy(self, copy: Copy) -> None:
         """Take over another row's first tokens."""
 
-    def __call__(self, batch: Batch) -> torch.Tensor:
-        """Write the batch's keys and values, return the logits [wanted, vocabulary]."""
+    def __call__(self, batch: Batch) -> Any:
+        """Write the batch's keys and values, return the logits [wanted, vocabulary], as the following take them."""
+
+    def choose(self, logits: Any, sequences: list[Sequence]) -> list[int | None]:
+        """The next id of each sequence, by its row, which may be changed; None for a row that is not finite."""
+
+    def log_probabilities(self, row: Any) -> npt.NDArray[np.float32]:
+        """The logarithms of what a row of logits means, float32 [vocabulary]."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from gguf import GGMLQuantizationType, GGUFReader, dequantize
 
 from core.errors import SettingsError
@@ -18,6 +18,9 @@ FOUR_BITS = (GGMLQuantizationType.Q4_0, GGMLQuantizationType.Q4_1)
 ARCHITECTURE = "llama"
 
 LARGEST = 127
+
+Floats = npt.NDArray[np.float32]
+Halves = npt.NDArray[np.float16]
 
 
 class GgufFile:
@@ -50,36 +53,34 @@ class GgufFile:
         """Whether a matrix has four bits a weight."""
         return self._tensors[name].tensor_type in FOUR_BITS
 
-    def floats(self, name: str) -> torch.Tensor:
+    def floats(self, name: str) -> Floats:
         """A tensor of any type, dequantised: float32 [N, K] or [N]."""
         tensor = self._tensors[name]
         values = np.array(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32)
-        shape = tuple(int(size) for size in reversed(tensor.shape))
-        return torch.from_numpy(values.reshape(shape))
+        return values.reshape([int(size) for size in reversed(tensor.shape)])
 
-    def four_bits(self, name: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """A Q4_0 or Q4_1 matrix as (q int32 [N, K] of 0..15, d float32 [N, K/32], m float32 [N, K/32]); a weight is ``q * d + m``."""
+    def four_bits(self, name: str) -> tuple[npt.NDArray[np.uint8], Halves, Halves]:
+        """A Q4_0 or Q4_1 matrix as (q uint8 [N, K] of 0..15, d float16 [N, K/32], m float16 [N, K/32]); a weight is ``q * d + m``."""
         tensor = self._tensors[name]
-        columns, rows = int(tensor.shape[0]), int(tensor.shape[1])
-        has_minimum = tensor.tensor_type is GGMLQuantizationType.Q4_1
-        blocks = torch.from_numpy(np.array(tensor.data)).view(rows, columns // GROUP, -1)
+        rows, has_minimum = int(tensor.shape[1]), tensor.tensor_type is GGMLQuantizationType.Q4_1
+        blocks = np.array(tensor.data).reshape(rows, int(tensor.shape[0]) // GROUP, -1)
         scale = _half(blocks[..., :2])
-        minimum = _half(blocks[..., 2:4]) if has_minimum else -8 * scale
+        minimum = _half(blocks[..., 2:4]) if has_minimum else np.float16(-8) * scale
         nibbles = blocks[..., 4:] if has_minimum else blocks[..., 2:]
-        values = torch.cat([nibbles & 15, nibbles >> 4], -1).view(rows, columns).to(torch.int32)
-        return values, scale, minimum
+        return np.concatenate([nibbles & 15, nibbles >> 4], -1).reshape(rows, -1), scale, minimum
 
-    def eight_bits(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """A matrix of any type as (q int8 [N, K], d float32 [N, K/32] that fits float16); a weight is ``q * d``. Q8_0 is taken as it is."""
+    def eight_bits(self, name: str) -> tuple[npt.NDArray[np.int8], Halves]:
+        """A matrix of any type as (q int8 [N, K], d float16 [N, K/32]); a weight is ``q * d``. Q8_0 is taken as it is."""
         tensor = self._tensors[name]
         if tensor.tensor_type is GGMLQuantizationType.Q8_0:
             rows = int(tensor.shape[1])
-            blocks = torch.from_numpy(np.array(tensor.data)).view(rows, -1, 2 + GROUP)
-            return blocks[..., 2:].contiguous().view(torch.int8).view(rows, -1), _half(blocks[..., :2])
-        groups = self.floats(name).unflatten(1, (-1, GROUP))
-        scale = (groups.abs().amax(-1) / LARGEST).half().float()
-        values = (groups / scale.clamp(min=torch.finfo(torch.float16).smallest_normal)[..., None]).round().clamp(-LARGEST, LARGEST)
-        return values.to(torch.int8).flatten(1), scale
+            blocks = np.array(tensor.data).reshape(rows, -1, 2 + GROUP)
+            return np.ascontiguousarray(blocks[..., 2:]).view(np.int8).reshape(rows, -1), _half(blocks[..., :2])
+        floats = self.floats(name)
+        groups = floats.reshape(len(floats), -1, GROUP)
+        scale = (np.abs(groups).max(-1) / LARGEST).astype(np.float16)
+        by = np.maximum(scale.astype(np.float32), np.finfo(np.float16).tiny)[..., None]
+        return np.clip(np.rint(groups / by), -LARGEST, LARGEST).astype(np.int8).reshape(floats.shape), scale
 
     def _config(self) -> ModelConfig:
         def value(name: str, default: Any = None) -> Any:
@@ -112,6 +113,6 @@ class GgufFile:
         )
 
 
-def _half(raw: torch.Tensor) -> torch.Tensor:
-    """Two bytes as a float16, widened."""
-    return raw.contiguous().view(torch.float16).float().squeeze(-1)
+def _half(raw: npt.NDArray[np.uint8]) -> Halves:
+    """Two bytes as a float16."""
+    return np.ascontiguousarray(raw).view(np.float16)[..., 0]

@@ -17,7 +17,7 @@
 #define LANES 16
 #define PANEL 32 // rows of a matrix that lie together
 #define GROUP 32 // columns of a matrix that share a scale
-#define SPINS 4000 // looks at a barrier before the processor is offered to others
+#define SPINS 200 // looks at a barrier before the core is offered to others
 #ifdef __AVX512F__
 #define TILE 6 // rows of activations that share a load of weights; more would not stay in registers
 #else

@@ -5,6 +5,7 @@ The compiler is the ``ziglang`` wheel's: a pinned clang that needs nothing of th
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import subprocess
@@ -13,17 +14,20 @@ import tempfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from core.errors import SettingsError
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("llama.c",))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("llama.c", "sampling.c"))
 HEADER = Path(__file__).with_name("kernels.h")
 FLAGS = ("-O3", "-mprefer-vector-width=512", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
 COMPILE_S = 120.0
 PANEL, GROUP, LANES = 32, 32, 16  # as in kernels.h
 
+Row = npt.NDArray[np.float32]
 _Floats = ctypes.c_void_p
 
 
@@ -82,19 +86,46 @@ class Step(ctypes.Structure):
 
 
 class Kernels:
-    """The compiled functions. ``target``: the processor that they were compiled for; ``name`` tells them from any others."""
+    """The compiled functions. ``target``: the processor that they were compiled for; ``name`` tells them from any others.
+
+    Other Python threads run while one of them does.
+    """
 
     def __init__(self, library: Path, target: str) -> None:
         self.target = target
         self.name = library.stem
-        self._step = ctypes.CDLL(str(library)).penstock_step
+        loaded = ctypes.CDLL(str(library))
+        self._step, self._draw, self._mass = loaded.penstock_step, loaded.penstock_draw, loaded.penstock_mass
         self._step.argtypes = (ctypes.POINTER(Step), ctypes.c_int)
-        self._step.restype = ctypes.c_int
+        self._draw.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_float,
+            ctypes.c_double,
+            ctypes.c_int64,
+            ctypes.c_double,
+            ctypes.c_void_p,
+        )
+        self._draw.restype = ctypes.c_int64
+        self._mass.argtypes = (ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(ctypes.c_float), ctypes.c_void_p)
+        self._mass.restype = ctypes.c_double
 
     def step(self, step: Step, threads: int) -> int:
-        """Compute a step; other Python threads run meanwhile. How many threads it had."""
+        """Compute a step of a model; how many threads it had."""
         used: int = self._step(ctypes.byref(step), threads)
         return used
+
+    def draw(self, scores: Row, *, temperature: float, top_p: float, top_k: int, number: float) -> int:
+        """The token that ``number`` in [0, 1) stands for; the best one for temperature 0; -1 where the scores are not finite."""
+        work = np.empty(2 * (len(scores) + LANES), np.float32)
+        token: int = self._draw(address(scores), len(scores), temperature, top_p, top_k, number, address(work))
+        return token
+
+    def log_probabilities(self, scores: Row) -> Row:
+        """The logarithms of softmax."""
+        work, top = np.empty(len(scores) + LANES, np.float32), ctypes.c_float()
+        mass = self._mass(address(scores), len(scores), ctypes.byref(top), address(work))
+        return (scores.astype(np.float64) - (top.value + math.log(mass))).astype(np.float32)
 
 
 def targets() -> Sequence[str]:
@@ -116,7 +147,7 @@ def compiled(folder: Path, target: str, progress: Callable[[str], None], sources
     kept = folder / f"kernels-{told.hexdigest()[:16]}.so"
     if not kept.exists():
         progress("Compiling the kernels for this processor (once)")
-        _compile((sys.executable, "-m", "ziglang", "cc", *flags, f"-I{HEADER.parent}", *map(str, sources)), kept)
+        _compile((sys.executable, "-m", "ziglang", "cc", *flags, f"-I{HEADER.parent}", "-x", "c", "-"), sources, kept)
     try:
         return Kernels(kept, target)
     except OSError as error:
@@ -124,20 +155,27 @@ def compiled(folder: Path, target: str, progress: Callable[[str], None], sources
         raise KernelsMissing(message) from None
 
 
-def _compile(command: Sequence[str], kept: Path) -> None:
-    """Whole or not at all: several workers may do this at once."""
+def _compile(command: Sequence[str], sources: Sequence[Path], kept: Path) -> None:
+    """All sources as one. Whole or not at all: several workers may do this at once."""
+    together = "".join(f'#include "{source}"\n' for source in sources)
     kept.parent.mkdir(parents=True, exist_ok=True)
     draft = kept.with_suffix(f".{os.getpid()}")
     try:
         with tempfile.TemporaryDirectory() as cache:
             environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}  # noqa: TID251 - the compiler's
             subprocess.run(  # noqa: S603 - our own source and flags
-                (*command, "-o", str(draft)), env=environment, capture_output=True, text=True, timeout=COMPILE_S, check=True
+                (*command, "-o", str(draft)),
+                input=together,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=COMPILE_S,
+                check=True,
             )
         draft.replace(kept)
     except (OSError, subprocess.SubprocessError) as error:
-        said = (getattr(error, "stderr", "") or str(error)).strip().splitlines()
-        message = f"The kernels for this processor cannot be compiled ({said[0] if said else type(error).__name__})."
+        said = [line for line in (getattr(error, "stderr", "") or str(error)).splitlines() if "error" in line or not error.args]
+        message = f"The kernels for this processor cannot be compiled ({said[0] if said else error})."
         raise KernelsMissing(message) from None
     finally:
         draft.unlink(missing_ok=True)
@@ -150,6 +188,6 @@ def _processor() -> str:
     return "\n".join(dict.fromkeys(line for line in lines if line.startswith(("model name", "flags", "Features"))))
 
 
-def address(tensor: torch.Tensor) -> int:
-    """Where a tensor's numbers begin."""
-    return tensor.data_ptr()
+def address(numbers: npt.NDArray[Any]) -> int:
+    """Where an array's numbers begin."""
+    return int(numbers.ctypes.data)

@@ -5,16 +5,22 @@ Not on what else is in the batch, not on how its prompt was cut into chunks, not
 
 import ctypes
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from core.models.numerics import Numerics
-from gpu.cache import Shape, SlotCache
+from gpu import sampler
+from gpu.cache import RowCache, Shape
 from gpu.config import ModelConfig
 from gpu.cores import Cores
 from gpu.forward import Batch
 from gpu.kernels import GROUP, LANES, Kernels, Layer, Matrix, Model, Step, address
 from gpu.packing import MATRICES, NORMS, Weights
 from gpu.prefixes import Copy
+from gpu.sequence import Sequence
+
+Floats = npt.NDArray[np.float32]
+Whole = npt.NDArray[np.int32]
 
 CHUNK_TOKENS = 256  # worked on at once; more would not stay in the processor's caches
 
@@ -28,11 +34,11 @@ class LlamaForward:
     def __init__(self, config: ModelConfig, weights: Weights, functions: Kernels) -> None:
         self.vocabulary = config.vocabulary
         self.context_length = config.context_length
-        self.device = torch.device("cpu")
-        self.shape = Shape(layers=config.layers, heads=config.kv_heads, size=config.head_size, dtype=torch.float32)
+        self.device = "cpu"
+        self.shape = Shape(layers=config.layers, heads=config.kv_heads, size=config.head_size, item_bytes=4)
         self.kernels = functions
         self.threads = 1
-        self.cache: SlotCache
+        self.cache: RowCache
         self._config = config
         self._weights = {**weights, "turns": _turns(config, weights.get("rope_factors"))}  # kept as long as the model points at them
         self._layers = (Layer * config.layers)(*(self._layer(index) for index in range(config.layers)))
@@ -50,15 +56,14 @@ class LlamaForward:
             feed_forward=config.feed_forward,
             epsilon=config.norm_epsilon,
         )
-        self._scratch = torch.empty(0)
+        self._scratch = np.empty(0, np.float32)
 
     def allocate(self, rows: int, length: int) -> None:
         """Make the cache."""
-        self.cache = SlotCache(self.shape, rows=rows, length=length, device=self.device)
-        tokens = self.cache.tokens
-        self._model.cache = address(tokens[0])
-        self._model.row_stride, self._model.token_stride = tokens[0].stride(0), tokens[0].stride(1)
-        self._model.layer_stride = self._model.token_stride * length
+        self.cache = RowCache(self.shape, rows=rows, length=length)
+        numbers = self.cache.numbers
+        self._model.cache = address(numbers)
+        self._model.row_stride, self._model.layer_stride, self._model.token_stride = (bytes_ // 4 for bytes_ in numbers.strides[:3])
 
     def release(self, row: int) -> None:
         """Give a row's memory back."""
@@ -68,29 +73,36 @@ class LlamaForward:
         """Take over another row's first tokens."""
         self.cache.copy(copy)
 
-    @torch.inference_mode()
-    def __call__(self, batch: Batch) -> torch.Tensor:
+    def __call__(self, batch: Batch) -> Floats:
         """Logits, float32 [wanted, vocabulary]."""
-        ids, rows, positions = (numbers.int() for numbers in (batch.ids, batch.rows, batch.positions))
-        logits = torch.empty(len(batch.wanted), self.vocabulary)
+        ids, rows, positions = (np.array(numbers, np.int32) for numbers in (batch.ids, batch.rows, batch.positions))
+        logits = np.empty((len(batch.wanted), self.vocabulary), np.float32)
+        done = 0
         if self.cores:
             self.threads = self.cores.threads()
-        done = 0
         for start in range(0, len(ids), CHUNK_TOKENS):
             stop = min(start + CHUNK_TOKENS, len(ids))
-            wanted = torch.tensor([place - start for place in batch.wanted if start <= place < stop], dtype=torch.int32)
+            wanted = np.array([place - start for place in batch.wanted if start <= place < stop], np.int32)
             self._step(ids[start:stop], rows[start:stop], positions[start:stop], wanted, logits[done:])
             done += len(wanted)
         return logits
 
-    def _step(self, ids: torch.Tensor, rows: torch.Tensor, positions: torch.Tensor, wanted: torch.Tensor, logits: torch.Tensor) -> None:
+    def choose(self, logits: Floats, sequences: list[Sequence]) -> list[int | None]:
+        """The next id of each sequence."""
+        return sampler.choose(self.kernels, logits, sequences)
+
+    def log_probabilities(self, row: Floats) -> Floats:
+        """Of one row of logits."""
+        return self.kernels.log_probabilities(row)
+
+    def _step(self, ids: Whole, rows: Whole, positions: Whole, wanted: Whole, logits: Floats) -> None:
         config, count = self._config, len(ids)
         heads = config.heads + config.kv_heads
         together = count * (2 * config.hidden + 2 * heads * config.head_size + config.feed_forward)
         scores = config.heads // config.kv_heads * (int(positions.max()) + 1 + LANES)
         apart = max(scores, count * max(config.hidden, config.feed_forward, config.heads * config.head_size) // GROUP)
-        if self._scratch.numel() < together + self.threads * apart:
-            self._scratch = torch.empty(together + self.threads * apart)
+        if len(self._scratch) < together + self.threads * apart:
+            self._scratch = np.empty(together + self.threads * apart, np.float32)
         self.kernels.step(
             Step(
                 model=ctypes.pointer(self._model),
@@ -127,10 +139,10 @@ class LlamaForward:
         return Matrix(address(values), address(scales), rows, values.shape[1], bits)
 
 
-def _turns(config: ModelConfig, factors: torch.Tensor | None) -> torch.Tensor:
+def _turns(config: ModelConfig, factors: Floats | None) -> Floats:
     """Cosine and sine of each rotary pair, float32 [context, size / 2, 2]."""
-    frequencies = 1.0 / config.rope_theta ** (torch.arange(0, config.head_size, 2).double() / config.head_size)
+    frequencies = 1.0 / config.rope_theta ** (np.arange(0, config.head_size, 2) / config.head_size)
     if factors is not None:
-        frequencies = frequencies / factors.double()
-    angles = torch.arange(config.context_length).double()[:, None] / config.rope_scaling * frequencies
-    return torch.stack((angles.cos(), angles.sin()), -1).float()
+        frequencies = frequencies / factors.astype(np.float64)
+    angles = np.arange(config.context_length)[:, None] / config.rope_scaling * frequencies
+    return np.stack((np.cos(angles), np.sin(angles)), -1).astype(np.float32)

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from gpu import tokenizer
 from gpu.cores import Cores
+from gpu.devices import CPU
 from gpu.forward import Forward
 from gpu.kernels import KernelsMissing, compiled, targets
 from gpu.llama import LlamaForward
@@ -17,7 +16,7 @@ from gpu.tokenizer import ChatTokenizer
 
 
 def open_model(
-    source: ModelSource, *, device: torch.device, threads: Sequence[int], cache_dir: Path, progress: Callable[[str], None]
+    source: ModelSource, *, device: str, threads: Sequence[int], cache_dir: Path, progress: Callable[[str], None]
 ) -> tuple[Forward, ChatTokenizer]:
     """A model ready to run, on one of these numbers of threads. ``cache_dir`` keeps what was made of a GGUF.
 
@@ -29,11 +28,11 @@ def open_model(
         return _gguf(source, folder, device, threads, progress), words
     from gpu.causal import load_folder  # noqa: PLC0415 - transformers takes seconds to import, and a GGUF does without
 
-    return load_folder(source.path, device), tokenizer.of_folder(source.path)
+    return load_folder(source.path, device, threads[0]), tokenizer.of_folder(source.path)
 
 
-def _gguf(source: ModelSource, folder: Path, device: torch.device, threads: Sequence[int], progress: Callable[[str], None]) -> Forward:
-    if device.type == "cpu":
+def _gguf(source: ModelSource, folder: Path, device: str, threads: Sequence[int], progress: Callable[[str], None]) -> Forward:
+    if device == CPU:
         try:
             return _exact(source, folder, threads, progress)
         except KernelsMissing as error:
@@ -41,7 +40,7 @@ def _gguf(source: ModelSource, folder: Path, device: torch.device, threads: Sequ
     from gpu.causal import CausalForward  # noqa: PLC0415 - see above
     from gpu.dequantised import as_transformers  # noqa: PLC0415 - see above
 
-    return CausalForward(as_transformers(source.path, torch.float32 if device.type == "cpu" else torch.bfloat16), device)
+    return CausalForward(as_transformers(source.path, "float32" if device == CPU else "bfloat16"), device, threads[0])
 
 
 def _exact(source: ModelSource, folder: Path, threads: Sequence[int], progress: Callable[[str], None]) -> LlamaForward:

@@ -5,13 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-import torch
-
 from core.errors import PenstockError, Unavailable
 from core.logging import get_logger
 from gpu.logprobs import distributions
 from gpu.runner import Runner
-from gpu.sampler import choose
 from gpu.scheduler import Scheduler, Work
 from gpu.sequence import Sequence
 from gpu.turns import Turns
@@ -25,13 +22,10 @@ class EngineLoop:
     A step that fails is repeated one request at a time, so that a bad one fails alone.
     """
 
-    def __init__(
-        self, runner: Runner, scheduler: Scheduler, *, turns: Turns, threads: int, after_step: Callable[[], None], name: str
-    ) -> None:
+    def __init__(self, runner: Runner, scheduler: Scheduler, *, turns: Turns, after_step: Callable[[], None], name: str) -> None:
         self._runner = runner
         self._scheduler = scheduler
         self._turns = turns
-        self._threads = threads
         self._after_step = after_step
         self._changed = threading.Condition()
         self._inbox: deque[Sequence] = deque()
@@ -60,7 +54,6 @@ class EngineLoop:
         return len(self._inbox) + len(self._scheduler.running) + len(self._scheduler.waiting)
 
     def _serve(self) -> None:
-        torch.set_num_threads(self._threads)
         while self._take():
             self._scheduler.sweep()
             works = self._scheduler.plan()
@@ -103,8 +96,8 @@ class EngineLoop:
         for work in works:
             work.sequence.computed = work.stop
         ready = [work.sequence for work in works if work.completes]
-        told = distributions(logits, ready)
-        for place, (sequence, token) in enumerate(zip(ready, choose(logits, ready) if ready else [], strict=True)):
+        told = distributions(self._runner.forward, logits, ready)
+        for place, (sequence, token) in enumerate(zip(ready, self._runner.forward.choose(logits, ready) if ready else [], strict=True)):
             if token is None:
                 _fail(sequence, ArithmeticError("logits are not finite"))
             else:

@@ -1,30 +1,34 @@
 """Whether a token's bits follow from its own row alone, looked at where the worker runs; and which bits those are.
 
 gpu/kernels.h gives a row the same bits by construction. What that leaves to others: that the compiler made of it what it says, on this
-processor; and torch's softmax and running sums, which answers are drawn with. Both are looked at with the model itself.
+processor. That is looked at with the model itself.
 """
 
+import functools
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from core.models.numerics import CHECKED, Checked
 from gpu.forward import Batch, Run
 from gpu.llama import LlamaForward
-from gpu.sampler import sums_of
 
 ROWS = 3
 PAST = 61
 TOKENS = 13
-TEMPERATURE = 0.7
+DRAWN = 4
 PRIME = 7_919
 
-_Piece = tuple[int, int, int]  # row, first and last token
+Floats = npt.NDArray[np.float32]
+_Piece = tuple[int, int, int]  # row, first token, the one after the last
+
+WHOLE: Sequence[Sequence[_Piece]] = [[(0, 0, TOKENS)]]
 
 
 def examined(forward: LlamaForward, model_id: str, folder: Path, threads: Sequence[int]) -> Checked:
@@ -35,10 +39,10 @@ def examined(forward: LlamaForward, model_id: str, folder: Path, threads: Sequen
     began = time.perf_counter()
     forward.allocate(ROWS, PAST + 2 * TOKENS)
     forward.threads = threads[0]
-    whole = _said(forward, [[(0, 0, TOKENS)]])
-    fingerprint = _digits(whole)
+    whole = _said(forward, WHOLE)
+    fingerprint = _digits(forward, whole)
     processor = _processor()
-    told = hashlib.sha256(f"{processor} {torch.__version__} {forward.kernels.name} {list(threads)}".encode())
+    told = hashlib.sha256(f"{processor} {forward.kernels.name} {list(threads)}".encode())
     kept = folder / CHECKED.replace("*", told.hexdigest()[:16])
     if kept.is_file():
         try:
@@ -59,8 +63,8 @@ def examined(forward: LlamaForward, model_id: str, folder: Path, threads: Sequen
         text=_words(forward.kernels.target, holding if exact else [], faults, seconds),
         seconds=round(seconds, 3),
         processor=processor,
+        kernels=forward.kernels.name,
         threads=max(holding) if exact else threads[0],
-        torch=str(torch.__version__),
     )
     kept.parent.mkdir(parents=True, exist_ok=True)
     draft = kept.with_suffix(f".{time.time_ns()}")
@@ -77,39 +81,33 @@ def _words(target: str, holding: list[int], faults: dict[int, list[str]], second
     return f"exact: kernels compiled for {target}, {number}, checked in {seconds:.2f} s" + (f"; not used: {said}" if said else "")
 
 
-@torch.inference_mode()
-def _faults(forward: LlamaForward, whole: torch.Tensor, threads: Sequence[int]) -> dict[int, list[str]]:
+def _faults(forward: LlamaForward, whole: Floats, threads: Sequence[int]) -> dict[int, list[str]]:
     """Of each number of threads, what gave other bits than ``whole``, in words."""
     faults: dict[int, list[str]] = {}
     for number in threads:
         forward.threads = number
-        faults[number] = [f"{name}, {number} threads" for name, look in _looks(forward) if not torch.equal(look(), whole)]
+        looks = {name: steps for name, steps in _looks().items() if number != threads[0] or steps != WHOLE}
+        faults[number] = [f"{name}, {number} threads" for name, steps in looks.items() if not np.array_equal(_said(forward, steps), whole)]
     forward.threads = threads[0]
-    sums = _sums(whole)
-    if not torch.equal(torch.cat([_sums(whole[place : place + 1]) for place in range(len(whole))]), sums):
-        faults[threads[0]].append("softmax beside other rows")
     return faults
 
 
-def _looks(forward: LlamaForward) -> Iterator[tuple[str, Callable[[], torch.Tensor]]]:
-    """The same tokens' logits in other ways."""
+def _looks() -> dict[str, Sequence[Sequence[_Piece]]]:
+    """The same tokens in other ways."""
     pieces = [(0, 1), (1, 3), (3, 6), (6, 10), (10, 13)]
-    beside = [[(0, start, stop), (1, 2, 2 + place), (2, 0, 1)] for place, (start, stop) in enumerate(pieces)]
-    yield "in one piece", lambda: _said(forward, [[(0, 0, TOKENS)]])
-    yield "in another row", lambda: _said(forward, [[(2, 0, TOKENS)]])
-    yield "one by one", lambda: _said(forward, [[(1, place, place + 1)] for place in range(TOKENS)])
-    yield "in pieces beside others", lambda: _said(forward, beside)
+    return {
+        "in one piece": WHOLE,
+        "one by one in another row": [[(2, place, place + 1)] for place in range(TOKENS)],
+        "in pieces beside others": [[(0, start, stop), (1, 2, 2 + place), (2, 0, 1)] for place, (start, stop) in enumerate(pieces)],
+    }
 
 
-@torch.inference_mode()
-def _said(forward: LlamaForward, steps: Sequence[Sequence[_Piece]]) -> torch.Tensor:
+def _said(forward: LlamaForward, steps: Sequence[Sequence[_Piece]]) -> Floats:
     """The logits of each step's first pieces, after a past that is made up."""
     shape, cache = forward.shape, forward.cache
-    past = _numbers(PAST, shape.layers * 2 * shape.heads * shape.size).view(PAST, shape.layers, 2 * shape.heads, shape.size)
-    for layer, tokens in enumerate(cache.tokens):
-        tokens[:, :PAST] = past[:, layer]
-        tokens[:, PAST:] = 0
-    return torch.cat([forward(_batch(forward.vocabulary, step))[: step[0][2] - step[0][1]] for step in steps])
+    cache.numbers[:, :, :PAST] = _numbers(shape.layers * PAST * 2 * shape.heads * shape.size).reshape(cache.numbers[0, :, :PAST].shape)
+    cache.numbers[:, :, PAST:] = 0
+    return np.concatenate([forward(_batch(forward.vocabulary, step))[: step[0][2] - step[0][1]] for step in steps])
 
 
 def _batch(vocabulary: int, pieces: Sequence[_Piece]) -> Batch:
@@ -120,24 +118,24 @@ def _batch(vocabulary: int, pieces: Sequence[_Piece]) -> Batch:
         begin = runs[-1].stop if runs else 0
         runs.append(Run(begin, begin + stop - start))
     ids = [(place + 1) * PRIME % vocabulary for place in places]
-    return Batch(torch.tensor(ids), torch.tensor(places) + PAST, torch.tensor(rows), runs, list(range(len(places))))
+    return Batch(ids, [PAST + place for place in places], rows, runs, list(range(len(places))))
 
 
-def _sums(logits: torch.Tensor) -> torch.Tensor:
-    return sums_of(logits, logits.amax(-1), torch.full((len(logits),), TEMPERATURE))
-
-
-def _digits(whole: torch.Tensor) -> str:
-    """16 hex digits of the bits: of the logits, and of what answers are drawn with."""
-    told = hashlib.blake2b(whole.numpy().tobytes(), digest_size=8)
-    told.update(_sums(whole).numpy().tobytes())
+def _digits(forward: LlamaForward, whole: Floats) -> str:
+    """16 hex digits of the bits: of the logits, and of what is drawn from them."""
+    told = hashlib.blake2b(whole.tobytes(), digest_size=8)
+    for row in whole:
+        told.update(forward.log_probabilities(row).tobytes())
+        drawn = [forward.kernels.draw(row, temperature=0.7, top_p=0.9, top_k=0, number=place / DRAWN) for place in range(DRAWN)]
+        told.update(np.array(drawn).tobytes())
     return told.hexdigest()
 
 
-def _numbers(rows: int, columns: int) -> torch.Tensor:
-    """Numbers between -1 and 1 without a pattern, float32 [rows, columns]; the same on any machine."""
-    count = torch.arange(rows * columns)
-    return ((count * PRIME + (count >> 7) * 104_729) % 20_011 - 10_005).float().div_(10_005).view(rows, columns)
+@functools.lru_cache(maxsize=1)
+def _numbers(count: int) -> Floats:
+    """Numbers between -1 and 1 without a pattern; the same on any machine."""
+    places = np.arange(count)
+    return (((places * PRIME + (places >> 7) * 104_729) % 20_011 - 10_005) / 10_005).astype(np.float32)
 
 
 def _processor() -> str:

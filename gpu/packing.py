@@ -11,11 +11,12 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+import numpy as np
+import numpy.typing as npt
+from safetensors.numpy import save_file
 
 from gpu.config import ModelConfig
 from gpu.gguf import GgufFile
@@ -34,7 +35,18 @@ MATRICES = {
 }
 NORMS = {"attention_norm": "attn_norm", "feed_forward_norm": "ffn_norm"}
 
-Weights = dict[str, torch.Tensor]
+TYPES: dict[str, Any] = {"U8": np.uint8, "F16": np.float16, "F32": np.float32}
+LENGTH_BYTES = 8  # of a safetensors file: how long its header is
+
+Weights = dict[str, npt.NDArray[Any]]
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """A tensor in a safetensors file's header."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
 
 
 def fingerprint(path: Path) -> str:
@@ -57,9 +69,22 @@ def load_packed(path: Path, folder: Path, progress: Callable[[str], None]) -> tu
         progress(f"Packing {path.name} (once)")
         file = GgufFile(path)
         _write(kept, _pack(file), file.config)
-    with safe_open(kept, framework="pt") as stored:
-        config = msgspec.json.decode(stored.metadata()["config"], type=ModelConfig)
-        return config, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+    config, weights = _mapped(kept)
+    return msgspec.json.decode(config, type=ModelConfig), weights
+
+
+def _mapped(kept: Path) -> tuple[str, Weights]:
+    """What the file says of the model, and its tensors: pages that are read when they are used, and shared (safetensors' format)."""
+    whole = np.memmap(kept, np.uint8, mode="r")
+    begin = LENGTH_BYTES + int.from_bytes(whole[:LENGTH_BYTES].tobytes(), "little")
+    header = msgspec.json.decode(whole[LENGTH_BYTES:begin].tobytes(), type=dict[str, msgspec.Raw])
+    about = msgspec.json.decode(header.pop("__metadata__"), type=dict[str, str])
+    weights: Weights = {}
+    for name, raw in header.items():
+        place = msgspec.json.decode(raw, type=_Place)
+        start, stop = (begin + offset for offset in place.data_offsets)
+        weights[name] = whole[start:stop].view(TYPES[place.dtype]).reshape(place.shape)
+    return about["config"], weights
 
 
 def _write(kept: Path, weights: Weights, config: ModelConfig) -> None:
@@ -91,17 +116,16 @@ def _pack(file: GgufFile) -> Weights:
 def _matrix(name: str, file: GgufFile, source: str) -> Weights:
     if file.is_four_bit(f"{source}.weight"):
         values, scale, minimum = file.four_bits(f"{source}.weight")
-        lying = _panels(values.to(torch.uint8))
-        packed = lying[..., :LANES] | lying[..., LANES:] << 4
-        scales = torch.stack([_panels(scale), _panels(minimum)], 2)
-    else:
-        values, scale = file.eight_bits(f"{source}.weight")
-        packed, scales = _panels(values).view(torch.uint8), _panels(scale)
-    return {f"{name}.values": packed.contiguous(), f"{name}.scales": scales.to(torch.float16).contiguous()}
+        lying = _panels(values)
+        return {
+            f"{name}.values": lying[..., :LANES] | lying[..., LANES:] << 4,
+            f"{name}.scales": np.stack([_panels(scale), _panels(minimum)], 2),
+        }
+    whole, scale = file.eight_bits(f"{source}.weight")
+    return {f"{name}.values": _panels(whole).view(np.uint8), f"{name}.scales": _panels(scale)}
 
 
-def _panels(rows: torch.Tensor) -> torch.Tensor:
+def _panels(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """[N, columns] to [N / PANEL, columns, PANEL], padded with zeros."""
-    missing = -len(rows) % PANEL
-    padded = torch.cat([rows, rows.new_zeros(missing, rows.shape[1])]) if missing else rows
-    return padded.view(-1, PANEL, rows.shape[1]).transpose(1, 2).contiguous()
+    padded = np.pad(rows, ((0, -len(rows) % PANEL), (0, 0)))
+    return np.ascontiguousarray(padded.reshape(-1, PANEL, rows.shape[1]).transpose(0, 2, 1))

@@ -1,6 +1,6 @@
-"""A plan to tensors, tensors to logits. No policy."""
+"""A plan to a batch, a batch to logits. No policy."""
 
-import torch
+from typing import Any
 
 from gpu.forward import Batch, Forward, Run
 from gpu.prefixes import Copy
@@ -11,21 +11,21 @@ class Runner:
     """Runs steps on one model."""
 
     def __init__(self, forward: Forward) -> None:
-        self._forward = forward
+        self.forward = forward
 
-    def run(self, works: list[Work]) -> torch.Tensor:
+    def run(self, works: list[Work]) -> Any:
         """The logits of those works that complete their sequences, in order: [completed, vocabulary]. Single ids come first, by row."""
-        return self._forward(batch_of(works, self._forward.device))
+        return self.forward(batch_of(works))
 
     def prepare(self, released: list[int], copies: list[Copy]) -> None:
         """Before a step: rows whose memory may go back, and what is taken over from other rows."""
         for row in released:
-            self._forward.release(row)
+            self.forward.release(row)
         for copy in copies:
-            self._forward.copy(copy)
+            self.forward.copy(copy)
 
 
-def batch_of(works: list[Work], device: torch.device) -> Batch:
+def batch_of(works: list[Work]) -> Batch:
     """The step that a plan describes."""
     ids: list[int] = []
     positions: list[int] = []
@@ -40,8 +40,4 @@ def batch_of(works: list[Work], device: torch.device) -> Batch:
         runs.append(Run(start, len(ids)))
         if work.completes:
             wanted.append(len(ids) - 1)
-
-    def tensor(values: list[int]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.long, device=device)
-
-    return Batch(tensor(ids), tensor(positions), tensor(rows), runs, wanted)
+    return Batch(ids, positions, rows, runs, wanted)

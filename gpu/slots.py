@@ -6,7 +6,34 @@ import msgspec
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from gpu.cache import SlotCache
+from gpu.cache import RowMemory, Shape
+from gpu.prefixes import Copy
+
+
+class SlotCache:
+    """``layers[i]`` is [rows, 2 x heads, length, size]: a layer's key heads, then its value heads."""
+
+    def __init__(self, shape: Shape, dtype: torch.dtype, *, rows: int, length: int, device: torch.device) -> None:
+        sizes = (rows, shape.layers, 2 * shape.heads, length, shape.size)
+        self._memory = RowMemory(rows, shape.token_bytes * length) if device.type == "cpu" else None
+        self._all = (
+            torch.frombuffer(self._memory.pages, dtype=dtype).view(sizes)
+            if self._memory
+            else torch.zeros(sizes, dtype=dtype, device=device)
+        )
+        self.heads = shape.heads
+        self.layers = self._all.unbind(1)
+
+    def copy(self, copy: Copy) -> None:
+        """Write one row's first tokens into another."""
+        self._all[copy.target, ..., : copy.length, :] = self._all[copy.source, ..., : copy.length, :]
+
+    def release(self, row: int) -> None:
+        """Give a row's memory back."""
+        if self._memory:
+            self._memory.release(row)
+        else:
+            self._all[row].zero_()
 
 
 class Window(msgspec.Struct, frozen=True):

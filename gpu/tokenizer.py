@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,21 +95,17 @@ def of_folder(folder: Path) -> ChatTokenizer:
 
 
 def _convert_gguf(path: Path, folder: Path) -> None:
-    """``chat.json`` is written last: where it is, all is there."""
-    from transformers import AutoTokenizer  # noqa: PLC0415 - 5 s of import that later starts are spared
-
-    made = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    chat = Chat(
-        template=made.chat_template or "",
-        special=made.special_tokens_map,
-        ends=(made.eos_token_id,) if made.eos_token_id is not None else (),
-    )
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / TOKENIZER_FILE, made.backend_tokenizer.to_str().encode())
-    _write(folder / CHAT_FILE, msgspec.json.encode(chat))
+    """In a process of its own: transformers takes seconds to import, and hundreds of megabytes that a worker would keep."""
+    try:
+        subprocess.run((sys.executable, "-m", "gpu.conversion", str(path), str(folder)), capture_output=True, text=True, check=True)  # noqa: S603 - our own module
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or [""]
+        message = f"The tokenizer of {path} cannot be read by transformers ({said[-1]})."
+        raise SettingsError(message) from None
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Whole or not at all: several workers may do this at once."""
     draft = path.with_suffix(f".{os.getpid()}")
     draft.write_bytes(content)
     draft.replace(path)

@@ -105,13 +105,13 @@ def _package(package: str, cost: str, *, name: str = "", needed: bool = False) -
 
 
 def _numerics(settings: Settings) -> list[Finding]:
-    """What the workers' self-checks have left in the data folder: each of a model on a processor, with a version of torch."""
+    """What the workers' self-checks have left in the data folder: each of a model on a processor, with some kernels."""
     found = []
     for file in sorted((settings.data_dir / MODELS_FOLDER).rglob(CHECKED)):
         with suppress(OSError, msgspec.MsgspecError):  # being written, or another version's
             checked = msgspec.json.decode(file.read_bytes(), type=Checked)
             threads = f"{checked.threads} thread{'s' if checked.threads > 1 else ''}"
-            text = f"{checked.model}: {checked.text or checked.continued} [{checked.processor}, {threads}, torch {checked.torch}]"
+            text = f"{checked.model}: {checked.text or checked.continued} [{checked.processor}, {threads}, {checked.kernels}]"
             found.append(Finding(name="numerics", found=True, text=text))
     return found or [Finding(name="numerics", found=True, text="not checked yet: a gpu worker checks a model when it first loads it")]
 

@@ -6,7 +6,7 @@ import msgspec
 
 Continued = Literal["exact", "equivalent"]
 CHECKED = (
-    "numerics-*.json"  # in a model's folder below <data folder>/models, one for each processor, version of torch and number of threads
+    "numerics-*.json"  # in a model's folder below <data folder>/models, one for each processor, compiled kernels and number of threads
 )
 
 
@@ -29,4 +29,4 @@ class Checked(Numerics, frozen=True, kw_only=True):
     seconds: float
     processor: str
     threads: int
-    torch: str
+    kernels: str

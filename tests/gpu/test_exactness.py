@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pytest
-import torch
 from tokenizers import Tokenizer
 
 from gpu.answer import Answer
@@ -16,7 +17,6 @@ from gpu.llama import LlamaForward
 from gpu.packing import load_packed
 from gpu.requests import Piece, Request, Sampling
 from gpu.runner import Runner
-from gpu.sampler import choose
 from gpu.scheduler import Scheduler
 from gpu.sequence import Sequence
 from gpu.sources import starter
@@ -26,6 +26,7 @@ from tests.gpu import tiny_llama
 ANSWER_TOKENS = 14
 GOING_ON_FOR = 3
 ROWS = 6
+Logits = npt.NDArray[np.float32]
 NEVER = 1 << 30  # nothing is taken over from other rows: as on another worker, all is computed anew
 
 
@@ -35,7 +36,7 @@ class Undisturbed(msgspec.Struct, frozen=True):
     prompt: list[int]
     sampling: Sampling
     tokens: list[int]
-    logits: list[torch.Tensor]
+    logits: list[Logits]
 
 
 class Bench:
@@ -45,7 +46,7 @@ class Bench:
         self._runner = Runner(forward)
         self._tokenizer = tokenizer
         self.scheduler = Scheduler(EngineConfig(rows=ROWS, least_shared=least_shared))
-        self.seen: dict[Sequence, list[torch.Tensor]] = {}
+        self.seen: dict[Sequence, list[Logits]] = {}
 
     def add(self, prompt: list[int], sampling: Sampling, emitted: list[int], more: int) -> Sequence:
         """An answer to go on with for some tokens."""
@@ -65,9 +66,9 @@ class Bench:
         ready = [work.sequence for work in works if work.completes]
         for work in works:
             work.sequence.computed = work.stop
-        for sequence, row, token in zip(ready, logits, choose(logits, ready), strict=True):
+        for sequence, row, token in zip(ready, logits, self._runner.forward.choose(logits.copy(), ready), strict=True):
             assert token is not None
-            self.seen[sequence].append(row.clone())
+            self.seen[sequence].append(row.copy())
             sequence.accept(token)
 
 
@@ -85,7 +86,7 @@ def alone(bench: Bench, prompt: list[int], sampling: Sampling) -> Undisturbed:
 
 def take_over(
     bench: Bench, answers: list[Undisturbed], times: int, dice: random.Random
-) -> Iterator[tuple[Undisturbed, int, Sequence, list[torch.Tensor]]]:
+) -> Iterator[tuple[Undisturbed, int, Sequence, list[Logits]]]:
     """Take answers over at random tokens, beside random neighbours, in pieces of random size: (answer, place, sequence, its logits)."""
     running: dict[Sequence, tuple[Undisturbed, int]] = {}
     left = times
@@ -118,7 +119,7 @@ def check(forward: LlamaForward, tokenizer: Tokenizer, *, prompts: list[list[int
     for answer, place, sequence, logits in take_over(bench, answers, times, dice):
         assert sequence.ids == answer.prompt + answer.tokens[: place + GOING_ON_FOR]
         for step, row in enumerate(logits):
-            assert torch.equal(row, answer.logits[place + step]), (len(answer.prompt), place, step)
+            assert np.array_equal(row, answer.logits[place + step]), (len(answer.prompt), place, step)
         count += 1
     assert count == times
 

@@ -1,10 +1,14 @@
 import math
 from typing import Any
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 
+from gpu.causal import CausalForward
 from gpu.engine import Engine
+from gpu.kernels import Kernels
 from gpu.logprobs import LEAST, distributions
 from gpu.requests import Sampling
 from tests.gpu.asking import Answered, ask, gathered, request
@@ -48,10 +52,14 @@ async def test_an_answer_taken_over_has_the_very_same_ones(engine: Engine) -> No
         assert told == [one for piece in whole.pieces for one in piece.scored][place:]
 
 
-def test_they_are_logarithms_of_probabilities_and_of_equals_the_smaller_id_comes_first() -> None:
-    logits = torch.tensor([[0.0, 1.0, 1.0, -torch.inf], [5.0, 5.0, 5.0, 5.0]])
+@pytest.mark.parametrize("way", ["kernels", "torch"])
+def test_they_are_logarithms_of_probabilities_and_of_equals_the_smaller_id_comes_first(functions: Kernels, way: str) -> None:
+    logits = np.array([[0.0, 1.0, 1.0, -np.inf], [5.0, 5.0, 5.0, 5.0]], np.float32)
     wanting = [sequence(1, Sampling(seed=1, logprobs=4)), sequence(1, Sampling(seed=1))]
-    found = distributions(logits, wanting)
+    forward: Any = Mock(log_probabilities=functions.log_probabilities)
+    if way == "torch":
+        forward.log_probabilities = lambda row: CausalForward.log_probabilities(forward, torch.tensor(row))
+    found = distributions(forward, logits, wanting)
     scored = found.scored(0, 3, 4)
     assert scored
     assert scored.logprob == LEAST

@@ -16,7 +16,7 @@ EXACT = Numerics(continued="exact", fingerprint="0123456789abcdef", text="exact 
 OTHER = Numerics(continued="equivalent", text="equivalent: int4 products depend on the number of rows on this processor")
 WORKER = Worker(id="a", pool=Pool.GPU, host="h", pid=11, device="cpu", memory_bytes=1, models=("m",), running=0, started_at=1)
 CHECKED = Checked(
-    model="m", continued="exact", text=EXACT.text, way="own block", seconds=0.2, processor="AMD EPYC", threads=1, torch="2.13.0"
+    model="m", continued="exact", text=EXACT.text, way="own block", seconds=0.2, processor="AMD EPYC", threads=1, kernels="kernels-1"
 )
 
 pytestmark = pytest.mark.timeout(120)
@@ -49,7 +49,7 @@ async def test_doctor_says_what_the_checks_of_the_workers_found(penstock: Run, t
     (folder / "numerics-amd.json").write_bytes(msgspec.json.encode(CHECKED))
     (folder / "numerics-being-written.json").write_bytes(b"{")
     (line,) = (line for line in (await printed(penstock, "doctor", data_dir=data)).splitlines() if "numerics" in line)
-    assert line.split(maxsplit=2)[2] == f"m: {EXACT.text} [AMD EPYC, 1 thread, torch 2.13.0]"
+    assert line.split(maxsplit=2)[2] == f"m: {EXACT.text} [AMD EPYC, 1 thread, kernels-1]"
 
 
 def test_the_console_shows_how_a_model_is_computed_where_that_is_known() -> None:
