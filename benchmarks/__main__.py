@@ -1,24 +1,35 @@
-"""Runs benchmarks and prints their tables row by row: ``python -m benchmarks [NAME …]``, all where none is named.
+"""Runs benchmarks and prints their tables row by row: ``python -m benchmarks [NAME …] [--before CHECKOUT]``, all where none is named.
 
-What each measured is kept in docs/benchmarks.md, with the machine and the date.
+What each measured is kept in docs/benchmarks.md, with the machine and the date. Some compare with another build: they need its checkout.
 """
 
+import argparse
 import asyncio
 import importlib
-import sys
 from pathlib import Path
 
+from benchmarks.checkouts import Checkout
 from benchmarks.rows import Row, machine, show, table
 
-ALL = ("queue", "storage", "api", "relay", "engine", "survival", "idle")
+ALONE = ("queue", "storage", "api", "relay", "engine", "quality", "llama_cpp", "survival", "idle")
+COMPARED = ("before", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 
 def main() -> None:
-    """Run those named, else all."""
-    for name in sys.argv[1:] or ALL:
+    """Run those named, else all that can be run."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and write docs/benchmarks.md.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*ALONE, *COMPARED)))
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help=f"another build to compare with; needed by {', '.join(COMPARED)}")
+    given = parser.parse_args()
+    before = given.before and Checkout.at(given.before)
+    names = given.names or (*ALONE, *(COMPARED if before else ()))
+    unknown = [name for name in names if name not in (*ALONE, *COMPARED)]
+    if unknown or (before is None and set(names) & set(COMPARED)):
+        parser.error(f"there is no {unknown[0]}" if unknown else f"--before is needed by {', '.join(COMPARED)}")
+    for name in names:
         module = importlib.import_module(f"benchmarks.{name}")
-        rows = asyncio.run(show(module.measure()))
+        rows = asyncio.run(show(module.measure(before) if name in COMPARED else module.measure()))
         _keep(name, (module.__doc__ or "").strip(), rows)
 
 
