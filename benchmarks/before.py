@@ -8,11 +8,13 @@ import statistics
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from benchmarks.checkouts import HERE, Checkout
+from benchmarks.quiet import quietly
 from benchmarks.rows import Row
 
 ROUNDS = 7
@@ -25,6 +27,7 @@ class EngineProcess:
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
+        self.pid = process.pid
         self.threads = 0
 
     async def told(self) -> dict[str, float]:
@@ -51,18 +54,20 @@ async def measure(before: Checkout) -> AsyncGenerator[Row, None]:
             for side in sides:
                 await side.tokens_per_second(0, 1)
             for count in COUNTS:
-                rounds = []
+                rounds, others = [], 0.0
                 for turn in range(ROUNDS):
-                    first = 1000 * count + 100 * turn  # no round asks what another has asked
+                    first = 1000 * count + 100 * turn  # no round asks what another has asked, unless it was disturbed
                     order = sides if turn % 2 else sides[::-1]
-                    made = {side: await side.tokens_per_second(first, count) for side in order}
-                    rounds.append((made[now], made[then]))
+                    made = {side: await quietly(side.pid, partial(side.tokens_per_second, first, count)) for side in order}
+                    rounds.append((made[now].given, made[then].given))
+                    others = max(others, made[now].others, made[then].others)
                 mine, other = (statistics.median(side) for side in zip(*rounds, strict=True))
+                threads = f"threads {now.threads} / {then.threads}"
                 yield Row(
                     what=f"starter model, tokens/s at {count} requests against the build before",
                     measured=statistics.median(own / their for own, their in rounds),
                     at_least=1.0,
-                    note=f"{mine:.0f} / {other:.0f} tokens/s, threads {now.threads} / {then.threads}",
+                    note=f"{mine:.0f} / {other:.0f} tokens/s, {threads}; others used {others:.2f} of a core at most",
                 )
 
 

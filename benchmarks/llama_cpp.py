@@ -15,8 +15,8 @@ import aiohttp
 import msgspec
 
 from benchmarks import answers
-from benchmarks.processes import busy_seconds, cpu_seconds
 from benchmarks.product import CHAT_MODEL, administrator, product
+from benchmarks.quiet import quietly
 from benchmarks.rows import Row, show
 from gpu.sources import starter
 from tests.gpu.questions import QUESTIONS
@@ -28,8 +28,6 @@ NEW_TOKENS = 128
 LONG_ANSWER = 900  # tokens: outlasts ASKED questions
 ROUNDS = 3
 SINGLE_ROUNDS = 9
-TRIES = 3
-QUIET = 0.05  # of a core: what others may use while something is measured
 BOUNDS = {1: 1.1, 8: 2.2, 32: 2.5}
 ASK_EVERY_S = 0.02
 ASKED = 150
@@ -46,8 +44,8 @@ class Side(msgspec.Struct, frozen=True):
     pid: int
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """What one round took. ``others``: what processes beside it used meanwhile, in cores."""
+class Round(msgspec.Struct, frozen=True):
+    """Tokens a second, and a second of processor time; ``others``: what processes beside it used meanwhile, in cores."""
 
     per_second: float
     per_cpu_second: float
@@ -55,7 +53,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 async def measure() -> AsyncGenerator[Row, None]:
-    """Interleaved rounds; the median of the rounds' ratios. A round that others disturb is measured again."""
+    """Interleaved rounds; the median of the rounds' ratios."""
     cores = len(os.sched_getaffinity(0))
     questions = _numbered()
     with tempfile.TemporaryDirectory() as name:
@@ -79,7 +77,7 @@ async def measure() -> AsyncGenerator[Row, None]:
 
 async def _efficiency(questions: Iterator[str], count: int, sides: tuple[Side, Side, Side], built_for: str) -> AsyncGenerator[Row, None]:
     """Tokens per second of processor time, all of a side's processes counted, the asking one not."""
-    rounds = [[await _quietly(side, questions, count) for side in sides] for _ in range(ROUNDS)]
+    rounds = [[await _round(side, questions, count) for side in sides] for _ in range(ROUNDS)]
     ours, all_cores, fewer = (statistics.median(taken.per_cpu_second for taken in side) for side in zip(*rounds, strict=True))
     speeds = " / ".join(f"{statistics.median(taken.per_second for taken in side):.0f}" for side in zip(*rounds, strict=True))
     what = f"tokens per CPU-second at {count} requests against llama.cpp"
@@ -98,7 +96,7 @@ async def _efficiency(questions: Iterator[str], count: int, sides: tuple[Side, S
 
 
 async def _alone(questions: Iterator[str], ours: Side, theirs: Side, cores: int) -> Row:
-    rounds = [[await _quietly(side, questions, 1) for side in (ours, theirs)] for _ in range(SINGLE_ROUNDS)]
+    rounds = [[await _round(side, questions, 1) for side in (ours, theirs)] for _ in range(SINGLE_ROUNDS)]
     mine, other = (statistics.median(taken.per_second for taken in side) for side in zip(*rounds, strict=True))
     return Row(
         what="tokens/s of one request, default settings, against llama.cpp on all cores",
@@ -146,30 +144,15 @@ def _p99_ms(waits: list[float]) -> float:
     return statistics.quantiles(waits, n=100)[98] * 1000
 
 
-async def _quietly(side: Side, questions: Iterator[str], count: int) -> Taken:
-    """The round that others disturbed least, of as many as it takes until one was quiet enough."""
-    tries = []
-    for _ in range(TRIES):
-        tries.append(await _round(side, [next(questions) for _ in range(count)]))
-        if tries[-1].others <= QUIET:
-            break
-    return min(tries, key=lambda taken: taken.others)
+async def _round(side: Side, questions: Iterator[str], count: int) -> Round:
+    """So many answers at once."""
 
+    async def play() -> answers.Told:
+        return await answers.ask(side.url, side.token, [answers.body(CHAT_MODEL, next(questions), NEW_TOKENS) for _ in range(count)])
 
-async def _round(side: Side, asked: list[str]) -> Taken:
-    bodies = [answers.body(CHAT_MODEL, question, NEW_TOKENS) for question in asked]
-    own, machine, asking, began = cpu_seconds(side.pid), busy_seconds(), _asking_seconds(), time.perf_counter()
-    told = await answers.ask(side.url, side.token, bodies)
-    used, took = cpu_seconds(side.pid) - own, time.perf_counter() - began
-    others = busy_seconds() - machine - used - (_asking_seconds() - asking)
-    assert told.tokens == len(asked) * NEW_TOKENS
-    return Taken(told.per_second, told.tokens / used, max(0.0, others / took))
-
-
-def _asking_seconds() -> float:
-    """Processor time of this process and of those that it has waited for."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    taken = await quietly(side.pid, play)
+    assert taken.given.tokens == count * NEW_TOKENS
+    return Round(taken.given.per_second, taken.given.tokens / taken.used_s, taken.others)
 
 
 def _numbered() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -36,9 +37,14 @@ def family(root: int) -> list[Process]:
     return [found[pid] for pid in pids if pid in found]
 
 
-def cpu_seconds(root: int) -> float:
-    """Seconds of all processors that a process and all below it have used so far; what has ended is not counted."""
-    return sum(process.cpu_s for process in family(root))
+def cpu_seconds(root: int) -> dict[int, float]:
+    """Seconds of all processors that a process and those below it have used so far, by pid."""
+    return {process.pid: process.cpu_s for process in family(root)}
+
+
+def used(before: Mapping[int, float], after: Mapping[int, float]) -> float:
+    """Seconds of all processors between two counts; what a process that has ended meanwhile used is not known."""
+    return sum(seconds - before.get(pid, 0.0) for pid, seconds in after.items())
 
 
 def busy_seconds() -> float:
