@@ -38,8 +38,8 @@ def _rows(folder: Path) -> Iterator[Row]:
 
     (source,) = starter()
     torch.set_num_threads(devices.threads())
-    forward, words = open_model(source, device=torch.device("cpu"), cache_dir=folder, progress=lambda _: None)
-    reference = as_transformers(source.path, torch.float32)
+    forward, words = open_model(source, device=devices.CPU, threads=(devices.threads(),), cache_dir=folder, progress=lambda _: None)
+    reference = as_transformers(source.path, "float32")
     prompts = [words.prompt([{"role": "user", "content": question}]) for question in QUESTIONS]
     total = Agreement()
     for start in range(0, len(prompts), AT_ONCE):

@@ -95,7 +95,7 @@ def agreement(runner: Runner, answers: Several[Spoken], rows: int) -> Agreement:
             work.sequence.computed = work.stop
         for work, row in zip([work for work in works if work.completes], logits, strict=True):
             sequence = work.sequence
-            seen[sequence].append(row.clone())
+            seen[sequence].append(torch.tensor(row))
             sequence.ids.append(to_come[sequence].pop(0))
             sequence.cancelled = not to_come[sequence]
         scheduler.sweep()
