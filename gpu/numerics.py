@@ -8,7 +8,7 @@ import functools
 import hashlib
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,17 +18,23 @@ import numpy.typing as npt
 from core.models.numerics import CHECKED, Checked
 from gpu.forward import Batch, Run
 from gpu.llama import LlamaForward
+from gpu.prefixes import Copy
 
-ROWS = 3
 PAST = 61
-TOKENS = 13
+TOKENS = 7
+ORDER = (1, 0, 2)  # of the cache's rows in a step; what the last holds is a copy of what the one before it holds
+FEW = ((1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 1, 2), (1, 3, 1), (2, 1, 3))  # tokens of each row: every place in every tile of a product
 DRAWN = 4
 PRIME = 7_919
 
 Floats = npt.NDArray[np.float32]
-_Piece = tuple[int, int, int]  # row, first token, the one after the last
+_Takes = tuple[int, int, int]  # how many tokens of each row are in a step
 
-WHOLE: Sequence[Sequence[_Piece]] = [[(0, 0, TOKENS)]]
+LOOKS: Mapping[str, Sequence[_Takes]] = {
+    "all at once": [(TOKENS,) * 3],
+    "one by one": [(0, 0, 1)] * TOKENS,
+    "few at a time beside others": FEW,
+}
 
 
 def examined(forward: LlamaForward, model_id: str, folder: Path, threads: Sequence[int]) -> Checked:
@@ -37,10 +43,10 @@ def examined(forward: LlamaForward, model_id: str, folder: Path, threads: Sequen
     The first of ``threads`` is what the others are held against. ``threads`` of the answer: up to how many give the same bits.
     """
     began = time.perf_counter()
-    forward.allocate(ROWS, PAST + 2 * TOKENS)
+    forward.allocate(len(ORDER), PAST + TOKENS)
     forward.threads = threads[0]
-    whole = _said(forward, WHOLE)
-    fingerprint = _digits(forward, whole)
+    whole = _said(forward, [(TOKENS,) * 3])[:2]
+    fingerprint = _digits(forward, np.concatenate(whole))
     processor = _processor()
     told = hashlib.sha256(f"{processor} {forward.kernels.name} {list(threads)}".encode())
     kept = folder / CHECKED.replace("*", told.hexdigest()[:16])
@@ -77,48 +83,56 @@ def _words(target: str, holding: list[int], faults: dict[int, list[str]], second
     said = "; ".join(dict.fromkeys(fault for found in faults.values() for fault in found))
     if not holding:
         return f"equivalent: kernels compiled for {target} gave other bits: {said}"
-    number = f"{holding[0]} thread{'s' * (holding[0] > 1)}" if len(holding) == 1 else f"{min(holding)} to {max(holding)} threads"
+    number = _counted(holding[0]) if len(holding) == 1 else f"{min(holding)} to {max(holding)} threads"
     return f"exact: kernels compiled for {target}, {number}, checked in {seconds:.2f} s" + (f"; not used: {said}" if said else "")
 
 
-def _faults(forward: LlamaForward, whole: Floats, threads: Sequence[int]) -> dict[int, list[str]]:
+def _faults(forward: LlamaForward, whole: Sequence[Floats], threads: Sequence[int]) -> dict[int, list[str]]:
     """Of each number of threads, what gave other bits than ``whole``, in words."""
     faults: dict[int, list[str]] = {}
     for number in threads:
         forward.threads = number
-        looks = {name: steps for name, steps in _looks().items() if number != threads[0] or steps != WHOLE}
-        faults[number] = [f"{name}, {number} threads" for name, steps in looks.items() if not np.array_equal(_said(forward, steps), whole)]
+        faults[number] = [f"{name}, {_counted(number)}" for name, steps in LOOKS.items() if not _equal(_said(forward, steps), whole)]
     forward.threads = threads[0]
     return faults
 
 
-def _looks() -> dict[str, Sequence[Sequence[_Piece]]]:
-    """The same tokens in other ways."""
-    pieces = [(0, 1), (1, 3), (3, 6), (6, 10), (10, 13)]
-    return {
-        "in one piece": WHOLE,
-        "one by one in another row": [[(2, place, place + 1)] for place in range(TOKENS)],
-        "in pieces beside others": [[(0, start, stop), (1, 2, 2 + place), (2, 0, 1)] for place, (start, stop) in enumerate(pieces)],
-    }
+def _counted(threads: int) -> str:
+    return f"{threads} thread{'s' * (threads > 1)}"
 
 
-def _said(forward: LlamaForward, steps: Sequence[Sequence[_Piece]]) -> Floats:
-    """The logits of each step's first pieces, after a past that is made up."""
+def _equal(said: Sequence[Floats], whole: Sequence[Floats]) -> bool:
+    return all(np.array_equal(own, wanted) for own, wanted in zip(said, (*whole, whole[-1]), strict=True) if len(own))
+
+
+def _said(forward: LlamaForward, steps: Sequence[_Takes]) -> list[Floats]:
+    """Each row's logits, after a past that is made up."""
     shape, cache = forward.shape, forward.cache
-    cache.numbers[:, :, :PAST] = _numbers(shape.layers * PAST * 2 * shape.heads * shape.size).reshape(cache.numbers[0, :, :PAST].shape)
+    pasts = cache.numbers[:2, :, :PAST]
+    pasts[:] = _numbers(pasts.size).reshape(pasts.shape)
     cache.numbers[:, :, PAST:] = 0
-    return np.concatenate([forward(_batch(forward.vocabulary, step))[: step[0][2] - step[0][1]] for step in steps])
+    forward.copy(Copy(source=ORDER[1], target=ORDER[2], length=PAST))
+    said: list[list[Floats]] = [[] for _ in ORDER]
+    places = [0] * len(ORDER)
+    for takes in steps:
+        logits = forward(_batch(forward.vocabulary, places, takes))
+        for own, rows in zip(said, np.split(logits, np.cumsum(takes)[:-1]), strict=True):
+            own.append(rows)
+        places = [place + take for place, take in zip(places, takes, strict=True)]
+    return [np.concatenate(own) for own in said]
 
 
-def _batch(vocabulary: int, pieces: Sequence[_Piece]) -> Batch:
-    places = [place for _, start, stop in pieces for place in range(start, stop)]
-    rows = [row for row, start, stop in pieces for _ in range(start, stop)]
+def _batch(vocabulary: int, starts: Sequence[int], takes: _Takes) -> Batch:
+    ids: list[int] = []
+    rows: list[int] = []
+    places: list[int] = []
     runs: list[Run] = []
-    for _, start, stop in pieces:
-        begin = runs[-1].stop if runs else 0
-        runs.append(Run(begin, begin + stop - start))
-    ids = [(place + 1) * PRIME % vocabulary for place in places]
-    return Batch(ids, [PAST + place for place in places], rows, runs, list(range(len(places))))
+    for row, start, take in zip(ORDER, starts, takes, strict=True):
+        runs.append(Run(len(ids), len(ids) + take))
+        ids += [(place + 1 + TOKENS * (row == ORDER[0])) * PRIME % vocabulary for place in range(start, start + take)]
+        places += range(start, start + take)
+        rows += [row] * take
+    return Batch(ids, [PAST + place for place in places], rows, runs, list(range(len(ids))))
 
 
 def _digits(forward: LlamaForward, whole: Floats) -> str:
