@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
+
 from gpu import tokenizer
 from gpu.cores import Cores
 from gpu.devices import CPU
@@ -32,15 +34,20 @@ def open_model(
 
 
 def _gguf(source: ModelSource, folder: Path, device: str, threads: Sequence[int], progress: Callable[[str], None]) -> Forward:
+    reason = ""
     if device == CPU:
         try:
             return _exact(source, folder, threads, progress)
         except KernelsMissing as error:
-            progress(f"{error.detail} {source.id} is computed by transformers, slower")
+            reason = error.detail
+            progress(f"{reason} {source.id} is computed by transformers, slower")
     from gpu.causal import CausalForward  # noqa: PLC0415 - see above
     from gpu.dequantised import as_transformers  # noqa: PLC0415 - see above
 
-    return CausalForward(as_transformers(source.path, "float32" if device == CPU else "bfloat16"), device, threads[0])
+    forward = CausalForward(as_transformers(source.path, "float32" if device == CPU else "bfloat16"), device, threads[0])
+    if reason:
+        forward.numerics = msgspec.structs.replace(forward.numerics, text=f"{forward.numerics.text}. {reason}")
+    return forward
 
 
 def _exact(source: ModelSource, folder: Path, threads: Sequence[int], progress: Callable[[str], None]) -> LlamaForward:

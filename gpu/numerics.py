@@ -107,7 +107,7 @@ def _equal(said: Sequence[Floats], whole: Sequence[Floats]) -> bool:
 
 def _said(forward: LlamaForward, steps: Sequence[_Takes]) -> list[Floats]:
     """Each row's logits, after a past that is made up."""
-    shape, cache = forward.shape, forward.cache
+    cache = forward.cache
     pasts = cache.numbers[:2, :, :PAST]
     pasts[:] = _numbers(pasts.size).reshape(pasts.shape)
     cache.numbers[:, :, PAST:] = 0
