@@ -6,7 +6,8 @@
 // different processors give the same bits, too. Vectors are of 16 floats in the source; the compiler splits them where the machine's
 // are shorter, which changes no bit.
 
-#pragma once
+#ifndef PENSTOCK_KERNELS
+#define PENSTOCK_KERNELS
 
 #include <pthread.h>
 #include <sched.h>
@@ -272,3 +273,5 @@ static int together(Part *part, const void *whole, int threads) {
   pthread_mutex_unlock(&calling);
   return threads;
 }
+
+#endif

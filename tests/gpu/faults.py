@@ -129,7 +129,7 @@ class Faulty:
 
 def _source() -> str:
     steps = _meeting(STEPS.read_text().replace(f'#include "{HEADER.name}"', "")).replace(START, STARTED)
-    whole = BEGIN + HEADER.read_text().replace("#pragma once", "") + steps + END
+    whole = BEGIN + HEADER.read_text() + steps + END
     for name, fault in {**FAULTS, **BETWEEN_THREADS, **EVERYWHERE}.items():
         assert whole.count(fault.after) == 1, f"{name}: where is this mistake made now? The kernels do not have {fault.after!r} once"
         words = fault.words.replace("OFF(", f"OFF({_number(name)}, ").replace("WRONG(", f"WRONG({_number(name)}, ")
