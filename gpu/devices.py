@@ -14,6 +14,7 @@ CPU = "cpu"
 DRIVER = "libcuda.so.1"
 MEMORY_FILE = Path("/proc/meminfo")
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
+PROCESSOR_LIMIT = Path("/sys/fs/cgroup/cpu.max")  # microseconds in each period, and the period (cgroup v2)
 
 
 def choose(device: str) -> str:
@@ -35,8 +36,10 @@ def threads(wanted: int | None = None) -> int:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0))
+    """How many cores this process may use, by its affinity and by the container's limit."""
+    affinity = len(os.sched_getaffinity(0))
+    quota, _, period = (PROCESSOR_LIMIT.read_text(encoding="ascii") if PROCESSOR_LIMIT.is_file() else "max 1").strip().partition(" ")
+    return affinity if quota == "max" else max(1, min(affinity, int(quota) // int(period)))
 
 
 def free_bytes(device: str) -> int:

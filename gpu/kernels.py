@@ -23,7 +23,8 @@ from core.errors import SettingsError
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("llama.c", "sampling.c"))
 HEADER = Path(__file__).with_name("kernels.h")
-FLAGS = ("-O3", "-mprefer-vector-width=512", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror")
+IS_X86 = platform.machine() == "x86_64"
+FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror", *(("-mprefer-vector-width=512",) if IS_X86 else ()))
 COMPILE_S = 120.0
 PANEL, GROUP, LANES = 32, 32, 16  # as in kernels.h
 
@@ -130,7 +131,7 @@ class Kernels:
 
 def targets() -> Sequence[str]:
     """The processors to compile for, the one that is fastest here first; each gives the same bits."""
-    return ("native", "x86_64_v3") if platform.machine() == "x86_64" else ("native",)
+    return ("native", "x86_64_v3") if IS_X86 else ("native",)
 
 
 def compiled(folder: Path, target: str, progress: Callable[[str], None], sources: Sequence[Path] = SOURCES) -> Kernels:

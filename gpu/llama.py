@@ -14,7 +14,7 @@ from gpu.cache import RowCache, Shape
 from gpu.config import ModelConfig
 from gpu.cores import Cores
 from gpu.forward import Batch
-from gpu.kernels import GROUP, LANES, Kernels, Layer, Matrix, Model, Step, address
+from gpu.kernels import GROUP, LANES, PANEL, Kernels, Layer, Matrix, Model, Step, address
 from gpu.packing import MATRICES, NORMS, Weights
 from gpu.prefixes import Copy
 from gpu.sequence import Sequence
@@ -37,6 +37,7 @@ class LlamaForward:
         self.device = "cpu"
         self.shape = Shape(layers=config.layers, heads=config.kv_heads, size=config.head_size, item_bytes=4)
         self.kernels = functions
+        self.most_threads = max(1, config.hidden // PANEL)  # each has a part of the smallest product
         self.threads = 1
         self.cache: RowCache
         self._config = config

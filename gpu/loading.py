@@ -56,8 +56,9 @@ def _exact(source: ModelSource, folder: Path, threads: Sequence[int], progress: 
     found: list[LlamaForward] = []
     for target in targets():
         forward = LlamaForward(*packed, compiled(folder.parent, target, progress))
-        forward.numerics = checked = examined(forward, source.id, folder, tuple(dict.fromkeys(threads)))
-        forward.cores = Cores(least=threads[0], most=checked.threads)
+        useful = tuple(dict.fromkeys(min(number, forward.most_threads) for number in threads))
+        forward.numerics = checked = examined(forward, source.id, folder, useful)
+        forward.cores = Cores(least=useful[0], most=checked.threads)
         found.append(forward)
         if checked.continued == "exact":
             return forward

@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +41,15 @@ def test_without_a_driver_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_device_that_is_not_there_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="PENSTOCK_DEVICE"):
         devices.choose(name)
+
+
+@pytest.mark.parametrize(
+    ("limit", "cores"), [("max 100000\n", None), ("100000 100000\n", 1), ("50000 100000\n", 1), ("9900000 100000\n", None)]
+)
+def test_a_containers_share_of_the_processor_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, cores: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(limit)
+    monkeypatch.setattr(devices, "PROCESSOR_LIMIT", tmp_path / "cpu.max")
+    assert devices.cores() == (cores or len(os.sched_getaffinity(0)))
 
 
 def test_the_processor_has_memory_and_cores() -> None:
