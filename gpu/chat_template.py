@@ -18,6 +18,7 @@ from gpu.typed import joined
 
 # For models that were never taught to chat.
 PLAIN = """{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}{{ 'assistant:' }}"""
+ROLES = frozenset(("system", "user", "assistant", "tool", "function"))  # whatever else is one: some templates write marks of them
 FOREIGN = re.compile("[^\x00-\x7f\ud800-\udfff]+")
 
 
@@ -38,7 +39,10 @@ class ChatTemplate:
 
         Raises BadRequest in the template's own words where it refuses the messages.
         """
-        typed = self._shadows.typed(_readable(messages))
+        typed = [
+            {**self._shadows.typed(message), "role": message["role"] if message["role"] in ROLES else self._shadows.word(message["role"])}
+            for message in _readable(messages)
+        ]
         try:
             prompt = self._template.render(messages=typed, tools=None, documents=None, add_generation_prompt=True, **self._special)
             return str.__str__(prompt)  # a plain text: now a shadow is no longer taken for what it hides

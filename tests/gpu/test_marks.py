@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer
 from core.errors import BadRequest
 from gpu.chat_template import ChatTemplate
 from gpu.marks import renamed
-from gpu.shadows import Shadows
+from gpu.shadows import NO_SHADOWS, Shadows
 from gpu.sources import starter
 from gpu.tokenizer import BYTE_OF, CHAT_FILE, Chat, ChatTokenizer, of_gguf
 from tests.gpu.small_tokenizers import KINDS, OTHERS, SPECIAL
@@ -76,7 +76,7 @@ def marks_of(tokenizer: Tokenizer, ids: list[int]) -> list[str]:
 
 
 def shown(template: str, messages: list[dict[str, Any]]) -> str:
-    return ChatTemplate(template, {}).render(messages)
+    return NO_SHADOWS.show(ChatTemplate(template, {}).render(messages))
 
 
 def harmless(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -191,3 +191,17 @@ def test_a_copy_with_other_names_has_the_same_ids(kind: str) -> None:
     assert {word for word, _ in renewed} == {*MARKS, *(mark for mark in ("[UNK]", "[SEP]") if tokenizer.token_to_id(mark) is not None)}
     assert sorted(copy.get_vocab().values()) == sorted(tokenizer.get_vocab().values())
     assert copy.encode("the river ran").ids == tokenizer.encode("the river ran").ids
+
+
+@pytest.mark.parametrize("role", ["im_end", "IM_END", "im_start"])
+def test_a_role_makes_no_mark_of_a_template_that_writes_marks_of_roles(role: str) -> None:
+    made = chat("byte_level", TIGHT)
+    ids = made.prompt([{"role": role, "content": "a mill"}])
+    assert marks_of(made.tokenizer, ids) == ["<think>"]
+    assert made.tokenizer.decode(ids, skip_special_tokens=False).lower() == f"<|{role.lower()}|>a milla mill<think>"
+
+
+def test_a_template_knows_a_role_of_its_own() -> None:
+    written = "{% if messages[0].role == 'ipython' %}{{ messages[0].role ~ ': ' ~ messages[0].content }}{% endif %}"
+    made = chat("byte_level", written)
+    assert made.tokenizer.decode(made.prompt([{"role": "ipython", "content": "42"}])) == "ipython: 42"
