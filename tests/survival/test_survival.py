@@ -16,13 +16,11 @@ from tests.survival.readers import Reading, Room, read_graphql, read_sse
 
 pytestmark = pytest.mark.timeout(300)
 
+LONG = {"max_tokens": 250, "logit_bias": {"2": -100}}  # never the id that ends an answer: whatever the model says, it is long enough
 ASKED = (
-    ("Write a long story about a river and a mill.", {"temperature": 0, "max_tokens": 250}),
-    ("Write a long story about a mountain.", {"temperature": 1, "seed": 11, "max_tokens": 250}),
-    (
-        "List ten animals and say something about each.",
-        {"temperature": 1, "seed": 12, "top_p": 0.9, "presence_penalty": 0.5, "max_tokens": 250},
-    ),
+    ("Write a long story about a river and a mill.", {**LONG, "temperature": 0}),
+    ("Write a long story about a mountain.", {**LONG, "temperature": 1, "seed": 11}),
+    ("List ten animals and say something about each.", {**LONG, "temperature": 1, "seed": 12, "top_p": 0.9, "presence_penalty": 0.5}),
 )
 ENOUGH = 60
 
