@@ -75,7 +75,10 @@ class LlamaForward:
         self.cache.copy(copy)
 
     def __call__(self, batch: Batch) -> Floats:
-        """Logits, float32 [wanted, vocabulary]."""
+        """Logits, float32 [wanted, vocabulary]. Raises IndexError for an id that the model has no embedding for."""
+        if not all(0 <= token < self.vocabulary for token in batch.ids):
+            message = f"a token is not among the {self.vocabulary} of the model"
+            raise IndexError(message)
         ids, rows, positions = (np.array(numbers, np.int32) for numbers in (batch.ids, batch.rows, batch.positions))
         logits = np.empty((len(batch.wanted), self.vocabulary), np.float32)
         done = 0

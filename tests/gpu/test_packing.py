@@ -43,6 +43,14 @@ def test_packed_weights_give_what_the_files_weights_give(tmp_path: Path, functio
     assert difference < (1e-5 if is_kept(file) else 0.05), "no more than eight bits a weight round away"
 
 
+def test_a_token_without_an_embedding_is_refused(tmp_path: Path, functions: Kernels) -> None:
+    forward = LlamaForward(*load_packed(tiny_llama.write(tmp_path / "tiny.gguf"), tmp_path, lambda _: None), functions)
+    forward.allocate(1, 64)
+    for token in (tiny_llama.VOCABULARY, -1):
+        with pytest.raises(IndexError, match="320"):
+            forward(Batch([1, token], [0, 1], [0, 0], [Run(0, 2)], [1]))
+
+
 def test_rope_factors_slow_positions_down(tmp_path: Path, functions: Kernels) -> None:
     plain = load_packed(tiny_llama.write(tmp_path / "plain.gguf"), tmp_path, lambda _: None)
     slowed = load_packed(tiny_llama.write(tmp_path / "slowed.gguf", rope_factors=True), tmp_path, lambda _: None)
