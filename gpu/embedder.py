@@ -5,24 +5,26 @@ It is loaded when the first text comes: until then it costs nothing.
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
-import torch
 from tokenizers import Tokenizer
 
 from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
 from core.logging import get_logger
+from core.models.pulls import MODELS_FOLDER
 from core.settings import Settings
 from gpu import devices
-from gpu.bert import BertConfig, BertEncoder
+from gpu.bert import BertConfig, BertEncoder, Vectors
+from gpu.cores import Cores
 from gpu.engine import OWNER
+from gpu.kernels import KernelsMissing, compiled, targets
 from gpu.marks import renamed
 from gpu.sources import ModelSource
 from gpu.texts import Order, Text, Texts, orders
 from gpu.turns import Turns
 
-CPU_TOKENS = 1_024
+CPU_TOKENS = 512  # more are hardly faster, and a question would wait longer for them
 CUDA_TOKENS = 65_536
 
 log = get_logger()
@@ -45,15 +47,16 @@ class Embedder:
         self._config = msgspec.json.decode((source.path / "config.json").read_bytes(), type=BertConfig)
         self.dimensions = self._config.hidden_size
         self._folder = source.path
-        self._device = torch.device(devices.choose(settings.device))
-        self._threads = devices.threads(threads)
+        self._kernels = settings.data_dir / MODELS_FOLDER
+        self._device = devices.choose(settings.device)
+        self._threads = threads
         self._turns = turns
-        self._texts = Texts(budget=CPU_TOKENS if self._device.type == "cpu" else CUDA_TOKENS)
+        self._texts = Texts(budget=CPU_TOKENS if self._device == devices.CPU else CUDA_TOKENS)
         self._changed = threading.Condition()
         self._closed = False
         self._opening = threading.Lock()
         self._tokenizer: Tokenizer | None = None
-        self._encoder: BertEncoder | None = None
+        self._encoder: Callable[[list[list[int]]], Vectors] | None = None
         self._thread: threading.Thread | None = None
 
     async def embed(self, inputs: Sequence[str | list[int]]) -> tuple[bytes, int]:
@@ -85,7 +88,6 @@ class Embedder:
             self._changed.notify()
 
     def _serve(self) -> None:
-        torch.set_num_threads(self._threads)
         while batch := self._take():
             self._make(batch)
         for order in orders(self._texts.drain()):
@@ -105,8 +107,8 @@ class Embedder:
         """A batch that fails is repeated one text at a time, so that a bad one fails alone."""
         try:
             with self._turns.take():
-                self._encoder = self._encoder or BertEncoder(self._folder, self._device)
-                vectors = self._encoder([text.ids for text in batch]).numpy().astype("<f4", copy=False)
+                self._encoder = self._encoder or self._loaded()
+                vectors = self._encoder([text.ids for text in batch]).astype("<f4", copy=False)
         except Exception as error:  # noqa: BLE001 - whatever it was, it must not end the others
             if len(batch) == 1:
                 log.error("embedding failed", error=f"{type(error).__name__}: {error}")  # noqa: TRY400 - a text must not get into the log
@@ -117,6 +119,18 @@ class Embedder:
             return
         for order, indexes in orders(batch).items():
             order.deliver([(batch[index].place, vectors[index].tobytes()) for index in indexes])
+
+    def _loaded(self) -> Callable[[list[list[int]]], Vectors]:
+        least = devices.threads(self._threads)
+        if self._device == devices.CPU:
+            try:
+                functions = compiled(self._kernels, targets()[0], lambda line: log.info("loading", step=line))
+                return BertEncoder(self._folder, functions, Cores(least=least, most=self._threads or devices.cores()))
+            except KernelsMissing as error:
+                log.warning("loading", step=f"{error.detail} {self.model_id} is computed by torch, slower")
+        from gpu.torch_bert import TorchBertEncoder  # noqa: PLC0415 - torch takes seconds and 470 MB
+
+        return TorchBertEncoder(self._folder, self._device, least)
 
     def _read(self, inputs: Sequence[str | list[int]]) -> list[list[int]]:
         """The ids of each input, with the special tokens at both ends."""

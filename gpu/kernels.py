@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from core.errors import SettingsError
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("llama.c", "sampling.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("bert.c", "llama.c", "sampling.c"))
 HEADER = Path(__file__).with_name("kernels.h")
 IS_X86 = platform.machine() == "x86_64"
 FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror", *(("-mprefer-vector-width=512",) if IS_X86 else ()))
@@ -97,7 +97,9 @@ class Kernels:
         self.name = library.stem
         loaded = ctypes.CDLL(str(library))
         self._step, self._draw, self._mass = loaded.penstock_step, loaded.penstock_draw, loaded.penstock_mass
+        self._embed = loaded.penstock_embed
         self._step.argtypes = (ctypes.POINTER(Step), ctypes.c_int)
+        self._embed.argtypes = (ctypes.c_void_p, ctypes.c_int)
         self._draw.argtypes = (
             ctypes.c_void_p,
             ctypes.c_int64,
@@ -115,6 +117,10 @@ class Kernels:
         """Compute a step of a model; how many threads it had."""
         used: int = self._step(ctypes.byref(step), threads)
         return used
+
+    def embed(self, texts: ctypes.Structure, threads: int) -> None:
+        """Make vectors of ``Texts`` of bert.c."""
+        self._embed(ctypes.byref(texts), threads)
 
     def draw(self, scores: Row, *, temperature: float, top_p: float, top_k: int, number: float) -> int:
         """The token that ``number`` in [0, 1) stands for; the best one for temperature 0; -1 where the scores are not finite."""

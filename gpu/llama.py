@@ -15,7 +15,8 @@ from gpu.config import ModelConfig
 from gpu.cores import Cores
 from gpu.forward import Batch
 from gpu.kernels import GROUP, LANES, PANEL, Kernels, Layer, Matrix, Model, Step, address
-from gpu.packing import MATRICES, NORMS, Weights
+from gpu.mapped import Weights
+from gpu.packing import MATRICES, NORMS
 from gpu.prefixes import Copy
 from gpu.sequence import Sequence
 

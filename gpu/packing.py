@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from gpu.config import ModelConfig
 from gpu.gguf import GgufFile
 from gpu.kernels import LANES, PANEL
+from gpu.mapped import Weights, mapped
 
 EDGE_BYTES = 1 << 16
 LAYOUT = 2  # of what is kept; another number where its meaning changes
@@ -34,19 +35,6 @@ MATRICES = {
     "down": "ffn_down",
 }
 NORMS = {"attention_norm": "attn_norm", "feed_forward_norm": "ffn_norm"}
-
-TYPES: dict[str, Any] = {"U8": np.uint8, "F16": np.float16, "F32": np.float32}
-LENGTH_BYTES = 8  # of a safetensors file: how long its header is
-
-Weights = dict[str, npt.NDArray[Any]]
-
-
-class _Place(msgspec.Struct, frozen=True):
-    """A tensor in a safetensors file's header."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
 
 
 def fingerprint(path: Path) -> str:
@@ -69,22 +57,8 @@ def load_packed(path: Path, folder: Path, progress: Callable[[str], None]) -> tu
         progress(f"Packing {path.name} (once)")
         file = GgufFile(path)
         _write(kept, _pack(file), file.config)
-    config, weights = _mapped(kept)
-    return msgspec.json.decode(config, type=ModelConfig), weights
-
-
-def _mapped(kept: Path) -> tuple[str, Weights]:
-    """What the file says of the model, and its tensors: pages that are read when they are used, and shared (safetensors' format)."""
-    whole = np.memmap(kept, np.uint8, mode="r")
-    begin = LENGTH_BYTES + int.from_bytes(whole[:LENGTH_BYTES].tobytes(), "little")
-    header = msgspec.json.decode(whole[LENGTH_BYTES:begin].tobytes(), type=dict[str, msgspec.Raw])
-    about = msgspec.json.decode(header.pop("__metadata__"), type=dict[str, str])
-    weights: Weights = {}
-    for name, raw in header.items():
-        place = msgspec.json.decode(raw, type=_Place)
-        start, stop = (begin + offset for offset in place.data_offsets)
-        weights[name] = whole[start:stop].view(TYPES[place.dtype]).reshape(place.shape)
-    return about["config"], weights
+    about, weights = mapped(kept)
+    return msgspec.json.decode(about["config"], type=ModelConfig), weights
 
 
 def _write(kept: Path, weights: Weights, config: ModelConfig) -> None:

@@ -12,9 +12,11 @@ from transformers import AutoModel, AutoTokenizer
 from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
 from core.settings import Settings
 from gpu import sources
-from gpu.bert import BertEncoder
+from gpu.bert import BertEncoder, Vectors
 from gpu.embedder import Embedder
+from gpu.kernels import Kernels
 from gpu.turns import Turns
+from tests.gpu.asking import Started
 from tests.polling import until
 
 TEXTS = [
@@ -28,16 +30,17 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    made = loaded()
+def embedder(functions: Kernels, first_start: Started) -> Iterator[Embedder]:
+    del functions  # are compiled now
+    made = loaded(first_start.settings)
     yield made
     made.close()
 
 
-def loaded() -> Embedder:
+def loaded(settings: Settings) -> Embedder:
     source = sources.embedder()
     assert source
-    return Embedder(source, Settings(device="cpu"), turns=Turns(), threads=1)
+    return Embedder(source, settings, turns=Turns(), threads=1)
 
 
 def vectors(data: bytes) -> torch.Tensor:
@@ -69,7 +72,7 @@ async def test_it_gives_what_transformers_and_the_models_own_pooling_give(embedd
 async def test_a_text_has_the_same_vector_alone_and_beside_others(embedder: Embedder) -> None:
     alone = await one_by_one(embedder, TEXTS)
     together, tokens = await embedder.embed(TEXTS)
-    assert torch.allclose(vectors(together), alone, atol=1e-6)
+    assert torch.equal(vectors(together), alone)
     assert torch.allclose(vectors(together).norm(dim=1), torch.ones(len(TEXTS)))
     assert tokens == sum([(await embedder.embed([text]))[1] for text in TEXTS])
 
@@ -115,7 +118,7 @@ async def test_many_requests_at_once_share_batches_and_each_gets_its_own(embedde
     batches: list[int] = []
     call = BertEncoder.__call__
 
-    def counted(self: BertEncoder, texts: list[list[int]]) -> torch.Tensor:
+    def counted(self: BertEncoder, texts: list[list[int]]) -> Vectors:
         batches.append(len(texts))
         return call(self, texts)
 
@@ -124,7 +127,7 @@ async def test_many_requests_at_once_share_batches_and_each_gets_its_own(embedde
     given = await asyncio.gather(*map(embedder.embed, asked))
     assert len(batches) < len(asked) / 2
     for texts, (data, _) in zip(asked[:4], given, strict=False):
-        assert torch.allclose(vectors(data), await one_by_one(embedder, texts), atol=1e-6)
+        assert torch.equal(vectors(data), await one_by_one(embedder, texts))
 
 
 async def test_a_question_is_embedded_before_the_passages_that_wait(embedder: Embedder) -> None:
@@ -140,7 +143,7 @@ async def test_a_text_that_breaks_the_model_fails_alone(embedder: Embedder, monk
     call = BertEncoder.__call__
     (breaking,) = embedder._read(["break it"])
 
-    def broken(self: BertEncoder, texts: list[list[int]]) -> torch.Tensor:
+    def broken(self: BertEncoder, texts: list[list[int]]) -> Vectors:
         if breaking in texts:
             raise ZeroDivisionError
         return call(self, texts)
@@ -160,9 +163,9 @@ async def test_what_nobody_waits_for_any_more_is_not_embedded(embedder: Embedder
     assert not embedder._texts._passages
 
 
-async def test_it_is_loaded_with_the_first_text_and_that_takes_little(embedder: Embedder) -> None:
+async def test_it_is_loaded_with_the_first_text_and_that_takes_little(embedder: Embedder, first_start: Started) -> None:
     del embedder
-    made = await asyncio.to_thread(loaded)
+    made = await asyncio.to_thread(loaded, first_start.settings)
     assert made._encoder is None
     began = time.perf_counter()
     await made.embed(["first"])

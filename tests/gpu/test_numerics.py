@@ -15,8 +15,9 @@ from gpu.cache import RowCache
 from gpu.causal import CausalForward
 from gpu.kernels import Kernels, KernelsMissing
 from gpu.llama import LlamaForward
+from gpu.mapped import Weights
 from gpu.numerics import examined
-from gpu.packing import Weights, load_packed
+from gpu.packing import load_packed
 from gpu.prefixes import Copy
 from gpu.sources import Format, ModelSource
 from tests.gpu import tiny_llama

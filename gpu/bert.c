@@ -1,0 +1,218 @@
+// A BERT encoder: texts to vectors.
+//
+// Tokens lie in lanes: 32 that follow one another, of whichever texts, are a block, [numbers of a token][32]. So every sum is a lane's own,
+// in order: a text's vector has the same bits whatever is beside it. Texts are not padded, and weights are read where the model's file has
+// them, row by row.
+
+#include "kernels.h"
+
+#define TOKENS 32 // of a block
+#ifdef __AVX512F__
+#define ROWS 8 // of a matrix that share a load of a block; more of both would not stay in registers
+#define WIDE 2 // vectors of a block that share a load of a row
+#else
+#define ROWS 4
+#define WIDE 1
+#endif
+
+typedef struct { const float *weight, *bias; } Affine;
+typedef struct { Affine query, key, value, output, attention_norm, up, down, norm; } EncoderLayer;
+
+typedef struct {
+  const EncoderLayer *layers;
+  const float *words, *positions, *kind;
+  Affine norm;
+  int32_t layer_count, hidden, heads, feed_forward;
+  float epsilon;
+} Encoder;
+
+// Whole texts, one after the other: text i is ids[starts[i] .. starts[i + 1]]. `scratch` is zeroed by nobody.
+typedef struct {
+  const Encoder *encoder;
+  int32_t text_count;
+  const int32_t *ids, *starts;
+  float *vectors, *scratch;
+  int64_t scratch_floats; // of each thread, behind what they share
+} Texts;
+
+typedef enum { SET, ADD, GELU } Into;
+
+// x / 2 (1 + erf(x / sqrt 2)), written with erfc so that nothing cancels. Abramowitz and Stegun 7.1.26: within 1.5e-7 |x| / 2.
+INLINE F gelu(F x) {
+  F size = pick(x < splat(0.0f), -x, x), t = splat(1.0f) / fma16(size, splat(0.3275911f * 0.70710678f), splat(1.0f));
+  F series = splat(1.061405429f);
+  series = fma16(series, t, splat(-1.453152027f));
+  series = fma16(series, t, splat(1.421413741f));
+  series = fma16(series, t, splat(-0.284496736f));
+  series = fma16(series, t, splat(0.254829592f));
+  F tail = series * t * exp16(splat(-0.5f) * x * x);
+  return pick(x < splat(0.0f), splat(0.0f), x) - splat(0.5f) * size * tail;
+}
+
+// made[row] += a[row * across + k * along] * b[k], k in order: rows of a matrix with `wide` vectors of a block.
+INLINE void multiply(const float *a, int64_t across, const int64_t along, const float *b, int64_t count, const int wide, F made[ROWS][WIDE]) {
+  for (int64_t k = 0; k < count; k++)
+    for (int row = 0; row < ROWS; row++)
+      for (int i = 0; i < wide; i++)
+        made[row][i] = fma16(splat(a[row * across + k * along]), load(b + k * TOKENS + i * LANES), made[row][i]);
+}
+
+INLINE void rows_by(Affine m, int64_t row, int64_t columns, const float *x, const int wide, const Into into, float *out) {
+  F made[ROWS][WIDE];
+  for (int i = 0; i < ROWS; i++)
+    for (int j = 0; j < wide; j++) made[i][j] = splat(m.bias[row + i]);
+  multiply(m.weight + row * columns, columns, 1, x, columns, wide, made);
+  for (int i = 0; i < ROWS; i++)
+    for (int j = 0; j < wide; j++) {
+      float *to = out + i * TOKENS + j * LANES;
+      store(to, into == SET ? made[i][j] : into == ADD ? load(to) + made[i][j] : gelu(made[i][j]));
+    }
+}
+
+// A thread's share of a matrix by all blocks: x [blocks][columns][TOKENS] to out [blocks][numbers][TOKENS].
+INLINE void apply(Affine m, int64_t rows, int64_t columns, const float *x, int64_t count, const Into into, float *out, int64_t numbers,
+                  int thread, int threads) {
+  const int64_t tiles = rows / ROWS, tasks = tiles * ((count + TOKENS - 1) / TOKENS);
+  for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
+    const int64_t block = task / tiles, row = task % tiles * ROWS, lanes = count - block * TOKENS;
+    const float *from = x + block * columns * TOKENS;
+    float *to = out + (block * numbers + row) * TOKENS;
+    if (WIDE == 2 && lanes > LANES) rows_by(m, row, columns, from, WIDE, into, to);
+    else
+      for (int64_t lane = 0; lane < TOKENS && lane < lanes; lane += LANES) rows_by(m, row, columns, from + lane, 1, into, to + lane);
+  }
+}
+
+// LayerNorm of a block, in place.
+static void layer_norm(float *x, Affine by, int64_t hidden, float epsilon) {
+  for (float *lanes = x; lanes < x + TOKENS; lanes += LANES) {
+    F total[4] = {}, squares[4] = {};
+    for (int64_t i = 0; i < hidden; i++) total[i % 4] += load(lanes + i * TOKENS);
+    F mean = ((total[0] + total[1]) + (total[2] + total[3])) / splat((float)hidden);
+    for (int64_t i = 0; i < hidden; i++) {
+      F off = load(lanes + i * TOKENS) - mean;
+      squares[i % 4] = fma16(off, off, squares[i % 4]);
+    }
+    F variance = ((squares[0] + squares[1]) + (squares[2] + squares[3])) / splat((float)hidden);
+    F factor = splat(1.0f) / __builtin_elementwise_sqrt(variance + splat(epsilon));
+    for (int64_t i = 0; i < hidden; i++)
+      store(lanes + i * TOKENS, fma16((load(lanes + i * TOKENS) - mean) * factor, splat(by.weight[i]), splat(by.bias[i])));
+  }
+}
+
+// One head of a block's tokens over the keys and values of one text's tokens start .. stop, written from lane `from` on. WIDE vectors of
+// the block; blocks of keys and values are `stride` apart; `scores` has room for the text and two tiles.
+static void attend_text(const float *query, const float *keys, const float *values, int64_t stride, int64_t start, int64_t stop, int64_t size,
+                   float factor, int64_t from, float *scores, float *out) {
+  const int64_t begin = start / ROWS * ROWS;
+  F most[WIDE], total[WIDE] = {};
+  for (int i = 0; i < WIDE; i++) most[i] = splat(-__builtin_inff());
+  for (int64_t j = begin; j < stop; j += ROWS) {
+    F made[ROWS][WIDE] = {};
+    multiply(keys + j / TOKENS * stride + j % TOKENS, 1, TOKENS, query, size, WIDE, made);
+    for (int row = 0; row < ROWS; row++)
+      for (int i = 0; i < WIDE; i++) store(scores + (j - begin + row) * TOKENS + i * LANES, made[row][i] * splat(factor));
+  }
+  scores += (start - begin) * TOKENS;
+  for (int64_t j = 0; j < stop - start; j++)
+    for (int i = 0; i < WIDE; i++) {
+      F each = load(scores + j * TOKENS + i * LANES);
+      most[i] = pick(each > most[i], each, most[i]);
+    }
+  for (int64_t j = 0; j < stop - start; j++)
+    for (int i = 0; i < WIDE; i++) {
+      F each = exp16(load(scores + j * TOKENS + i * LANES) - most[i]);
+      total[i] += each;
+      store(scores + j * TOKENS + i * LANES, each);
+    }
+  for (int64_t row = 0; row < size; row += ROWS) {
+    F made[ROWS][WIDE] = {};
+    for (int64_t j = start, next; j < stop; j = next) {
+      next = (j / TOKENS + 1) * TOKENS < stop ? (j / TOKENS + 1) * TOKENS : stop;
+      multiply(values + j / TOKENS * stride + row * TOKENS + j % TOKENS, TOKENS, 1, scores + (j - start) * TOKENS, next - j, WIDE, made);
+    }
+    for (int i = 0; i < ROWS; i++)
+      for (int j = 0; j < WIDE; j++) {
+        float *to = out + (row + i) * TOKENS + j * LANES;
+        I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        store(to, pick(lane + j * LANES >= (int32_t)from, made[i][j] / total[j], load(to)));
+      }
+  }
+}
+
+// A token's embedding, into its lane.
+static void look_up_token(const Encoder *m, int64_t id, int64_t position, float *lane) {
+  const float *word = m->words + id * m->hidden, *place = m->positions + position * m->hidden;
+  for (int64_t i = 0; i < m->hidden; i++) lane[i * TOKENS] = word[i] + m->kind[i] + place[i];
+}
+
+// The mean of a text's tokens, of length 1.
+static void pool(const float *x, int64_t hidden, int64_t start, int64_t stop, float *vector) {
+  float squares = 0;
+  for (int64_t i = 0; i < hidden; i++) {
+    float total = 0;
+    for (int64_t j = start; j < stop; j++) total += x[(j / TOKENS * hidden + i) * TOKENS + j % TOKENS];
+    vector[i] = total / (float)(stop - start);
+    squares = __builtin_fmaf(vector[i], vector[i], squares);
+  }
+  float length = __builtin_sqrtf(squares);
+  for (int64_t i = 0; i < hidden; i++) vector[i] /= length > 1e-12f ? length : 1e-12f;
+}
+
+// One thread's part.
+static void encode(const void *job, int thread, int threads) {
+  const Texts *texts = job;
+  const Encoder *m = texts->encoder;
+  const int32_t *starts = texts->starts;
+  const int64_t hidden = m->hidden, size = hidden / m->heads, count = starts[texts->text_count], blocks = (count + TOKENS - 1) / TOKENS,
+                room = blocks * TOKENS;
+  float *x = texts->scratch, *mixed = x + room * hidden, *seen = mixed + room * 3 * hidden, *inner = seen + room * hidden,
+        *scores = inner + room * m->feed_forward + thread * texts->scratch_floats;
+  const int64_t first = share(blocks, thread, threads), last = share(blocks, thread + 1, threads);
+  const float factor = 1.0f / __builtin_sqrtf((float)size);
+
+  for (int64_t block = first; block < last; block++) memset(x + block * hidden * TOKENS, 0, sizeof(float) * hidden * TOKENS);
+  for (int32_t t = 0; t < texts->text_count; t++)
+    for (int64_t i = starts[t]; i < starts[t + 1]; i++)
+      if (i / TOKENS >= first && i / TOKENS < last)
+        look_up_token(m, texts->ids[i], i - starts[t], x + i / TOKENS * hidden * TOKENS + i % TOKENS);
+  for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, m->norm, hidden, m->epsilon);
+  meet(threads);
+
+  for (int32_t l = 0; l < m->layer_count; l++) {
+    const EncoderLayer *layer = m->layers + l;
+    const Affine parts[] = {layer->query, layer->key, layer->value};
+    for (int part = 0; part < 3; part++)
+      apply(parts[part], hidden, hidden, x, count, SET, mixed + part * hidden * TOKENS, 3 * hidden, thread, threads);
+    meet(threads);
+
+    for (int64_t task = share(blocks * m->heads, thread, threads); task < share(blocks * m->heads, thread + 1, threads); task++) {
+      const int64_t block = task / m->heads, head = task % m->heads * size * TOKENS;
+      const float *query = mixed + block * 3 * hidden * TOKENS + head, *keys = mixed + hidden * TOKENS + head, *values = keys + hidden * TOKENS;
+      for (int32_t t = 0; t < texts->text_count; t++) {
+        for (int64_t lane = 0, at = block * TOKENS; lane < TOKENS; lane += WIDE * LANES, at += WIDE * LANES)
+          if (starts[t] < at + WIDE * LANES && starts[t + 1] > at)
+            attend_text(query + lane, keys, values, 3 * hidden * TOKENS, starts[t], starts[t + 1], size, factor, starts[t] - at, scores,
+                   seen + block * hidden * TOKENS + head + lane);
+      }
+    }
+    meet(threads);
+
+    apply(layer->output, hidden, hidden, seen, count, ADD, x, hidden, thread, threads);
+    meet(threads);
+    for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, layer->attention_norm, hidden, m->epsilon);
+    meet(threads);
+    apply(layer->up, m->feed_forward, hidden, x, count, GELU, inner, m->feed_forward, thread, threads);
+    meet(threads);
+    apply(layer->down, hidden, m->feed_forward, inner, count, ADD, x, hidden, thread, threads);
+    meet(threads);
+    for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, layer->norm, hidden, m->epsilon);
+    meet(threads);
+  }
+  for (int64_t t = share(texts->text_count, thread, threads); t < share(texts->text_count, thread + 1, threads); t++)
+    pool(x, hidden, starts[t], starts[t + 1], texts->vectors + t * hidden);
+  meet(threads);
+}
+
+// Embed texts on so many threads; how many it really were.
+int penstock_embed(const Texts *texts, int threads) { return together(encode, texts, threads); }
