@@ -1,0 +1,176 @@
+import asyncio
+import ctypes
+import math
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from core.errors import SettingsError
+from core.settings import Settings
+from gpu import kernels, sources
+from gpu.bert import BertEncoder
+from gpu.cores import Cores
+from gpu.embedder import Embedder
+from gpu.kernels import FLAGS, HEADER, Kernels, KernelsMissing, address, compiled, targets
+from gpu.torch_bert import TorchBertEncoder
+from gpu.turns import Turns
+from tests.gpu.asking import Started
+
+# Whatever else a worker of the GPU pool imports before it embeds.
+EMBED = """
+import asyncio, sys
+from pathlib import Path
+from core.settings import Settings
+from gpu.embedder import Embedder
+from gpu.sources import embedder
+from gpu.turns import Turns
+from workers.local_embedder import LocalEmbedder
+
+made = Embedder(embedder(), Settings(device="cpu", data_dir=Path(sys.argv[1])), turns=Turns())
+data, tokens = asyncio.run(made.embed(["a text"]))
+assert (len(data), tokens) == (4 * made.dimensions, 4)
+print(sorted({"torch", "transformers"} & sys.modules.keys()))
+"""
+GELU = """
+#include "bert.c"
+void each(float *numbers, int64_t count) { for (int64_t i = 0; i < count; i += LANES) store(numbers + i, gelu(load(numbers + i))); }
+"""
+LENGTHS = (1, 2, 7, 8, 9, 15, 16, 17, 5, 31, 32, 33, 40, 64, 65, 3, 100, 1)
+
+
+def write(folder: Path, *, hidden: int = 48, heads: int = 3, inner: int = 80, words: int = 101) -> Path:
+    """A BERT of random weights, as transformers and sentence-transformers write it."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=words,
+        hidden_size=hidden,
+        num_hidden_layers=2,
+        num_attention_heads=heads,
+        intermediate_size=inner,
+        max_position_embeddings=128,
+        initializer_range=0.3,
+    )
+    BertModel(config).save_pretrained(folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_bytes(b'{"pooling_mode_mean_tokens": true}')
+    return folder
+
+
+def texts(*lengths: int) -> list[list[int]]:
+    return [[(7 * place + 13 * length) % 101 for place in range(length)] for length in lengths]
+
+
+def encoder(folder: Path, functions: Kernels, threads: int = 1) -> BertEncoder:
+    return BertEncoder(folder, functions, Cores(least=threads, most=threads))
+
+
+@pytest.mark.parametrize(("hidden", "heads", "inner"), [(48, 3, 80), (64, 2, 72), (40, 5, 8)])
+def test_it_gives_what_torch_gives_whatever_its_sizes(tmp_path: Path, functions: Kernels, hidden: int, heads: int, inner: int) -> None:
+    folder = write(tmp_path / "model", hidden=hidden, heads=heads, inner=inner)
+    theirs = TorchBertEncoder(folder, "cpu", 1)
+    ours = encoder(folder, functions)(texts(*LENGTHS))
+    for vector, text in zip(ours, texts(*LENGTHS), strict=True):
+        assert np.abs(vector - theirs([text])[0]).max() < 2e-6
+
+
+def test_a_texts_bits_are_its_own_beside_any_others_on_any_number_of_threads(tmp_path: Path, functions: Kernels) -> None:
+    folder = write(tmp_path / "model")
+    alone = np.concatenate([encoder(folder, functions)([text]) for text in texts(*LENGTHS)])
+    for threads in (1, 2, 3, 7):
+        given = encoder(folder, functions, threads)
+        for first in range(len(LENGTHS)):
+            order = [(first + place) % len(LENGTHS) for place in range(len(LENGTHS))]
+            made = given([texts(*LENGTHS)[place] for place in order])
+            assert np.array_equal(made, alone[order]), (threads, first)
+
+
+def test_a_texts_bits_are_the_same_on_any_processor(first_start: Started, functions: Kernels) -> None:
+    source = sources.embedder()
+    assert source
+    made = []
+    for target in targets():
+        try:
+            built = compiled(first_start.settings.data_dir / "models", target, lambda _: None)
+        except KernelsMissing:
+            pytest.skip(f"this processor has not what {target} has")
+        made.append(encoder(source.path, built)([[101, 2009, 2003, 102], [101, *range(2000, 2060), 102]]))
+    assert all(np.array_equal(made[0], other) for other in made)
+    assert functions.target == targets()[0]
+
+
+@pytest.mark.parametrize("text", [[], [-1, 2], [101], [1] * 129], ids=["nothing", "below all ids", "above all ids", "too long"])
+def test_what_the_model_has_not_is_never_looked_up(tmp_path: Path, functions: Kernels, text: list[int]) -> None:
+    given = encoder(write(tmp_path / "model"), functions)
+    with pytest.raises(ValueError, match="no texts of this model"):
+        given([[1, 2], text])
+
+
+def test_weights_of_another_type_or_shape_are_refused_by_name(tmp_path: Path, functions: Kernels) -> None:
+    folder = write(tmp_path / "model")
+    BertModel.from_pretrained(folder).half().save_pretrained(folder)
+    with pytest.raises(SettingsError, match=r"encoder\.layer\.0\.attention\.self\.query\.weight must be 48 x 48 numbers of float32"):
+        encoder(folder, functions)
+    BertModel.from_pretrained(folder).float().save_pretrained(folder)
+    config = msgspec.json.decode((folder / "config.json").read_bytes())
+    (folder / "config.json").write_bytes(msgspec.json.encode(config | {"vocab_size": 102}))
+    with pytest.raises(SettingsError, match=r"embeddings\.word_embeddings\.weight must be 102 x 48 numbers"):
+        encoder(folder, functions)
+
+
+def test_sizes_that_the_kernel_cannot_divide_are_refused(tmp_path: Path, functions: Kernels) -> None:
+    with pytest.raises(SettingsError, match="its heads and its feed-forward must be multiples of 8 numbers"):
+        encoder(write(tmp_path / "model", hidden=36, heads=3), functions)
+
+
+def test_gelu_is_the_exact_one(tmp_path: Path) -> None:
+    library = tmp_path / "gelu.so"
+    command = (
+        sys.executable,
+        "-m",
+        "ziglang",
+        "cc",
+        *FLAGS,
+        "-Wno-unused-function",
+        f"-I{HEADER.parent}",
+        "-x",
+        "c",
+        "-",
+        "-o",
+        str(library),
+    )
+    subprocess.run(command, input=GELU, text=True, check=True)
+    numbers = np.linspace(-12, 12, 16 * 6_001, dtype=np.float32)
+    made = numbers.copy()
+    ctypes.CDLL(str(library)).each(ctypes.c_void_p(address(made)), ctypes.c_int64(len(made)))
+    wanted = [x / 2 * (1 + math.erf(x / math.sqrt(2))) for x in numbers.astype(float)]
+    assert np.abs(made - wanted).max() < 1e-6
+
+
+def test_a_worker_embeds_on_a_processor_without_torch(first_start: Started, functions: Kernels) -> None:
+    del functions  # are compiled now
+    command = (sys.executable, "-c", EMBED, str(first_start.settings.data_dir))
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.returncode) == ("[]\n", 0), ended.stderr
+
+
+async def test_without_a_compiler_torch_embeds(tmp_path: Path, functions: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = sources.embedder()
+    assert source
+
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(kernels, "version", missing)
+    embedder = await asyncio.to_thread(Embedder, source, Settings(device="cpu", data_dir=tmp_path), turns=Turns(), threads=1)
+    data, _ = await embedder.embed(["a text"])
+    assert isinstance(embedder._encoder, TorchBertEncoder)
+    ours = await asyncio.to_thread(lambda: encoder(source.path, functions)(embedder._read(["a text"])))
+    assert np.abs(np.frombuffer(data, "<f4") - ours[0]).max() < 1e-6
+    await asyncio.to_thread(embedder.close)
