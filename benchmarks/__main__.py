@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.checkouts import Checkout
 from benchmarks.rows import Row, machine, show, table
 
-ALONE = ("queue", "storage", "api", "relay", "engine", "quality", "llama_cpp", "survival", "idle")
+ALONE = ("queue", "storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "survival", "idle")
 COMPARED = ("before", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 

@@ -34,7 +34,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         """As a line of a Markdown table."""
         bound = f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}" if self.at_most is not None else ""
         kept = ("yes" if self.ok else "**no**") if bound else ""
-        return f"| {self.what} | {self.measured:.3g} {self.unit} | {bound} {self.unit if bound else ''} | {kept} | {self.note} |"
+        measured = f"{self.measured:.3g}" if abs(self.measured) < 1000 else f"{self.measured:.0f}"
+        return f"| {self.what} | {measured} {self.unit} | {bound} {self.unit if bound else ''} | {kept} | {self.note} |"
 
 
 def table(rows: Iterable[Row]) -> str:
