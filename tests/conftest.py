@@ -12,7 +12,7 @@ import redis
 from blockbuster import blockbuster_ctx
 
 from core.settings import Settings
-from tests import servers
+from tests import machine, servers
 
 ROOT = Path(__file__).parent.parent
 ROOMS = ("api", "core", "gpu", "penstock", "pipelines", "schema", "workers")
@@ -30,6 +30,10 @@ MAY_BLOCK = (
 )
 
 
+def pytest_report_header() -> list[str]:
+    return machine.this()
+
+
 @pytest.fixture(autouse=True)
 def watched_loop() -> Iterator[None]:
     """A call from the product's code that blocks the event loop is an error (the tests' own files may be read there)."""
@@ -45,6 +49,13 @@ def _folder(name: str) -> ModuleType:
     module = ModuleType(name)
     module.__path__ = [f"{ROOT / name}/"]
     return module
+
+
+@pytest.fixture(scope="session")
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where data folders of tests find what is made of the local models once; the first test that needs it makes it."""
+    given = os.environ.get("PENSTOCK_TEST_MODELS")  # noqa: TID251 - a setting of the tests, not of the product
+    return Path(given) if given else tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A stack of real processes with the starter model, whose packed weights are made once."""
+"""A stack of real processes with the starter model."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,17 +13,11 @@ from tests.stack import Stack, stack_in
 MODEL = "smollm2-135m-instruct"
 
 
-@pytest.fixture(scope="session")
-def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where every stack of a session finds the starter model's prepared files; the first one makes them."""
-    return tmp_path_factory.mktemp("models")
-
-
 @pytest.fixture
-def folder(tmp_path: Path, model_cache: Path) -> Path:
+def folder(tmp_path: Path, made_models: Path) -> Path:
     """A stack's folder."""
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "models").symlink_to(model_cache)
+    (tmp_path / "data" / "models").symlink_to(made_models)
     return tmp_path
 
 
