@@ -109,9 +109,9 @@ class Stack:
             await until(alive, "the web process is alive", timeout_s=START_S)
         return started
 
-    async def start_worker(self, pool: str, **settings: Any) -> Running:
+    async def start_worker(self, pool: str, *, program: tuple[str, ...] = ("workers",), **settings: Any) -> Running:
         """A worker process without a supervisor, and wait until it has registered. ``settings``: as of ``start``."""
-        started = await self.start(sys.executable, "-m", "workers", pool, **settings)
+        started = await self.start(sys.executable, "-m", *program, pool, **settings)
 
         async def registered() -> bool:
             assert started.process.returncode is None, started.log.read_text()[-2000:]

@@ -26,10 +26,14 @@ BROKEN = (TransportError, WebSocketException, OSError, TimeoutError)
 
 
 class Reading:
-    """What a reader has seen: ``text``, how it ended, and the longest silence between two pieces in seconds."""
+    """What a reader has seen: ``text``, how it ended, and the longest silence between two pieces in seconds.
+
+    ``continued``: how well, each time that a worker went on with another's answer.
+    """
 
     def __init__(self) -> None:
         self.text = ""
+        self.continued: list[str] = []
         self.end: str | None = None
         self.last_id = "0-0"
         self.pause_s = 0.0
@@ -58,6 +62,8 @@ async def read_sse(url: str, token: str, generation_id: str, reading: Reading | 
                     reading.last_id = entry_id
                     if event["type"] == "delta":
                         reading.hear(event.get("text", ""))
+                    if event.get("continued"):
+                        reading.continued.append(event["continued"])
                     if event["type"] in ENDS:
                         reading.end = event["type"]
         await asyncio.sleep(AGAIN_S)

@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from core.storage.redis import connect
+from gpu.kernels import targets
 from tests.polling import until
 from tests.stack import Running, Stack
-from tests.survival.conftest import User
+from tests.survival.conftest import MODEL, User
 from tests.survival.readers import Reading, Room, read_graphql, read_sse
 
 pytestmark = pytest.mark.timeout(300)
@@ -23,6 +24,8 @@ ASKED = (
     ("List ten animals and say something about each.", {**LONG, "temperature": 1, "seed": 12, "top_p": 0.9, "presence_penalty": 0.5}),
 )
 ENOUGH = 60
+OTHER_CODE = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "2"}
+UNLIKE = "tests.survival.unlike"
 
 Disturbance = Callable[[], Awaitable[None]]
 
@@ -37,8 +40,11 @@ async def undisturbed(user: User) -> list[str]:
     return texts
 
 
-async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True) -> list[str]:
-    """The same three at once, disturbed in the middle, read on every face; what is stored at the end."""
+async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True, continued: str | None = None) -> list[str]:
+    """The same three at once, disturbed in the middle, read on every face; what is stored at the end.
+
+    ``continued``: what a worker has to say of how it went on with another's answers.
+    """
     url, token = user.stack.url, user.token
     asked = [await user.ask(question, **params) for question, params in ASKED]
     watched = [Reading() for _ in asked]
@@ -56,6 +62,8 @@ async def disturbed(user: User, disturb: Disturbance, *, rooms: bool = True) -> 
     readings: list[Reading] = await asyncio.gather(*sse, *graphql)
     stored = [await user.text(chat_id) for chat_id, _ in asked]
     assert [reading.end for reading in readings] == ["finished"] * 6
+    if continued is not None:
+        assert {told for reading in watched for told in reading.continued} == {continued}
     assert [reading.text for reading in readings] == [*stored, *stored]
     for room, text in zip(heard, stored, strict=False):
         await until(room.complete, "the room hears the whole answer")
@@ -86,7 +94,31 @@ async def test_kill_9_of_the_answering_worker(stack: Stack, user: User) -> None:
     async def disturb() -> None:
         await (await answering(stack)).kill()
 
-    assert await disturbed(user, disturb) == expected
+    assert await disturbed(user, disturb, continued="exact") == expected
+
+
+async def test_a_worker_on_another_processor_goes_on_exactly(stack: Stack, user: User) -> None:
+    first = await stack.start_worker("gpu")
+    expected = await undisturbed(user)
+
+    async def disturb() -> None:
+        await first.kill()
+        await stack.start_worker("gpu", program=(UNLIKE, "older"), environment=OTHER_CODE)
+
+    assert await disturbed(user, disturb, continued="exact") == expected
+    (second,) = [worker for worker in await stack.workers() if worker.pid != first.pid]
+    assert f"kernels compiled for {targets()[-1]}, " in second.numerics[MODEL].text
+
+
+async def test_a_worker_that_computes_other_bits_goes_on_and_says_so(stack: Stack, user: User) -> None:
+    first = await stack.start_worker("gpu")
+
+    async def disturb() -> None:
+        await first.kill()
+        await stack.start_worker("gpu", program=(UNLIKE, "uncompiled"))
+
+    texts = await disturbed(user, disturb, continued="equivalent")
+    assert all(len(text) > ENOUGH for text in texts)
 
 
 async def test_kill_9_of_the_only_worker_under_its_supervisor(stack: Stack, user: User) -> None:
