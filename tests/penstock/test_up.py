@@ -18,9 +18,12 @@ NOBODY = "http://127.0.0.1:9/v1"  # with an upstream set, no local model is wait
 
 
 @pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data folder that is not there yet."""
-    return tmp_path / "data"
+def data(tmp_path: Path, made_models: Path) -> Path:
+    """A data folder that finds what is made of the local models."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "models").symlink_to(made_models)
+    return folder
 
 
 async def started(penstock: Run, data: Path, port: int, **settings: object) -> Command:
@@ -71,8 +74,8 @@ async def test_a_killed_up_leaves_no_orphan_and_the_next_one_starts_at_once(pens
     assert await again.end(signal.SIGINT) == 0
 
 
-async def test_a_signal_during_the_start_stops_it_too(penstock: Run, data: Path) -> None:
-    up = penstock("up", "--port", str(free_port()), "--data-dir", str(data))
+async def test_a_signal_during_the_start_stops_it_too(penstock: Run, tmp_path: Path) -> None:
+    up = penstock("up", "--port", str(free_port()), "--data-dir", str(tmp_path / "not there yet"))
     await up.start()
     await up.says("redis  ready")
     assert await up.end(signal.SIGINT) == 0
