@@ -3,11 +3,13 @@
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
+from gpu.forward import Batch
 from gpu.kernels import Kernels
-from gpu.llama import LlamaForward
+from gpu.llama import Floats, LlamaForward
 from gpu.packing import load_packed
 from gpu.sources import starter
 from gpu.tokenizer import TOKENIZER_FILE
@@ -74,3 +76,17 @@ def test_a_small_llama_taken_over_is_the_same_whatever_the_number_of_threads(
     dice = random.Random(3)
     prompts = [[dice.randrange(tiny_llama.VOCABULARY) for _ in range(length)] for length in (1, 6, 30, 64, 129, 300, 700, 1000)]
     check(LlamaForward(config, weights, functions), tokenizer, prompts=prompts, times=60, threads=threads)
+
+
+class Wavering(LlamaForward):
+    """Another last bit for whoever is not alone."""
+
+    def __call__(self, batch: Batch) -> Floats:
+        logits = super().__call__(batch)
+        return np.nextafter(logits, np.float32(np.inf)) if len(batch.runs) > 1 else logits
+
+
+def test_one_other_bit_is_seen(tmp_path: Path, tokenizer: Tokenizer, functions: Kernels) -> None:
+    packed = load_packed(tiny_llama.write(tmp_path / "tiny.gguf"), tmp_path, lambda _: None)
+    found = list(taking_over(Wavering(*packed, functions), tokenizer, [[5] * 9, [6] * 20], times=20, threads=(1,)))
+    assert not all(taken.exact for taken in found)
