@@ -12,7 +12,7 @@ from benchmarks.checkouts import Checkout
 from benchmarks.rows import Row, machine, show, table
 
 ALONE = ("queue", "storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "survival", "idle")
-COMPARED = ("before", "worker")
+COMPARED = ("before", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

@@ -40,7 +40,7 @@ class EngineProcess:
         raise AssertionError(message)
 
     async def tokens_per_second(self, first: int, count: int) -> float:
-        """Of so many requests at once; ``first``: the number of the first, which nobody has asked yet."""
+        """What the program gives for two numbers. Of the engine's: the first question, which nobody has asked yet, and how many at once."""
         assert self._process.stdin
         self._process.stdin.write(f"{first} {count}\n".encode())
         return (await self.told())["tokens_per_second"]
@@ -49,7 +49,7 @@ class EngineProcess:
 async def measure(before: Checkout) -> AsyncGenerator[Row, None]:
     """Interleaved rounds; the median of the rounds' ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        async with _engine(HERE, Path(folder) / "now") as now, _engine(before, Path(folder) / "before") as then:
+        async with running(PROGRAM, HERE, Path(folder) / "now") as now, running(PROGRAM, before, Path(folder) / "before") as then:
             sides = now, then
             for side in sides:
                 await side.tokens_per_second(0, 1)
@@ -72,9 +72,10 @@ async def measure(before: Checkout) -> AsyncGenerator[Row, None]:
 
 
 @asynccontextmanager
-async def _engine(checkout: Checkout, folder: Path) -> AsyncIterator[EngineProcess]:
+async def running(program: Path, checkout: Checkout, folder: Path) -> AsyncIterator[EngineProcess]:
+    """A build with a program of the benchmarks, which says how many threads it has when it is ready."""
     pipe, environment = asyncio.subprocess.PIPE, await checkout.environment()
-    words = checkout.command("-P", str(PROGRAM), str(folder))
+    words = checkout.command("-P", str(program), str(folder))
     process = await asyncio.create_subprocess_exec(*words, env=environment, stdin=pipe, stdout=pipe)
     try:
         engine = EngineProcess(process)

@@ -8,11 +8,13 @@
 
 #define TOKENS 32 // of a block
 #ifdef __AVX512F__
-#define ROWS 8 // of a matrix that share a load of a block; more of both would not stay in registers
-#define WIDE 2 // vectors of a block that share a load of a row
+#define WIDE 2 // vectors of a block that share a load of a row's number
+#define TALL 8 // rows that share a load of a block, as many as stay in registers
+#define ROWS 8 // of keys and values, that do
 #else
-#define ROWS 4
 #define WIDE 1
+#define TALL 6
+#define ROWS 4
 #endif
 
 typedef struct { const float *weight, *bias; } Affine;
@@ -50,36 +52,40 @@ INLINE F gelu(F x) {
 }
 
 // made[row] += a[row * across + k * along] * b[k], k in order: rows of a matrix with `wide` vectors of a block.
-INLINE void multiply(const float *a, int64_t across, const int64_t along, const float *b, int64_t count, const int wide, F made[ROWS][WIDE]) {
+INLINE void multiply(const float *a, int64_t across, const int64_t along, const float *b, int64_t count, const int rows, const int wide,
+                     F made[][WIDE]) {
   for (int64_t k = 0; k < count; k++)
-    for (int row = 0; row < ROWS; row++)
+    for (int row = 0; row < rows; row++)
       for (int i = 0; i < wide; i++)
         made[row][i] = fma16(splat(a[row * across + k * along]), load(b + k * TOKENS + i * LANES), made[row][i]);
 }
 
-INLINE void rows_by(Affine m, int64_t row, int64_t columns, const float *x, const int wide, const Into into, float *out) {
-  F made[ROWS][WIDE];
-  for (int i = 0; i < ROWS; i++)
+INLINE void rows_by(Affine m, int64_t row, int64_t columns, const float *x, const int rows, const int wide, const Into into, float *out) {
+  F made[TALL][WIDE];
+  for (int i = 0; i < rows; i++)
     for (int j = 0; j < wide; j++) made[i][j] = splat(m.bias[row + i]);
-  multiply(m.weight + row * columns, columns, 1, x, columns, wide, made);
-  for (int i = 0; i < ROWS; i++)
+  multiply(m.weight + row * columns, columns, 1, x, columns, rows, wide, made);
+  for (int i = 0; i < rows; i++)
     for (int j = 0; j < wide; j++) {
-      float *to = out + i * TOKENS + j * LANES;
+      float *to = out + (row + i) * TOKENS + j * LANES;
       store(to, into == SET ? made[i][j] : into == ADD ? load(to) + made[i][j] : gelu(made[i][j]));
     }
 }
 
-// A thread's share of a matrix by all blocks: x [blocks][columns][TOKENS] to out [blocks][numbers][TOKENS].
+// A thread's share of a matrix by all blocks: x [blocks][columns][TOKENS] to out [blocks][numbers][TOKENS]. Rows are even in number.
 INLINE void apply(Affine m, int64_t rows, int64_t columns, const float *x, int64_t count, const Into into, float *out, int64_t numbers,
                   int thread, int threads) {
-  const int64_t tiles = rows / ROWS, tasks = tiles * ((count + TOKENS - 1) / TOKENS);
+  const int64_t tiles = (rows + TALL - 1) / TALL, tasks = tiles * ((count + TOKENS - 1) / TOKENS);
   for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
-    const int64_t block = task / tiles, row = task % tiles * ROWS, lanes = count - block * TOKENS;
+    const int64_t block = task / tiles, row = task % tiles * TALL, lanes = count - block * TOKENS;
     const float *from = x + block * columns * TOKENS;
-    float *to = out + (block * numbers + row) * TOKENS;
-    if (WIDE == 2 && lanes > LANES) rows_by(m, row, columns, from, WIDE, into, to);
+    float *to = out + block * numbers * TOKENS;
+    if (WIDE == 2 && lanes > LANES && row + TALL <= rows) rows_by(m, row, columns, from, TALL, WIDE, into, to);
     else
-      for (int64_t lane = 0; lane < TOKENS && lane < lanes; lane += LANES) rows_by(m, row, columns, from + lane, 1, into, to + lane);
+      for (int64_t lane = 0; lane < TOKENS && lane < lanes; lane += LANES)
+        if (row + TALL <= rows) rows_by(m, row, columns, from + lane, TALL, 1, into, to + lane);
+        else
+          for (int64_t left = row; left < rows; left += 2) rows_by(m, left, columns, from + lane, 2, 1, into, to + lane);
   }
 }
 
@@ -109,7 +115,7 @@ static void attend_text(const float *query, const float *keys, const float *valu
   for (int i = 0; i < WIDE; i++) most[i] = splat(-__builtin_inff());
   for (int64_t j = begin; j < stop; j += ROWS) {
     F made[ROWS][WIDE] = {};
-    multiply(keys + j / TOKENS * stride + j % TOKENS, 1, TOKENS, query, size, WIDE, made);
+    multiply(keys + j / TOKENS * stride + j % TOKENS, 1, TOKENS, query, size, ROWS, WIDE, made);
     for (int row = 0; row < ROWS; row++)
       for (int i = 0; i < WIDE; i++) store(scores + (j - begin + row) * TOKENS + i * LANES, made[row][i] * splat(factor));
   }
@@ -129,7 +135,8 @@ static void attend_text(const float *query, const float *keys, const float *valu
     F made[ROWS][WIDE] = {};
     for (int64_t j = start, next; j < stop; j = next) {
       next = (j / TOKENS + 1) * TOKENS < stop ? (j / TOKENS + 1) * TOKENS : stop;
-      multiply(values + j / TOKENS * stride + row * TOKENS + j % TOKENS, TOKENS, 1, scores + (j - start) * TOKENS, next - j, WIDE, made);
+      multiply(values + j / TOKENS * stride + row * TOKENS + j % TOKENS, TOKENS, 1, scores + (j - start) * TOKENS, next - j, ROWS, WIDE,
+               made);
     }
     for (int i = 0; i < ROWS; i++)
       for (int j = 0; j < WIDE; j++) {
