@@ -20,7 +20,7 @@
 #define GROUP 32 // columns of a matrix that share a scale
 #define SPINS 200 // looks at a barrier before the core is offered to others
 #ifdef __AVX512F__
-#define TILE 6 // rows of activations that share a load of weights; more would not stay in registers
+#define TILE 8 // rows of activations that share a load of weights; the sums of more would not stay in registers
 #else
 #define TILE 3
 #endif
@@ -139,11 +139,13 @@ typedef void Tile(const Matrix *, int64_t index, const float *x, int64_t stride,
     MORE(bits)                                                                                                                            \
     }                                                                                                                                     \
   }
-#if TILE == 6
+#if TILE == 8
 #define MORE(bits)                                                                                                                        \
   case 4: panel(m, bits, 4, index, x, stride, sums, out); break;                                                                          \
   case 5: panel(m, bits, 5, index, x, stride, sums, out); break;                                                                          \
-  case 6: panel(m, bits, 6, index, x, stride, sums, out); break;
+  case 6: panel(m, bits, 6, index, x, stride, sums, out); break;                                                                          \
+  case 7: panel(m, bits, 7, index, x, stride, sums, out); break;                                                                          \
+  case 8: panel(m, bits, 8, index, x, stride, sums, out); break;
 #else
 #define MORE(bits)
 #endif

@@ -71,7 +71,7 @@ FAULTS: Mapping[str, Fault] = {
         f"row {row + 1} of {tile} in a product": Fault(
             PRODUCT, f", out[row][half] *= OFF(bits == 4 && tile == {tile} && row == {row})", tile
         )
-        for tile in range(1, 7)
+        for tile in range(1, 9)
         for row in range(tile)
     },
     "minima beside other rows": Fault("fma16(least", " * OFF(at_count > 1)"),
