@@ -11,8 +11,8 @@ import uvloop
 from aiohttp import web
 
 from api.app import create_app
-from api.keys import SOCKETS
-from api.server import Runner
+from api.http.keys import SOCKETS
+from api.http.server import Runner
 from core import settings as settings_room
 from core.errors import PenstockError, SettingsError
 from core.logging import configure, get_logger

@@ -4,26 +4,26 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from api.abandoned import Abandoned
-from api.connections import Connections
-from api.documentation import DOCUMENT, Document
-from api.errors import errors
-from api.graphql import close_sockets
-from api.headers import add_headers
-from api.keys import ABANDONED, CONNECTIONS, LIMITS, PASSES, READY_CHATS, SERVICES, SETTINGS, SOCKETS
-from api.log_context import log_context
-from api.openapi import encoded
-from api.origins import ORIGINS, Origins, add_origin, preflight
-from api.passes import Passes
-from api.principal import DOORS, handshake_token, looked_after, principal
-from api.ready_chats import ReadyChats
+from api.docs.openapi import encoded
+from api.docs.pages import DOCUMENT, Document
+from api.graphql.view import close_sockets
+from api.http.authentication import DOORS, handshake_token, looked_after, principal
+from api.http.cors import ORIGINS, Origins, add_origin, preflight
+from api.http.disconnects import Connections
+from api.http.errors import errors
+from api.http.headers import add_headers
+from api.http.keys import ABANDONED, CONNECTIONS, LIMITS, PASSES, READY_CHATS, SERVICES, SETTINGS, SOCKETS
+from api.http.request_log import log_context
+from api.http.revocation import Passes
+from api.openai.orphaned_completions import Abandoned
+from api.rest.chats.response_cache import ReadyChats
 from api.routes import ROUTES, doors, table
-from api.sockets import Sockets
+from api.socketio.handlers import Sockets
 from core.models.configs import RateLimits
+from core.redis.client import Scripts
+from core.redis.rate_limits import Limits
 from core.services import open_services
-from core.services.limits import Limits
 from core.settings import Settings
-from core.storage.redis import Scripts
 
 BYTES_PER_MB = 1_048_576
 

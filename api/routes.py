@@ -6,32 +6,18 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api import (
-    api_keys,
-    auths,
-    chat_copies,
-    chat_marks,
-    chat_messages,
-    chats,
-    completions,
-    configs,
-    documentation,
-    embeddings,
-    generations,
-    health,
-    models,
-    pulls,
-    shares,
-    users,
-)
-from api.assets import asset
-from api.chat_shapes import ChatRow, ChatWhole
-from api.completion_shapes import ChatCompletion, ChatCompletionChunk
-from api.graphql import graphql
-from api.graphql_shapes import Operation, Outcome, Query
-from api.principal import FREE, Access, Door
-from api.route import Route
-from api.socket_io import Transport, socket_io
+from api.docs import pages
+from api.graphql.schemas import Operation, Outcome, Query
+from api.graphql.view import graphql
+from api.http.authentication import FREE, Access, Door
+from api.http.route import Route
+from api.http.static_files import asset
+from api.openai import completions, embeddings
+from api.openai.schemas import ChatCompletion, ChatCompletionChunk
+from api.rest import api_keys, auths, configs, generations, health, models, pulls, shares, users
+from api.rest.chats import chats, flags, messages, transfer
+from api.rest.chats.schemas import ChatRow, ChatWhole
+from api.socketio.transport import Transport, socket_io
 from core.models.catalog import CreateModel, UpdateModel
 from core.models.completions import CompletionRequest
 from core.models.configs import RateLimitChanges, RateLimits
@@ -52,7 +38,7 @@ NOTHING = ((204, None),)
 EMBEDDINGS = ("/v1/embeddings", "/api/embeddings")
 SOCKET = ("/ws/socket.io/",)
 
-ASKING, EDITED, IMPORT = chat_messages.PostedMessage, chat_messages.Edited, chat_copies.GIVEN
+ASKING, EDITED, IMPORT = messages.PostedMessage, messages.Edited, transfer.GIVEN
 
 ROUTES = (
     Route("GET", "/health", health.alive, ANYONE, counted=False, answer=health.Alive),
@@ -82,34 +68,34 @@ ROUTES = (
     Route("GET", "/api/chats/search", chats.search, ACTIVE, query=chats.SearchChats, answer=list[ChatRow]),
     Route("GET", "/api/chats/pinned", chats.list_pinned, ACTIVE, query=chats.ListMarked, answer=list[ChatRow]),
     Route("GET", "/api/chats/archived", chats.list_archived, ACTIVE, query=chats.ListMarked, answer=list[ChatRow]),
-    Route("POST", "/api/chats/archive/all", chat_marks.archive_all, ACTIVE, answer=bool),
-    Route("POST", "/api/chats/unarchive/all", chat_marks.unarchive_all, ACTIVE, answer=bool),
-    Route("GET", "/api/chats/all", chat_copies.export, ACTIVE, answer=list[ChatWhole]),
-    Route("POST", "/api/chats/import", chat_copies.import_, ACTIVE, body=IMPORT, answer=list[ChatRow], status=201),
+    Route("POST", "/api/chats/archive/all", flags.archive_all, ACTIVE, answer=bool),
+    Route("POST", "/api/chats/unarchive/all", flags.unarchive_all, ACTIVE, answer=bool),
+    Route("GET", "/api/chats/all", transfer.export, ACTIVE, answer=list[ChatWhole]),
+    Route("POST", "/api/chats/import", transfer.import_, ACTIVE, body=IMPORT, answer=list[ChatRow], status=201),
     Route("GET", "/api/chats/share/{share_id}", shares.get, ACTIVE, answer=shares.SharedChat),
     Route("GET", "/s/{share_id}", shares.open_, ACTIVE, page=True, answer=shares.SharedChat, media=HTML),
     Route("GET", "/api/chats/{chat_id}", chats.get, ACTIVE, answer=ChatWhole),
     Route("POST", "/api/chats/{chat_id}", chats.update, ACTIVE, body=chats.Posted, answer=ChatWhole, errors=(409,)),
     Route("DELETE", "/api/chats/{chat_id}", chats.delete, ACTIVE, answer=bool),
-    Route("POST", "/api/chats/{chat_id}/pin", chat_marks.pin, ACTIVE, body=chat_marks.Pin, answer=ChatRow),
-    Route("GET", "/api/chats/{chat_id}/pinned", chat_marks.pinned, ACTIVE, answer=bool),
-    Route("POST", "/api/chats/{chat_id}/archive", chat_marks.archive, ACTIVE, body=chat_marks.Archive, answer=ChatRow),
-    Route("POST", "/api/chats/{chat_id}/clone", chat_copies.clone, ACTIVE, body=chat_copies.Clone, answer=ChatWhole, status=201),
-    Route("POST", "/api/chats/{share_id}/clone/shared", shares.clone, ACTIVE, body=chat_copies.Clone, answer=ChatWhole, status=201),
+    Route("POST", "/api/chats/{chat_id}/pin", flags.pin, ACTIVE, body=flags.Pin, answer=ChatRow),
+    Route("GET", "/api/chats/{chat_id}/pinned", flags.pinned, ACTIVE, answer=bool),
+    Route("POST", "/api/chats/{chat_id}/archive", flags.archive, ACTIVE, body=flags.Archive, answer=ChatRow),
+    Route("POST", "/api/chats/{chat_id}/clone", transfer.clone, ACTIVE, body=transfer.Clone, answer=ChatWhole, status=201),
+    Route("POST", "/api/chats/{share_id}/clone/shared", shares.clone, ACTIVE, body=transfer.Clone, answer=ChatWhole, status=201),
     Route("POST", "/api/chats/{chat_id}/share", shares.share, ACTIVE, answer=shares.Shared),
     Route("DELETE", "/api/chats/{chat_id}/share", shares.unshare, ACTIVE, answer=bool),
     Route(
         "POST",
         "/api/chats/{chat_id}/messages",
-        chat_messages.send,
+        messages.send,
         ACTIVE,
         body=ASKING,
-        answer=chat_messages.Asked,
+        answer=messages.Asked,
         status=201,
         errors=(409,),
     ),
-    Route("POST", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.edit, ACTIVE, body=EDITED, answer=ChatWhole),
-    Route("DELETE", "/api/chats/{chat_id}/messages/{message_id}", chat_messages.delete, ACTIVE, answer=ChatWhole),
+    Route("POST", "/api/chats/{chat_id}/messages/{message_id}", messages.edit, ACTIVE, body=EDITED, answer=ChatWhole),
+    Route("DELETE", "/api/chats/{chat_id}/messages/{message_id}", messages.delete, ACTIVE, answer=ChatWhole),
     Route(
         "GET",
         "/api/generations/{generation_id}/events",
@@ -187,10 +173,10 @@ ROUTES = (
     Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE, answer=models.ModelRow, also=("/v1/models/{model_id:.+}",)),
     Route("GET", "/api/configs/rate_limits", configs.rate_limits, ADMIN, answer=RateLimits),
     Route("POST", "/api/configs/rate_limits", configs.set_rate_limits, ADMIN, body=RateLimitChanges, answer=RateLimits),
-    Route("GET", "/openapi.json", documentation.openapi, ANYONE, counted=False, answer=dict[str, Any], others=((304, None),)),
-    Route("GET", "/", documentation.front, ANYONE, counted=False, status=307),
-    Route("GET", "/docs", documentation.swagger, ANYONE, counted=False, media=HTML),
-    Route("GET", "/redoc", documentation.redoc, ANYONE, counted=False, media=HTML),
+    Route("GET", "/openapi.json", pages.openapi, ANYONE, counted=False, answer=dict[str, Any], others=((304, None),)),
+    Route("GET", "/", pages.front, ANYONE, counted=False, status=307),
+    Route("GET", "/docs", pages.swagger, ANYONE, counted=False, media=HTML),
+    Route("GET", "/redoc", pages.redoc, ANYONE, counted=False, media=HTML),
     Route("GET", "/graphql", graphql, ANYONE, counted=False, query=Query, answer=Outcome, media=GRAPHQL + HTML, others=GRAPHQL_REFUSED),
     Route(
         "POST", "/graphql", graphql, ANYONE, counted=False, body=Operation, answer=Outcome, media=GRAPHQL + EVENTS, others=GRAPHQL_REFUSED

@@ -9,6 +9,8 @@ import json
 import random
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,9 @@ def main() -> None:
     from core.settings import Settings  # noqa: PLC0415 - of the build that runs
     from gpu.embedder import Embedder  # noqa: PLC0415
     from gpu.sources import embedder  # noqa: PLC0415
-    from gpu.turns import Turns  # noqa: PLC0415
 
+    name = "device_lock" if find_spec("gpu.device_lock") else "turns"  # as other builds call it
+    lock = import_module(f"gpu.{name}").Turns()
     source = embedder()
     assert source, "the embedding model is not installed"
     made: dict[int, Any] = {}
@@ -39,7 +42,7 @@ def main() -> None:
     for line in sys.stdin:
         threads, count = map(int, line.split())
         if threads not in made:
-            made[threads] = Embedder(source, Settings(data_dir=Path(sys.argv[1]), device="cpu"), turns=Turns(), threads=threads)
+            made[threads] = Embedder(source, Settings(data_dir=Path(sys.argv[1]), device="cpu"), turns=lock, threads=threads)
         _say({"tokens_per_second": asyncio.run(tokens_per_second(made[threads], count))})
 
 

@@ -64,7 +64,7 @@ class Bench:
 
 def _write(folder: Path, gguf: Path) -> Path:
     """The same weights in float32, as transformers writes them."""
-    from gpu.dequantised import as_transformers  # noqa: PLC0415
+    from gpu.gguf_to_transformers import as_transformers  # noqa: PLC0415
 
     model = folder / "float32"
     as_transformers(gguf, "float32").save_pretrained(model)

@@ -30,7 +30,7 @@ def _rows(folder: Path) -> Iterator[Row]:
     import torch  # noqa: PLC0415 - after the environment is made
 
     from gpu import devices  # noqa: PLC0415
-    from gpu.dequantised import as_transformers  # noqa: PLC0415
+    from gpu.gguf_to_transformers import as_transformers  # noqa: PLC0415
     from gpu.loading import open_model  # noqa: PLC0415
     from gpu.runner import Runner  # noqa: PLC0415
     from gpu.sources import starter  # noqa: PLC0415

@@ -12,7 +12,7 @@ from dramatiq.worker import Worker
 from benchmarks.rows import Row, show
 from core.jobs import GenerateReply
 from core.jobs.queue import JobQueue
-from core.storage.redis import Scripts, connect
+from core.redis.client import Scripts, connect
 from tests.stack import stack_in
 from workers.broker import WakeBroker
 from workers.process import IDLE_MS

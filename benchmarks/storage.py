@@ -15,15 +15,15 @@ from core.events import EventLog
 from core.jobs.claims import Claims
 from core.models.chats import Message
 from core.models.users import Principal, Role, User
-from core.services.chats import Chats
-from core.services.rooms import Rooms
-from core.services.shown import Shown
+from core.redis.client import Scripts, connect
+from core.redis.read_markers import Shown
+from core.services.chats.chats import Chats
+from core.services.notifications import Rooms
 from core.settings import Settings
 from core.storage import open_documents
 from core.storage.chats import Chats as ChatRows
 from core.storage.generations import Generations
 from core.storage.messages import Messages
-from core.storage.redis import Scripts, connect
 from core.storage.shares import Shares
 from tests import servers
 

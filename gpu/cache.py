@@ -5,7 +5,7 @@ import mmap
 import msgspec
 import numpy as np
 
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 
 NO_RESERVE = 0x4000  # Linux's MAP_NORESERVE: address space for every row's longest answer, memory only for what is written
 

@@ -19,7 +19,7 @@ from core.models.numerics import Numerics
 from gpu import torch_sampler
 from gpu.cache import Shape
 from gpu.forward import Batch
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 from gpu.sequence import Sequence
 from gpu.slots import SlotCache, SlotView, Window
 

@@ -15,14 +15,14 @@ from core.logging import get_logger
 from core.models.pulls import MODELS_FOLDER
 from core.settings import Settings
 from gpu import devices
+from gpu.batch_queue import Order, Text, Texts, orders
 from gpu.bert import BertConfig, BertEncoder, Vectors
 from gpu.cores import Cores
+from gpu.device_lock import Turns
 from gpu.engine import OWNER
 from gpu.kernels import KernelsMissing, compiled, targets
 from gpu.marks import renamed
 from gpu.sources import ModelSource
-from gpu.texts import Order, Text, Texts, orders
-from gpu.turns import Turns
 
 CPU_TOKENS = 512  # more are hardly faster, and a question would wait longer for them
 CUDA_TOKENS = 65_536

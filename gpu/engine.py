@@ -7,9 +7,10 @@ from typing import Any
 from core.errors import BadRequest, ContextTooLong, SettingsError
 from core.settings import Settings
 from gpu import devices
-from gpu.answer import Answer
+from gpu.completion import Answer
 from gpu.config import EngineConfig
 from gpu.delivery import Delivery, Item
+from gpu.device_lock import Turns
 from gpu.forward import Forward
 from gpu.loading import open_model
 from gpu.loop import EngineLoop
@@ -19,7 +20,6 @@ from gpu.scheduler import Scheduler
 from gpu.sequence import Sequence
 from gpu.sources import ModelSource, sources
 from gpu.tokenizer import ChatTokenizer
-from gpu.turns import Turns
 
 __all__ = ["Engine", "load", "sources"]
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from core.models.numerics import Numerics
 from gpu.cache import Shape
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 from gpu.sequence import Sequence
 
 

@@ -17,7 +17,7 @@ from gpu.forward import Batch
 from gpu.kernels import GROUP, LANES, PANEL, Kernels, Layer, Matrix, Model, Step, address
 from gpu.mapped import Weights
 from gpu.packing import MATRICES, NORMS
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 from gpu.sequence import Sequence
 
 Floats = npt.NDArray[np.float32]

@@ -42,7 +42,7 @@ def _gguf(source: ModelSource, folder: Path, device: str, threads: Sequence[int]
             reason = error.detail
             progress(f"{reason} {source.id} is computed by transformers, slower")
     from gpu.causal import CausalForward  # noqa: PLC0415 - see above
-    from gpu.dequantised import as_transformers  # noqa: PLC0415 - see above
+    from gpu.gguf_to_transformers import as_transformers  # noqa: PLC0415 - see above
 
     forward = CausalForward(as_transformers(source.path, "float32" if device == CPU else "bfloat16"), device, threads[0])
     if reason:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from core.errors import PenstockError, Unavailable
 from core.logging import get_logger
+from gpu.device_lock import Turns
 from gpu.logprobs import distributions
 from gpu.runner import Runner
 from gpu.scheduler import Scheduler, Work
 from gpu.sequence import Sequence
-from gpu.turns import Turns
 
 log = get_logger()
 

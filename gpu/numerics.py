@@ -18,7 +18,7 @@ import numpy.typing as npt
 from core.models.numerics import CHECKED, Checked
 from gpu.forward import Batch, Run
 from gpu.llama import LlamaForward
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 
 PAST = 61
 TOKENS = 12

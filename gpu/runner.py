@@ -3,7 +3,7 @@
 from typing import Any
 
 from gpu.forward import Batch, Forward, Run
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 from gpu.scheduler import Work
 
 

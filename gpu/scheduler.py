@@ -10,7 +10,7 @@ from collections import deque
 import msgspec
 
 from gpu.config import EngineConfig
-from gpu.prefixes import Copy, Prefixes, shared
+from gpu.prefix_cache import Copy, Prefixes, shared
 from gpu.sequence import Sequence
 
 MOST_PATIENCE = 4

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from gpu.answer import Answer
+from gpu.completion import Answer
 from gpu.requests import Piece, Request, Scored
 
 

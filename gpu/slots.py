@@ -7,7 +7,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from gpu.cache import RowMemory, Shape
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 
 
 class SlotCache:

@@ -9,7 +9,7 @@ import typer
 from core import settings as settings_room
 from core.errors import PenstockError
 from core.models.pools import Pool
-from penstock import __version__, alone
+from penstock import __version__, standalone
 from penstock import doctor as doctor_room
 from penstock import status as status_room
 from penstock import up as up_room
@@ -66,13 +66,13 @@ def up(
 @app.command()
 def api(port: Port = None, host: Host = None, data_dir: DataDir = None) -> None:
     """Start web processes (PENSTOCK_API_PROCESSES of them) on a Redis that runs already."""
-    alone.api(settings_room.load({"port": port, "host": host, "data_dir": data_dir}), Console(sys.stderr))
+    standalone.api(settings_room.load({"port": port, "host": host, "data_dir": data_dir}), Console(sys.stderr))
 
 
 @app.command()
 def worker(pool: Annotated[Pool, typer.Argument(help="Which work it takes.")], data_dir: DataDir = None) -> None:
     """Start a worker of a pool on a Redis that runs already. Start more, here or on other machines, to scale the pool."""
-    alone.worker(pool, settings_room.load({"data_dir": data_dir}), Console(sys.stderr))
+    standalone.worker(pool, settings_room.load({"data_dir": data_dir}), Console(sys.stderr))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from core.errors import PenstockError
 from core.models.numerics import CHECKED, Checked
 from core.models.pulls import MODELS_FOLDER
 from core.settings import Settings
-from penstock import folder, redis
+from penstock import data_dir, redis
 
 CONNECT_S = 2.0
 PROBE_S = 10.0
@@ -79,7 +79,7 @@ def _upstreams(settings: Settings) -> bool:
 def _data_folder(settings: Settings) -> Finding:
     path = settings.data_dir.absolute()
     try:
-        folder.prepare(path)
+        data_dir.prepare(path)
     except PenstockError as error:
         return Finding(name="data folder", found=False, text=error.detail, needed=True)
     return Finding(name="data folder", found=True, text=f"{path}, {shutil.disk_usage(path).free / GB:.1f} GB free")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from core.errors import SettingsError
-from core.storage.redis import RedisError, connect
+from core.redis.client import RedisError, connect
 from penstock.environment import of_child
 from penstock.supervisor import Program
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from core.jobs import KINDS
 from core.jobs.queue import JobQueue
 from core.models.pools import Worker
-from core.services.pools import Pools
+from core.redis.client import Scripts, connect
+from core.redis.workers import Pools
 from core.settings import Settings
-from core.storage.redis import Scripts, connect
-from penstock.alone import with_redis
+from penstock.standalone import with_redis
 
 MB = 1_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400

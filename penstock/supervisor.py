@@ -18,7 +18,7 @@ LONGEST_PAUSE_S = 10.0
 SETTLED_S = 30.0
 READ_BYTES = 65_536
 CANNOT_USE = 2
-TETHER = str(Path(__file__).with_name("tether.py"))
+TETHER = str(Path(__file__).with_name("parent_death.py"))
 
 Say = Callable[[str], None]
 

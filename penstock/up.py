@@ -13,11 +13,11 @@ from core.models.pools import Pool
 from core.settings import Settings, with_secret_key
 from core.storage import refuse_newer
 from gpu.sources import sources
-from penstock import __version__, folder, gpus, ports, programs
+from penstock import __version__, data_dir, gpus, ports, programs
 from penstock.console import Console
-from penstock.family import Family
-from penstock.folder import Folder, Running
+from penstock.data_dir import Folder, Running
 from penstock.logs import Log
+from penstock.process_group import Family
 from penstock.ready import well
 from penstock.redis import EmbeddedRedis
 from penstock.supervisor import Program, Supervisor
@@ -30,7 +30,7 @@ LOCAL_MODELS = importlib.util.find_spec("torch") is not None
 def up(settings: Settings, console: Console, *, verbose: bool = False) -> None:
     """Run until a signal. Raises SettingsError where something must be set right first."""
     settings = msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())
-    with folder.held(settings.data_dir, url_of(settings)) as held:
+    with data_dir.held(settings.data_dir, url_of(settings)) as held:
         ports.claim(settings.host, settings.port)
         sources(settings)  # a model that is not there is told before anything is started, and so is a store of a newer build
         asyncio.run(refuse_newer(settings))

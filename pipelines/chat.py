@@ -6,13 +6,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from core.chat_documents.document import as_document, message_document
+from core.json.decoding import decode
 from core.models.chats import ChatDetail
 from core.models.completions import CompletionRequest, FinishReason, Usage
-from core.models.decoding import decode
 from core.models.events import ChoiceFinished, Delta, Event, Started
 from core.models.generations import GenerationSpec
 from core.models.numerics import Numerics
-from core.services.chat_documents import as_document, message_document
 
 
 class Transcript(msgspec.Struct, kw_only=True):

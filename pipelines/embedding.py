@@ -5,7 +5,7 @@ from typing import Protocol
 import msgspec
 
 from core.errors import UpstreamError
-from core.models.decoding import decode
+from core.json.decoding import decode
 from core.models.embeddings import EmbeddingRequest, Vectors
 from core.models.generations import GenerationSpec
 

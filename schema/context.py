@@ -10,8 +10,8 @@ from strawberry.dataloader import DataLoader
 from core.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from core.models.chats import Message
 from core.models.users import Principal, Role
+from core.redis.rate_limits import Budget, Limits
 from core.services import Services
-from core.services.limits import Budget, Limits
 
 MAX_NODES = 5_000
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})

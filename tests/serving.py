@@ -9,8 +9,8 @@ from aiohttp import web
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from api.app import create_app
-from api.keys import SERVICES
-from api.server import Runner
+from api.http.keys import SERVICES
+from api.http.server import Runner
 from core import security
 from core.models.catalog import Model
 from core.models.pools import Pool

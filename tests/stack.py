@@ -14,8 +14,8 @@ import aiohttp
 import redis.asyncio
 
 from core.models.pools import Worker
-from core.services.pools import Pools
-from core.storage.redis import Scripts, connect
+from core.redis.client import Scripts, connect
+from core.redis.workers import Pools
 from tests.polling import until
 from tests.ports import free_port
 

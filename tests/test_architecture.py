@@ -12,8 +12,31 @@ from scripts.architecture import PAGE, ROOMS, ROOT, written
 
 MAX_LINES = 300
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
-CORE = {"settings", "errors", "models", "jobs", "events", "security", "logging", "services", "storage"}
-TORCH_FREE = ("api.app", "workers.pools", "schema", "pipelines.upstreams", "gpu", "gpu.environment", "gpu.sources", "penstock.cli")
+CORE = {
+    "settings",
+    "errors",
+    "models",
+    "jobs",
+    "events",
+    "security",
+    "logging",
+    "services",
+    "storage",
+    "ids",
+    "json",
+    "redis",
+    "chat_documents",
+}
+TORCH_FREE = (
+    "api.app",
+    "workers.runtimes.pools",
+    "schema",
+    "pipelines.upstreams.upstreams",
+    "gpu",
+    "gpu.environment",
+    "gpu.sources",
+    "penstock.cli",
+)
 HEAVY = {"torch", "transformers", "numpy"}
 
 

@@ -28,8 +28,8 @@ def main() -> None:
 
 def _run(pool: Pool, settings: Settings) -> None:
     os.environ["dramatiq_restart_delay"] = RESTART_DELAY_MS  # noqa: SIM112, TID251 - Dramatiq reads it at import, and only there
-    from workers.pools import work_of  # noqa: PLC0415 - after the line above
     from workers.process import WorkerProcess  # noqa: PLC0415 - after the line above
+    from workers.runtimes.pools import work_of  # noqa: PLC0415 - after the line above
 
     WorkerProcess(pool, settings, work_of(pool, settings)).run()
 

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from core.jobs import Job
 from core.jobs.queue import DEAD_MESSAGE_TTL_MS, HEARTBEAT_TIMEOUT_MS, MAX_UNPACK, NAMESPACE, WAKE_CHANNEL
 from core.logging import get_logger
-from core.storage.redis import options
+from core.redis.client import options
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -14,7 +14,7 @@ from core.jobs.queue import JobQueue
 from core.logging import get_logger
 from core.models.numerics import Numerics
 from core.models.pools import Pool
-from core.services.pools import Pools
+from core.redis.workers import Pools
 from pipelines.chat import origin
 
 log = get_logger()

@@ -25,17 +25,17 @@ from core.models.catalog import Model
 from core.models.numerics import Numerics
 from core.models.pools import Pool, Worker
 from core.services import Services, open_services
-from core.services.models import LOOK_TOPIC
+from core.services.models.models import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.chat import Generator
 from pipelines.embedding import Embedder
-from pipelines.pulling import Puller
+from pipelines.pulls.puller import Puller
+from workers.actors.embeddings import Embeddings
+from workers.actors.pulls import Pulls
+from workers.actors.replies import Replies
 from workers.broker import WakeBroker
-from workers.embeddings import Embeddings
 from workers.leases import Leases
 from workers.offers import Offers, Taker
-from workers.pulls import Pulls
-from workers.replies import Replies
 
 IDLE_MS = 5_000
 INTERRUPT_CHECK_S = 3_600.0

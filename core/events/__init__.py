@@ -16,8 +16,8 @@ from typing import Any
 from core.events.inbox import Inbox
 from core.models import events
 from core.models.events import Event
-from core.storage.redis import Redis, RedisError
-from core.storage.wire import Wire, packed
+from core.redis.client import Redis, RedisError
+from core.redis.connection import Wire, packed
 
 SILENCE_S = 5.0
 PING_S = 5.0

@@ -18,7 +18,7 @@ from core.events import events_key
 from core.models import events
 from core.models.events import Cancelled, Event
 from core.models.generations import GenerationSpec, GenerationStatus
-from core.storage.redis import Scripts
+from core.redis.client import Scripts
 
 MAX_ATTEMPTS = 3
 KEPT_MS = 3_600_000

@@ -15,7 +15,7 @@ from dramatiq import Message
 
 from core.jobs import BY_QUEUE, Job
 from core.jobs.claims import LEASES_KEY, PICKUP_MS, job_key
-from core.storage.redis import Scripts
+from core.redis.client import Scripts
 
 NAMESPACE = "dramatiq"
 WAKE_CHANNEL = f"{NAMESPACE}:wake"

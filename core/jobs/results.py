@@ -2,7 +2,7 @@
 
 from core.events import events_key
 from core.jobs.claims import job_key
-from core.storage.redis import Scripts
+from core.redis.client import Scripts
 
 KEPT_MS = 300_000
 

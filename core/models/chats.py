@@ -46,7 +46,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: a lon
 
     ``stored``: when it was stored first, in microseconds since 1970.
 
-    ``posted``: where its client's document held it (core.services.chat_documents); empty for a message that was appended.
+    ``posted``: where its client's document held it (core.chat_documents.document); empty for a message that was appended.
     """
 
     id: str

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-# Their rules are checked, and told of in words, by core.services.users.
+# Their rules are checked, and told of in words, by core.services.users.users.
 UserName = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"[^\s\x1c-\x1f\x85]", "maxLength": 200})]
 EmailAddress = Annotated[str, msgspec.Meta(extra_json_schema={"format": "email", "maxLength": 254})]
 NewPassword = Annotated[str, msgspec.Meta(extra_json_schema={"minLength": 8, "maxLength": 1024})]

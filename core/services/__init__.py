@@ -9,40 +9,40 @@ from core.events import EventLog
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.jobs.results import Results
+from core.redis.client import Redis, Scripts, connect
+from core.redis.read_markers import Shown
+from core.redis.sign_in_attempts import Guesses
+from core.redis.workers import Pools
 from core.security import Passwords, Tokens
-from core.services.accounts import Accounts
 from core.services.answers import Answers
-from core.services.chat_copies import ChatCopies
-from core.services.chat_search import ChatSearch
-from core.services.chats import Chats
+from core.services.api_keys import Keys
+from core.services.chats.chats import Chats
+from core.services.chats.copies import ChatCopies
+from core.services.chats.search import ChatSearch
+from core.services.chats.shares import Shares
 from core.services.configs import Configs, defaults
-from core.services.custom_models import CustomModels
 from core.services.embeddings import Embeddings
 from core.services.generations import Generations
-from core.services.guesses import Guesses
-from core.services.keys import Keys
-from core.services.models import Models
-from core.services.pictures import Pictures
-from core.services.pools import Pools
+from core.services.models.custom_models import CustomModels
+from core.services.models.models import Models
+from core.services.notifications import Rooms
 from core.services.pulls import Pulls
-from core.services.removal import Removal
-from core.services.rooms import Rooms
-from core.services.shares import Shares
-from core.services.shown import Shown
-from core.services.users import Users
+from core.services.users.accounts import Accounts
+from core.services.users.pictures import Pictures
+from core.services.users.removal import Removal
+from core.services.users.users import Users
 from core.settings import Settings
 from core.storage import open_documents
 from core.storage.administrators import Administrators
+from core.storage.api_keys import Keys as KeyRows
 from core.storage.chats import Chats as ChatRows
 from core.storage.configs import Configs as ConfigRows
-from core.storage.documents import Documents
 from core.storage.generations import Generations as GenerationRows
-from core.storage.keys import Keys as KeyRows
 from core.storage.messages import Messages as MessageRows
 from core.storage.models import Models as ModelRows
 from core.storage.pictures import Pictures as PictureRows
 from core.storage.pulls import Pulls as PullRows
-from core.storage.redis import Redis, Scripts, connect
+from core.storage.records.port import Documents
 from core.storage.shares import Shares as ShareRows
 from core.storage.users import Users as UserRows
 

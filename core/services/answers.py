@@ -8,7 +8,7 @@ from typing import Any
 from core.models.chats import ChatDetail
 from core.models.events import Cancelled, Event, Failed, Finished
 from core.models.generations import GenerationSpec, GenerationStatus
-from core.services.chats import Chats
+from core.services.chats.chats import Chats
 from core.storage.generations import Generations
 
 

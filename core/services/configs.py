@@ -12,9 +12,9 @@ from core.events import EventLog
 from core.logging import get_logger
 from core.models.configs import RateLimits
 from core.models.users import Principal
+from core.redis.client import RedisError
 from core.settings import Settings
 from core.storage.configs import Configs as ConfigRows
-from core.storage.redis import RedisError
 
 TOPIC = "configs"
 RETRY_S = 1.0

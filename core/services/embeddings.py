@@ -16,16 +16,16 @@ from core.jobs import EMBED
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.jobs.results import Results
+from core.json.decoding import parse
 from core.models.catalog import Task
 from core.models.completions import Usage
-from core.models.decoding import parse
 from core.models.embeddings import MAX_INPUTS, EmbeddingRequest, Vectors
 from core.models.events import Event, Failed, Finished
 from core.models.generations import GenerationSpec
 from core.models.pools import Pool
 from core.models.users import Principal
-from core.services.models import Models
-from core.services.pools import Pools
+from core.redis.workers import Pools
+from core.services.models.models import Models
 
 PATIENCE_S = 10.0
 

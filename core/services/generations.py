@@ -16,20 +16,20 @@ from core.events import START, EventLog, position
 from core.jobs import GENERATE
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
+from core.json.decoding import decode
+from core.json.offload import off_loop
 from core.models.catalog import CustomModel, Model, Task
 from core.models.chats import Chat, Message, SendMessage
 from core.models.completions import CompletionRequest
-from core.models.decoding import decode
 from core.models.events import Event
 from core.models.generations import Generation, GenerationSpec, GenerationStatus
-from core.models.off_loop import off_loop
 from core.models.pools import Pool
 from core.models.users import Principal
-from core.services.abilities import check, check_messages
-from core.services.chats import Chats
-from core.services.models import Models
-from core.services.parameters import based, completed
-from core.services.rooms import Rooms
+from core.services.chats.chats import Chats
+from core.services.models.capabilities import check, check_messages
+from core.services.models.models import Models
+from core.services.models.parameters import based, completed
+from core.services.notifications import Rooms
 from core.storage.generations import Generations as GenerationRows
 
 SEED_BITS = 63

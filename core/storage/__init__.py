@@ -8,14 +8,14 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from core.settings import Settings
-from core.storage import administrators, chats, configs, generations, keys, messages, models, pictures, pulls, shares, users, versions
-from core.storage.documents import Documents
-from core.storage.sqlite import SqliteDocuments
+from core.storage import administrators, api_keys, chats, configs, generations, messages, models, pictures, pulls, shares, users, versions
+from core.storage.records.port import Documents
+from core.storage.records.sqlite import SqliteDocuments
 
 COLLECTIONS = (
     users.COLLECTION,
     administrators.COLLECTION,
-    keys.COLLECTION,
+    api_keys.COLLECTION,
     pictures.COLLECTION,
     chats.COLLECTION,
     messages.COLLECTION,
@@ -67,6 +67,6 @@ async def _connect(settings: Settings) -> Documents:
 
 def _mongo(url: str) -> Documents:
     """Off the event loop, because the driver takes longer to import than all the rest; and here only, because most have no MongoDB."""
-    from core.storage.mongo import MongoDocuments  # noqa: PLC0415
+    from core.storage.records.mongo import MongoDocuments  # noqa: PLC0415
 
     return MongoDocuments.connect(url)

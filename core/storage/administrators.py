@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from core.errors import Conflict
 from core.models.users import Role, User
-from core.storage.documents import KEY, Collection, Documents, Record
+from core.storage.records.port import KEY, Collection, Documents, Record
 from core.storage.users import COLLECTION as USERS
 
 COLLECTION = Collection("administrators", opaque=("going",))

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
+from core.json.offload import off_loop
 from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, StampedChat, size_of
-from core.models.off_loop import off_loop
 from core.storage import messages
-from core.storage.documents import KEY, Added, Collection, Documents, In, Index, Order, Record
-from core.storage.moments import Moments
+from core.storage.records.port import KEY, Added, Collection, Documents, In, Index, Order, Record
+from core.storage.timestamps import Moments
 
 SECOND = 1_000_000
 COLLECTION = Collection(

@@ -1,7 +1,7 @@
 """What administrators have decided: one record for each subject, with the fields that were ever set."""
 
 from core.errors import Conflict
-from core.storage.documents import KEY, Collection, Documents, Record
+from core.storage.records.port import KEY, Collection, Documents, Record
 
 COLLECTION = Collection("configs")
 

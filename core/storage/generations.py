@@ -6,7 +6,7 @@ import msgspec
 
 from core.models.completions import Usage
 from core.models.generations import Generation, GenerationStatus
-from core.storage.documents import KEY, Collection, Documents, In, Index, Order
+from core.storage.records.port import KEY, Collection, Documents, In, Index, Order
 
 COLLECTION = Collection("generations", indexes=(Index(("chat_id", "created_at")), Index(("user_id", "created_at"))), opaque=("usage",))
 

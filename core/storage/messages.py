@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
+from core.json.offload import off_loop
 from core.models.chats import Message, size_of
-from core.models.off_loop import off_loop
-from core.storage.documents import KEY, Collection, Contains, Documents, In, Index, Order, Record, folded
-from core.storage.moments import Moments
+from core.storage.records.port import KEY, Collection, Contains, Documents, In, Index, Order, Record, folded
+from core.storage.timestamps import Moments
 
 COLLECTION = Collection("messages", indexes=(Index(("chat_id", "position")),), opaque=("content", "extra", "posted"))
 

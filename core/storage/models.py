@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from core.models.catalog import CustomModel
-from core.storage.documents import KEY, Collection, Documents, Index
+from core.storage.records.port import KEY, Collection, Documents, Index
 
 COLLECTION = Collection("models", indexes=(Index(("user_id",)),), opaque=("params", "meta"))
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from core.models.pictures import Picture
-from core.storage.documents import KEY, Collection, Documents
+from core.storage.records.port import KEY, Collection, Documents
 
 COLLECTION = Collection("pictures")
 

@@ -7,7 +7,7 @@ import msgspec
 
 from core.models.generations import GenerationStatus
 from core.models.pulls import Pull
-from core.storage.documents import KEY, Collection, Documents, In, Index, Order
+from core.storage.records.port import KEY, Collection, Documents, In, Index, Order
 
 COLLECTION = Collection("pulls", indexes=(Index(("slot",), unique=True), Index(("created_at",))))
 

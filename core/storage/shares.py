@@ -3,7 +3,7 @@
 import msgspec
 
 from core.models.shares import Share
-from core.storage.documents import KEY, Collection, Documents, In, Index
+from core.storage.records.port import KEY, Collection, Documents, In, Index
 
 COLLECTION = Collection("shares", indexes=(Index(("chat_id",)),), opaque=("chat",))
 

@@ -7,7 +7,7 @@ import msgspec
 
 from core.errors import Conflict
 from core.models.users import Credentials, Role, Sessions, User
-from core.storage.documents import KEY, Collection, Contains, Documents, Filter, Index, Order, Range, Record, folded
+from core.storage.records.port import KEY, Collection, Contains, Documents, Filter, Index, Order, Range, Record, folded
 
 COLLECTION = Collection("users", indexes=(Index(("email",), unique=True), Index(("seat",), unique=True), Index(("role",))))
 

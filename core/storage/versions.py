@@ -17,7 +17,7 @@ from core.errors import Conflict, PenstockError, SettingsError
 from core.logging import get_logger
 from core.models.generations import GenerationStatus
 from core.storage import generations, messages, pulls, users
-from core.storage.documents import KEY, Collection, Documents, Filter, In, Order, Range, Record
+from core.storage.records.port import KEY, Collection, Documents, Filter, In, Order, Range, Record
 
 COLLECTION = Collection("versions")
 STORE = "store"

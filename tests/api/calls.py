@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tests.api.conftest import Client
-from tests.api.stage import PASSWORD, PIXEL, Stage
+from tests.api.server_fixture import PASSWORD, PIXEL, Stage
 
 NOTHING: Mapping[str, str] = {}
 MESSAGES = [{"role": "user", "content": "Hello!"}]

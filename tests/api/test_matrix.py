@@ -12,7 +12,7 @@ from core.services import Services
 from core.settings import Settings
 from tests.api.calls import CALLS, Call, filled, sent
 from tests.api.conftest import MODEL, Client
-from tests.api.stage import Stage
+from tests.api.server_fixture import Stage
 
 EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)
 WHO = ("nobody", "bad token", "expired token", "pending", "stranger", "owner", "admin", "deleted user")

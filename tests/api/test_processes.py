@@ -18,7 +18,7 @@ import pytest
 import redis.asyncio
 
 from tests.api.conftest import Client, sign_up
-from tests.api.talking import connected
+from tests.api.socketio_client import connected
 from tests.polling import until
 from tests.ports import free_port
 from tests.servers import missing

@@ -9,7 +9,7 @@ import socketio
 from structlog.testing import capture_logs
 
 from tests.api.conftest import Client
-from tests.api.talking import connected
+from tests.api.socketio_client import connected
 
 PASSWORD = "correct horse battery"  # as the fixtures' users have it
 WRONG = "a wrong guess of mine"

@@ -19,11 +19,11 @@ import jsonschema_rs
 from aiohttp import web
 
 from api.app import create_app
-from api.keys import SERVICES
-from api.openapi import EXAMPLES, encoded
-from api.operations import name as operation_name
-from api.operations import plain
-from api.principal import Access
+from api.docs.openapi import EXAMPLES, encoded
+from api.docs.operations import name as operation_name
+from api.docs.operations import plain
+from api.http.authentication import Access
+from api.http.keys import SERVICES
 from api.routes import ROUTES
 from core.models.catalog import Model
 from core.models.pools import Pool
@@ -31,7 +31,7 @@ from core.models.users import Role
 from core.settings import Settings
 from tests.api.calls import CALLS, MORE, PROBLEMS, Call, Prepare, filled, sent
 from tests.api.conftest import MODEL, Client
-from tests.api.stage import Stage
+from tests.api.server_fixture import Stage
 from tests.servers import redis_server
 
 EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)

@@ -8,7 +8,7 @@ import pytest
 
 from core.settings import Settings
 from core.storage import open_documents
-from core.storage.documents import Documents
+from core.storage.records.port import Documents
 
 SECRET_KEY = "a secret key that only these tests know"
 

@@ -10,7 +10,7 @@ from core.jobs.claims import Claim
 from core.models.completions import Usage
 from core.models.events import Delta, Finished
 from core.models.generations import GenerationSpec, GenerationStatus
-from tests.desk import Desk
+from tests.job_backend import Desk
 from tests.polling import until
 
 Specs = Callable[[], GenerationSpec]

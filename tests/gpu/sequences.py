@@ -5,7 +5,7 @@ import itertools
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from gpu.answer import Answer
+from gpu.completion import Answer
 from gpu.requests import Piece, Request, Sampling
 from gpu.sequence import Sequence
 

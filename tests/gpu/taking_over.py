@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from gpu.answer import Answer
+from gpu.completion import Answer
 from gpu.config import EngineConfig
 from gpu.llama import LlamaForward
 from gpu.requests import Piece, Request, Sampling

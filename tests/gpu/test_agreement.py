@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gpu.dequantised import as_transformers
+from gpu.gguf_to_transformers import as_transformers
 from gpu.kernels import Kernels
 from gpu.llama import LlamaForward
 from gpu.packing import load_packed

@@ -17,10 +17,10 @@ from core.settings import Settings
 from gpu import kernels, sources
 from gpu.bert import BertEncoder
 from gpu.cores import Cores
+from gpu.device_lock import Turns
 from gpu.embedder import Embedder
 from gpu.kernels import FLAGS, HEADER, Kernels, KernelsMissing, address, compiled, targets
 from gpu.torch_bert import TorchBertEncoder
-from gpu.turns import Turns
 from tests.gpu.asking import Started
 
 # Whatever else a worker of the GPU pool imports before it embeds.
@@ -30,8 +30,8 @@ from pathlib import Path
 from core.settings import Settings
 from gpu.embedder import Embedder
 from gpu.sources import embedder
-from gpu.turns import Turns
-from workers.local_embedder import LocalEmbedder
+from gpu.device_lock import Turns
+from workers.runtimes.local_embedder import LocalEmbedder
 
 made = Embedder(embedder(), Settings(device="cpu", data_dir=Path(sys.argv[1])), turns=Turns())
 data, tokens = asyncio.run(made.embed(["a text"]))

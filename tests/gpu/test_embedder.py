@@ -13,9 +13,9 @@ from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
 from core.settings import Settings
 from gpu import sources
 from gpu.bert import BertEncoder, Vectors
+from gpu.device_lock import Turns
 from gpu.embedder import Embedder
 from gpu.kernels import Kernels
-from gpu.turns import Turns
 from tests.gpu.asking import Started
 from tests.polling import until
 

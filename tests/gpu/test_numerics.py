@@ -18,7 +18,7 @@ from gpu.llama import LlamaForward
 from gpu.mapped import Weights
 from gpu.numerics import examined
 from gpu.packing import load_packed
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 from gpu.sources import Format, ModelSource
 from tests.gpu import tiny_llama
 from tests.gpu.faults import ALWAYS, BETWEEN_THREADS, FAULTS, MISSING, Faulty

@@ -8,9 +8,9 @@ from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFWriter
 
 from core.errors import SettingsError
-from gpu.dequantised import as_transformers
 from gpu.forward import Batch, Run
 from gpu.gguf import GgufFile
+from gpu.gguf_to_transformers import as_transformers
 from gpu.kernels import Kernels
 from gpu.llama import LlamaForward
 from gpu.packing import fingerprint, load_packed

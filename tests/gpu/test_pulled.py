@@ -18,10 +18,10 @@ from core.settings import Settings
 from gpu.engine import Engine, load
 from gpu.sources import ModelSource, pulled
 from pipelines.chat import prompt_of
-from pipelines.pulling import Puller
+from pipelines.pulls.puller import Puller
 from tests.gpu import folders
 from tests.hub import HubMirror
-from workers.local import LocalModels
+from workers.runtimes.local import LocalModels
 
 LLAMA = "tiny/llama"
 SHAPE: dict[str, Any] = {

@@ -3,7 +3,7 @@ import sys
 from pathlib import Path
 
 from gpu.config import EngineConfig
-from gpu.prefixes import Copy
+from gpu.prefix_cache import Copy
 from gpu.scheduler import Scheduler, Work
 from gpu.sequence import Sequence
 from tests.gpu.sequences import like, sequence

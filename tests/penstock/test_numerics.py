@@ -7,8 +7,8 @@ import pytest
 
 from core.models.numerics import Checked, Numerics
 from core.models.pools import Pool, Worker
-from core.services.pools import Pools
-from core.storage.redis import Scripts, connect
+from core.redis.client import Scripts, connect
+from core.redis.workers import Pools
 from penstock.logs import for_console
 from tests.penstock.conftest import Run
 

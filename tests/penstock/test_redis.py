@@ -11,11 +11,11 @@ import pytest
 
 from core.models.events import Delta
 from core.models.generations import GenerationSpec
-from core.storage.redis import Redis, connect
+from core.redis.client import Redis, connect
 from penstock import redis as redis_room
 from penstock.redis import EmbeddedRedis
 from penstock.supervisor import Supervisor
-from tests.desk import Desk, desk, new_spec
+from tests.job_backend import Desk, desk, new_spec
 
 __all__ = ["desk", "new_spec"]
 

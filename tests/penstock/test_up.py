@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.folder import running_in
+from penstock.data_dir import running_in
 from tests.penstock.conftest import Command, Run, alive, family
 from tests.polling import until
 from tests.ports import free_port

@@ -3,10 +3,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.chat_documents.document import parts, rows
 from core.models.chats import Chat, ChatDetail
 from core.models.events import ChoiceFinished, Delta, Event, Started
 from core.models.generations import GenerationSpec
-from core.services.chat_documents import parts, rows
 from pipelines.chat import Transcript, history, instructed, origin, prompt_of, replay
 
 

@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from core.models.users import Session
-from tests.schema.asking import FOLLOW, ME, SIGN_IN
+from tests.schema.graphql_documents import FOLLOW, ME, SIGN_IN
 from tests.schema.transports import CLIENTS, Answer, bearer, node_client
 
 RESPONSE_JSON = "application/graphql-response+json"

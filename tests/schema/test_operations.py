@@ -11,7 +11,7 @@ from core.models.users import Role, Session
 from core.services import Services
 from core.settings import Settings
 from tests.polling import until
-from tests.schema.asking import ASK, CHAT, CHATS, CREATE, HISTORY, ME, SIGN_IN, STOP
+from tests.schema.graphql_documents import ASK, CHAT, CHATS, CREATE, HISTORY, ME, SIGN_IN, STOP
 from tests.schema.transports import Answer, Transport
 
 

@@ -12,7 +12,7 @@ from core.models.generations import GenerationStatus
 from core.models.users import Session
 from core.services import Services
 from tests.polling import until
-from tests.schema.asking import ASK, CREATE, FOLLOW, STOP
+from tests.schema.graphql_documents import ASK, CREATE, FOLLOW, STOP
 from tests.schema.test_operations import code
 from tests.schema.transports import Answer, Transport
 

@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from api import graphql
-from api.graphql import close_sockets
+from api.graphql import view
+from api.graphql.view import close_sockets
 from core.models.generations import GenerationStatus
 from core.models.users import Session, SignIn, SignUp
 from core.services import Services
 from core.settings import Settings
 from tests.polling import until
-from tests.schema.asking import FOLLOW, ME
+from tests.schema.graphql_documents import FOLLOW, ME
 from tests.schema.test_subscription import ANSWER, asked, claimed, nobody_listens
 from tests.schema.transports import Answer, Post, bearer
 
@@ -215,7 +215,7 @@ async def test_one_who_does_not_answer_the_close_is_cut_off(
     async def hangs(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(graphql, "CLOSE_S", 0.05)
+    monkeypatch.setattr(view, "CLOSE_S", 0.05)
     async with aiohttp.ClientSession() as session, await opened(session, url) as socket:
         await greeted(socket, token=ada.token)
         monkeypatch.setattr(web.WebSocketResponse, "close", hangs)

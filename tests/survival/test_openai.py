@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from core.storage.redis import connect
+from core.redis.client import connect
 from tests.stack import Running, Stack
 from tests.survival.conftest import MODEL, User
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from core.jobs.claims import job_key
-from core.storage.redis import connect
+from core.redis.client import connect
 from gpu.kernels import targets
 from tests.polling import until
 from tests.stack import Running, Stack

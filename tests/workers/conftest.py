@@ -14,13 +14,13 @@ from core.models.events import ChoiceFinished, Delta, Event, Started
 from core.models.generations import GenerationSpec, GenerationStatus
 from core.models.numerics import Continued, Numerics
 from core.models.pools import Pool, Worker
-from core.services.pools import Pools
-from core.storage.redis import Scripts
+from core.redis.client import Scripts
+from core.redis.workers import Pools
 from pipelines.chat import Prompt
-from tests.desk import LEASE_MS, Desk, desk, new_spec
+from tests.job_backend import LEASE_MS, Desk, desk, new_spec
+from workers.actors.replies import Replies
 from workers.leases import Leases
 from workers.offers import Offers, Taker
-from workers.replies import Replies
 
 __all__ = ["desk", "new_spec"]
 

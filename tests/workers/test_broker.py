@@ -5,7 +5,7 @@ import pytest
 from dramatiq.worker import Worker
 
 from core.jobs import GenerateReply
-from tests.desk import Desk
+from tests.job_backend import Desk
 from tests.polling import until
 from workers.broker import WakeBroker
 from workers.process import IDLE_MS

@@ -16,7 +16,7 @@ from core.jobs.queue import JobQueue
 from core.models.events import Delta, Started
 from core.models.generations import GenerationSpec
 from core.models.numerics import Continued
-from core.storage.redis import Scripts, connect
+from core.redis.client import Scripts, connect
 from tests.polling import until
 from tests.stack import Running, Stack, stack_in
 from tests.workers.counting import BEGUN, MODEL, WORDS

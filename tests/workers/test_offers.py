@@ -7,7 +7,7 @@ import pytest
 
 from core.models.generations import GenerationSpec
 from core.models.numerics import Continued
-from tests.desk import Desk
+from tests.job_backend import Desk
 from tests.polling import until
 from tests.workers.conftest import PLACES, WORDS, Bench, Counting, longer, release, stepwise, submitted
 

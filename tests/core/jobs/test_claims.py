@@ -8,7 +8,7 @@ from core.jobs.claims import MAX_ATTEMPTS, Claim, Fenced, Held
 from core.models.completions import Usage
 from core.models.events import Cancelled, Delta, Finished
 from core.models.generations import GenerationSpec, GenerationStatus
-from tests.desk import Desk
+from tests.job_backend import Desk
 from tests.polling import until
 
 Specs = Callable[[], GenerationSpec]

@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 from core.jobs import GenerateReply
 from core.models.generations import GenerationSpec
-from core.storage.redis import Redis
-from tests.desk import Desk
+from core.redis.client import Redis
+from tests.job_backend import Desk
 from tests.polling import until
 
 Specs = Callable[[], GenerationSpec]

@@ -5,9 +5,9 @@ from core.errors import Forbidden
 from core.models.configs import RateLimitChanges, RateLimits
 from core.services.configs import TOPIC, Configs
 from core.storage.configs import Configs as ConfigRows
-from core.storage.documents import Documents
+from core.storage.records.port import Documents
 from tests.core.services.people import ADMIN, ME
-from tests.desk import Desk
+from tests.job_backend import Desk
 from tests.polling import until
 
 DEFAULT = RateLimits(requests_per_minute=100, admins_limited=False, anonymous_requests_per_minute=60)

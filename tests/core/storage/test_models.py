@@ -2,8 +2,8 @@ import pytest
 
 from core.errors import Conflict
 from core.models.catalog import CustomModel
-from core.storage.documents import Documents
 from core.storage.models import Models
+from core.storage.records.port import Documents
 
 CODER = CustomModel(id="a/coder", name="Coder", base_model_id="b", user_id="u", params={"a.b": {"$x": 1}}, created_at=1, updated_at=1)
 

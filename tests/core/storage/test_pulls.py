@@ -4,8 +4,8 @@ import pytest
 from core.errors import Conflict
 from core.models.generations import GenerationStatus
 from core.models.pulls import Origin, Pull
-from core.storage.documents import Documents
 from core.storage.pulls import Pulls
+from core.storage.records.port import Documents
 
 PULL = Pull(
     id="1",

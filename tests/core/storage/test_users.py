@@ -9,7 +9,7 @@ from core.errors import Conflict
 from core.models.users import Credentials, Role, User
 from core.storage import users
 from core.storage.administrators import Administrators
-from core.storage.documents import Documents, Order
+from core.storage.records.port import Documents, Order
 from core.storage.users import COLLECTION, Users
 
 

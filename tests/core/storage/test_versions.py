@@ -16,12 +16,12 @@ from core.errors import SettingsError
 from core.models.generations import GenerationStatus
 from core.settings import Settings
 from core.storage import messages, open_documents, users, versions
-from core.storage.documents import Contains, Documents, Record
 from core.storage.generations import COLLECTION as GENERATIONS
 from core.storage.generations import Generations
 from core.storage.messages import Messages
 from core.storage.pulls import COLLECTION as PULLS
 from core.storage.pulls import Pulls
+from core.storage.records.port import Contains, Documents, Record
 from core.storage.users import Users
 from core.storage.versions import COLLECTION, STORE, UPGRADES, Step
 from tests.polling import until

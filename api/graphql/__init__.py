@@ -1,0 +1,1 @@
+"""GraphQL over HTTP and websockets: where the schema is mounted."""

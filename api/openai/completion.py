@@ -1,0 +1,106 @@
+"""An answer's events gathered into OpenAI's whole chat completion.
+
+Source: the ``CreateChatCompletionResponse`` schema of OpenAI's API reference.
+"""
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from api.openai.completion_chunks import completion_id
+from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
+from core.models.generations import GenerationSpec
+
+if TYPE_CHECKING:
+    from core.models.completions import FinishReason, Logprobs, Usage
+
+
+class Answer:
+    """One answer, as far as it has come."""
+
+    def __init__(self, spec: GenerationSpec) -> None:
+        self._spec = spec
+        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
+        self._usage: Usage | None = None
+        self._continued: str | None = None
+        self._fingerprint = ""
+
+    def add(self, event: Event) -> None:
+        """One more event."""
+        if isinstance(event, Delta):
+            self._choices[event.choice].add(event)
+        elif isinstance(event, ChoiceFinished):
+            self._choices[event.choice].finish_reason = event.finish_reason
+        elif isinstance(event, Finished):
+            self._usage = event.usage
+        elif isinstance(event, Started):
+            self._continued = event.continued or self._continued
+            self._fingerprint = event.fingerprint
+
+    def document(self) -> dict[str, Any]:
+        """The completion. One that was stopped has no usage; one that went on from another worker's part says how well."""
+        body: dict[str, Any] = {
+            "id": completion_id(self._spec),
+            "object": "chat.completion",
+            "created": self._spec.created_at,
+            "model": self._spec.model,
+            "choices": [choice.document(index) for index, choice in sorted((self._choices or {0: _Choice()}).items())],
+        }
+        if self._fingerprint:
+            body["system_fingerprint"] = self._fingerprint
+        if self._usage:
+            body["usage"] = self._usage
+        if self._continued:
+            body["continued"] = self._continued
+        return body
+
+
+class _Choice:
+    def __init__(self) -> None:
+        self.finish_reason: FinishReason = "stop"
+        self._text: list[str] = []
+        self._extra: dict[str, Any] = {}
+        self._logprobs: Logprobs | None = None
+
+    def add(self, event: Delta) -> None:
+        if event.text:
+            self._text.append(event.text)
+        if event.logprobs:
+            self._logprobs = self._logprobs.joined(event.logprobs) if self._logprobs else event.logprobs
+        for name, value in (event.extra or {}).items():
+            self._extra[name] = (
+                _tool_calls(self._extra.get(name, []), value) if name == "tool_calls" else _joined(self._extra.get(name), value)
+            )
+
+    def document(self, index: int) -> dict[str, Any]:
+        text = "".join(self._text)
+        message = {"role": "assistant", "content": text if text or not self._extra else None, "refusal": None, **self._extra}
+        return {"index": index, "message": message, "logprobs": self._logprobs, "finish_reason": self.finish_reason}
+
+
+def _joined(known: Any, more: Any) -> Any:
+    return known + more if isinstance(known, str) and isinstance(more, str) else more
+
+
+def _tool_calls(known: list[Any], more: Any) -> list[Any]:
+    """Pieces of calls, told apart by ``index``: the first has id and name, later ones more of the arguments.
+
+    Whole calls have no index, and follow each other.
+    """
+    calls = list(known)
+    for piece in more if isinstance(more, list) else []:
+        if not isinstance(piece, dict):
+            continue
+        index = piece.get("index", len(calls))
+        rest = {name: value for name, value in piece.items() if name != "index"}
+        if not isinstance(index, int) or index >= len(calls):
+            calls.append(rest)
+            continue
+        call = calls[index]
+        function, added = call.get("function") or {}, rest.pop("function", None) or {}
+        arguments = (function.get("arguments") or "") + (added.get("arguments") or "")
+        calls[index] = {
+            **call,
+            **{name: value for name, value in rest.items() if value},
+            "function": {**function, **{n: v for n, v in added.items() if v}, "arguments": arguments},
+        }
+    return calls

@@ -1,0 +1,78 @@
+"""OpenAI's chat completions: ``POST …/chat/completions``."""
+
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import web
+
+from api.http.disconnects import ClientGone
+from api.http.errors import openai_error
+from api.http.json import answer, decode
+from api.http.keys import ABANDONED, CONNECTIONS, GENERATION_ID, PRINCIPAL, SERVICES
+from api.http.sse import streaming
+from api.openai.completion import Answer
+from api.openai.completion_chunks import Chunks, error_event
+from core.errors import Forbidden, PenstockError, Unauthenticated
+from core.json.offload import off_loop
+from core.models.completions import StreamOptions
+from core.models.events import Event, Failed
+from core.models.generations import GenerationSpec
+
+LEFT = (ClientGone, Unauthenticated, Forbidden)  # by themselves, or let out
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """How the client wants its answer."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+
+async def create(request: web.Request) -> web.StreamResponse:
+    """``POST …/chat/completions``: ask a model. The answer comes whole or, with ``stream``, as events.
+
+    A client that goes away may resume at ``/api/generations/{id}/events`` for a while. One whose token is revoked hears no more.
+    """
+    body, principal = await request.read(), request[PRINCIPAL]
+    spec = await request.app[SERVICES].generations.complete(principal, body)
+    request[GENERATION_ID] = spec.id
+    wanted = await off_loop(len(body), decode, body, Wanted)
+    try:
+        return await (_stream(request, spec, wanted) if wanted.stream else _whole(request, spec))
+    except LEFT:
+        request.app[ABANDONED].watch(principal, spec.id)
+        raise
+
+
+async def _whole(request: web.Request, spec: GenerationSpec) -> web.StreamResponse:
+    gathered = Answer(spec)
+    entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
+    async with request.app[CONNECTIONS].waiting(request), aclosing(entries):
+        async for _, event in entries:
+            gathered.add(_unless_failed(event))
+    return answer(gathered.document())
+
+
+async def _stream(request: web.Request, spec: GenerationSpec, wanted: Wanted) -> web.StreamResponse:
+    include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
+    chunks = Chunks(spec, include_usage=include_usage)
+    entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
+    async with streaming(request, _told) as stream, aclosing(entries):
+        async for entry_id, event in entries:
+            data = chunks.of(entry_id, _unless_failed(event))
+            if data:
+                await stream.write(data)
+    if isinstance(stream.failure, LEFT):
+        request.app[ABANDONED].watch(request[PRINCIPAL], spec.id)
+    return stream.response
+
+
+def _unless_failed(event: Event) -> Event:
+    if isinstance(event, Failed):
+        raise event.error()
+    return event
+
+
+def _told(error: PenstockError) -> bytes:
+    """As OpenAI's own servers do it: an event with the error, and then no ``[DONE]``."""
+    return error_event(openai_error(error))

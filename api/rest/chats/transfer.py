@@ -1,0 +1,79 @@
+"""Copies of chats over REST: one beside itself, all out into a file, and out of a file again."""
+
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+
+from api.http.disconnects import ClientGone
+from api.http.errors import bug
+from api.http.json import answer, read, written
+from api.http.keys import PRINCIPAL, SERVICES
+from api.rest.chats.response_cache import whole
+from api.rest.chats.schemas import ChatRow
+from core.errors import PenstockError
+from core.models.chats import TakenIn
+
+MAX_TAKEN_IN = 10_000
+
+Given = Annotated[list[TakenIn], msgspec.Meta(max_length=MAX_TAKEN_IN)]
+
+
+class Clone(msgspec.Struct, frozen=True, kw_only=True):
+    """``title``: the copy's; without it, or without a body: ``Clone of …``."""
+
+    title: str | None = None
+
+
+class Chats(msgspec.Struct, frozen=True, kw_only=True):
+    """What an export wrote, inside an object."""
+
+    chats: Given
+
+
+GIVEN: Any = Given | Chats
+
+
+async def clone(request: web.Request) -> web.Response:
+    """``POST /api/chats/{chat_id}/clone``: a copy of a chat as it is now."""
+    wanted = await read(request, Clone)
+    copy = await request.app[SERVICES].chat_copies.clone(request[PRINCIPAL], request.match_info["chat_id"], wanted.title)
+    return written(await whole(copy), status=201)
+
+
+async def import_(request: web.Request) -> web.Response:
+    """``POST /api/chats/import``: import chats. New ones out of what an export wrote, all or none, with their times and marks."""
+    given = await read(request, GIVEN)
+    made = await request.app[SERVICES].chats.take_in(request[PRINCIPAL], given.chats if isinstance(given, Chats) else given)
+    return answer([ChatRow.of(chat) for chat in made], status=201)
+
+
+async def export(request: web.Request) -> web.StreamResponse:
+    """``GET /api/chats/all``: export all of one's own chats. Whole, newest change first; written out while it is read."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    opening = b"["
+    try:
+        async for details in request.app[SERVICES].chat_copies.all(request[PRINCIPAL]):
+            if not response.prepared:
+                await response.prepare(request)
+            for detail in details:
+                await response.write(opening + await whole(detail))
+                opening = b","
+        if not response.prepared:
+            return answer([])
+        await response.write(b"[]" if opening == b"[" else b"]")
+    except ConnectionResetError:
+        raise ClientGone from None
+    except PenstockError as error:
+        raise _broken_off(request, response, error) from None
+    return response
+
+
+def _broken_off(request: web.Request, response: web.StreamResponse, error: PenstockError) -> Exception:
+    """Half a list must not look like a whole one."""
+    if not response.prepared:
+        return error
+    bug(error)
+    if request.transport:
+        request.transport.abort()
+    return ClientGone()

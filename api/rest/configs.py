@@ -1,0 +1,21 @@
+"""What administrators decide while the product runs."""
+
+from aiohttp import web
+
+from api.http.json import answer, read
+from api.http.keys import PRINCIPAL, SERVICES
+from core.models.configs import RateLimitChanges, RateLimits
+
+
+async def rate_limits(request: web.Request) -> web.Response:
+    """``GET /api/configs/rate_limits``: the limits in force."""
+    return answer(await request.app[SERVICES].configs.shown(request[PRINCIPAL], RateLimits))
+
+
+async def set_rate_limits(request: web.Request) -> web.Response:
+    """``POST /api/configs/rate_limits``: change the limits.
+
+    In force on every web process within a second, and after a restart. Fields not given stay.
+    """
+    changes = await read(request, RateLimitChanges)
+    return answer(await request.app[SERVICES].configs.change(request[PRINCIPAL], RateLimits, changes))

@@ -1,0 +1,1 @@
+"""Redis, and what lives in it alone."""

@@ -1,0 +1,1 @@
+"""Models brought to this installation."""

@@ -1,0 +1,81 @@
+"""Chat completions of upstreams: what they are sent, and their answers, streamed or whole, as events."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from core.errors import UpstreamBroken, UpstreamError
+from core.models.completions import Usage
+from core.models.events import ChoiceFinished, Delta
+from pipelines.chat import Prompt
+from pipelines.upstreams.endpoint import Endpoint, decoded
+from pipelines.upstreams.schemas import Answer, Chunk, delta_of, usage_of
+
+SHOWN_CHARACTERS = 300
+
+# What Open WebUI's clients tell their server beside a request: servers of models refuse what they do not know.
+OURS = frozenset(
+    {"user", "chat_id", "session_id", "id", "parent_message", "background_tasks", "model_item", "filter_ids", "tool_servers", "variables"}
+)
+ASKING = frozenset({"features", "files", "params", "tool_ids"})  # ask for something where there is something in them
+
+Part = Delta | ChoiceFinished | Usage
+
+
+def body_of(prompt: Prompt) -> bytes:
+    """The client's request as it came, but for what we must know or that must not travel."""
+    given: dict[str, Any] = msgspec.json.decode(prompt.spec.body)
+    body = {name: value for name, value in given.items() if name not in OURS and (name not in ASKING or _asks(value))}
+    body["messages"] = prompt.messages
+    if body.get("stream"):
+        body["stream_options"] = {"include_usage": True}
+    else:
+        body.pop("stream_options", None)
+    return msgspec.json.encode(body)
+
+
+def _asks(value: Any) -> bool:
+    return any(value.values()) if isinstance(value, dict) else bool(value)
+
+
+async def streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncGenerator[Part, None]:
+    """Server-sent events by whatever pieces the network brings; the end is ``[DONE]``, and a stream without one broke off."""
+    rest, tokens, usage, finished = b"", 0, None, False
+    async for piece in response.content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            data = line[5:].strip() if line.startswith(b"data:") else b""
+            if not data:
+                continue
+            if data == b"[DONE]":
+                yield usage or Usage(prompt_tokens=0, completion_tokens=tokens, total_tokens=tokens)
+                return
+            chunk = decoded(data, Chunk, endpoint)
+            if chunk.error is not None:
+                message = f"The upstream {endpoint.url} failed: {str(chunk.error)[:SHOWN_CHARACTERS]}"
+                raise UpstreamError(message)
+            usage = usage_of(chunk.usage) or usage
+            for choice in chunk.choices or ():
+                delta = delta_of(choice)
+                if delta is not None:
+                    tokens += 1
+                    yield delta
+                if choice.end:
+                    finished = True
+                    yield ChoiceFinished(choice=choice.index, finish_reason=choice.end)
+    if not finished:
+        message = f"The upstream {endpoint.url} broke off in the middle of its answer."
+        raise UpstreamBroken(message)
+    yield usage or Usage(prompt_tokens=0, completion_tokens=tokens, total_tokens=tokens)
+
+
+def whole(body: bytes, endpoint: Endpoint) -> Sequence[Part]:
+    """All of an answer at once."""
+    answer = decoded(body, Answer, endpoint)
+    parts: list[Part] = []
+    for choice in answer.choices:
+        parts.append(delta_of(choice) or Delta(choice=choice.index))
+        parts.append(ChoiceFinished(choice=choice.index, finish_reason=choice.end or "stop"))
+    return [*parts, usage_of(answer.usage) or Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)]

@@ -1,0 +1,1 @@
+"""What a process of a pool holds while it lives."""

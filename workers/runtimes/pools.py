@@ -1,0 +1,128 @@
+"""What each pool's process works with. Only the GPU pool imports the model runtime."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from core.logging import get_logger
+from core.models.catalog import Model
+from core.models.numerics import Numerics
+from core.models.pools import Pool
+from core.settings import Settings
+from pipelines.chat import Generator
+from pipelines.embedding import Embedder
+from pipelines.pulls.puller import Puller
+from pipelines.upstreams.upstreams import Upstreams
+from workers.process import PoolWork
+
+if TYPE_CHECKING:
+    from gpu.engine import Engine
+    from gpu.sources import ModelSource
+    from workers.runtimes.local import LocalModels
+    from workers.runtimes.local_embedder import LocalEmbedder
+
+log = get_logger()
+
+
+def work_of(pool: Pool, settings: Settings) -> PoolWork:
+    """A pool's work; for the GPU pool this loads the models."""
+    if pool is Pool.GPU:
+        return _load(settings)
+    return RelayWork(settings) if pool is Pool.RELAY else CpuWork(settings)
+
+
+class CpuWork:
+    """Models are pulled here; and it takes part in putting back what dead workers left."""
+
+    generator: Generator | None = None
+    embedder: Embedder | None = None
+    device = "cpu"
+
+    def __init__(self, settings: Settings) -> None:
+        self.puller: Puller | None = Puller(settings)
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def models(self) -> tuple[str, Sequence[Model], bool]:
+        """None."""
+        return "", (), True
+
+    def numerics(self) -> dict[str, Numerics]:
+        """None."""
+        return {}
+
+
+class RelayWork:
+    """Upstreams."""
+
+    puller: Puller | None = None
+    device = "network"
+
+    def __init__(self, settings: Settings) -> None:
+        self._upstreams = Upstreams(settings)
+        self._source = ",".join(("relay", *settings.openai_base_urls, *settings.ollama_base_urls))
+        self.generator: Generator | None = self._upstreams
+        self.embedder: Embedder | None = self._upstreams
+
+    async def open(self) -> None:
+        """Make the client session."""
+        await self._upstreams.open()
+
+    async def models(self) -> tuple[str, Sequence[Model], bool]:
+        """What the upstreams serve now."""
+        models = await self._upstreams.refresh()
+        for url, why in self._upstreams.errors.items():
+            log.warning("upstream", url=url, why=why)
+        return self._source, models, not self._upstreams.errors
+
+    def numerics(self) -> dict[str, Numerics]:
+        """None that we know of."""
+        return {}
+
+
+class GpuWork:
+    """Models of this machine's device."""
+
+    puller: Puller | None = None
+
+    def __init__(self, local: "LocalModels", embedder: "LocalEmbedder | None", device: str) -> None:
+        self.generator: Generator | None = local
+        self.embedder: Embedder | None = embedder
+        self._more = [embedder.model()] if embedder else []
+        self.device = device
+        self._local = local
+
+    async def open(self) -> None:
+        """The models are loaded already."""
+
+    async def models(self) -> tuple[str, Sequence[Model], bool]:
+        """What is loaded, and what has been pulled and is loaded when it is asked."""
+        models = [*await self._local.look(), *self._more]
+        return ",".join(("gpu", *(model.id for model in models))), models, True
+
+    def numerics(self) -> dict[str, Numerics]:
+        """Of what is loaded."""
+        return self._local.numerics()
+
+
+def _load(settings: Settings) -> GpuWork:
+    from gpu.sources import embedder, pulled, sources  # noqa: PLC0415 - only this pool's processes have this room
+
+    found, embedding = sources(settings), embedder()  # what is not there is told before torch is imported
+    from gpu.device_lock import Turns  # noqa: PLC0415 - only this pool's processes have this room
+    from gpu.embedder import Embedder as VectorEngine  # noqa: PLC0415 - imports torch
+    from gpu.engine import load  # noqa: PLC0415 - imports torch
+    from workers.runtimes.local import LocalModels  # noqa: PLC0415 - imports torch
+    from workers.runtimes.local_embedder import LocalEmbedder  # noqa: PLC0415 - imports torch
+
+    turns = Turns()
+
+    def loaded(source: "ModelSource") -> "Engine":
+        engine = load(source, settings, progress=lambda line: log.info("loading", step=line), turns=turns)
+        log.info("numerics", model=source.id, continued=engine.continued, fingerprint=engine.fingerprint, text=engine.numerics)
+        return engine
+
+    engines = {source.id: loaded(source) for source in found}
+    local = LocalModels(engines, look=lambda: pulled(settings), load=loaded)
+    vectors = LocalEmbedder(VectorEngine(embedding, settings, turns=turns)) if embedding else None
+    return GpuWork(local, vectors, ", ".join(sorted({engine.device for engine in engines.values()})) or settings.device)
