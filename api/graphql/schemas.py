@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 
-class Operation(msgspec.Struct, frozen=True, kw_only=True, rename={"operation_name": "operationName"}):
+class GraphQLRequest(msgspec.Struct, frozen=True, kw_only=True, rename={"operation_name": "operationName"}):
     """One operation. ``operation_name``: which one, where ``query`` holds several."""
 
     query: str
@@ -16,7 +16,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True, rename={"operation_na
     operation_name: str | None = None
 
 
-class Query(msgspec.Struct, frozen=True, kw_only=True, rename={"operation_name": "operationName"}):
+class GraphQLParameters(msgspec.Struct, frozen=True, kw_only=True, rename={"operation_name": "operationName"}):
     """``query``: a query. ``variables``: a JSON object. ``operationName``: which one, where there are several."""
 
     query: str
@@ -24,7 +24,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename={"operation_name":
     operation_name: str | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class GraphQLResponse(msgspec.Struct, frozen=True, kw_only=True):
     """``data`` is left out where nothing was run; each of ``errors`` has its code in ``extensions``."""
 
     data: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET

@@ -32,7 +32,7 @@ class EmbeddingUsage(msgspec.Struct, frozen=True, kw_only=True):
     total_tokens: int
 
 
-class Embedded(msgspec.Struct, frozen=True, kw_only=True):
+class EmbeddingsResponse(msgspec.Struct, frozen=True, kw_only=True):
     """All inputs' vectors, in their order."""
 
     object: Literal["list"] = "list"
@@ -54,7 +54,7 @@ def _written(asked: EmbeddingRequest, vectors: Vectors) -> bytes:
     form: Callable[[bytes], Any] = _base64 if asked.encoding_format == "base64" else _numbers
     data = b",".join(encode(Embedding(index=index, embedding=form(row))) for index, row in enumerate(vectors.rows()))
     usage = EmbeddingUsage(prompt_tokens=vectors.usage.prompt_tokens, total_tokens=vectors.usage.total_tokens)
-    head, tail = encode(Embedded(data=[], model=asked.model, usage=usage)).split(b"[]", 1)
+    head, tail = encode(EmbeddingsResponse(data=[], model=asked.model, usage=usage)).split(b"[]", 1)
     return head + b"[" + data + b"]" + tail
 
 

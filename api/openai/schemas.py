@@ -29,7 +29,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     type: str | Omitted = msgspec.UNSET
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class AssistantMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What the model said. ``content`` is null where it only called tools."""
 
     role: Literal["assistant"]
@@ -43,7 +43,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """One of the ``n`` answers."""
 
     index: int
-    message: Said
+    message: AssistantMessage
     logprobs: Logprobs | None
     finish_reason: FinishReason
 
@@ -65,7 +65,7 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     continued: Continued | Omitted = msgspec.UNSET
 
 
-class Piece(msgspec.Struct, frozen=True, kw_only=True):
+class ChoiceDelta(msgspec.Struct, frozen=True, kw_only=True):
     """More of one answer."""
 
     role: Literal["assistant"] | Omitted = msgspec.UNSET
@@ -78,7 +78,7 @@ class ChunkChoice(msgspec.Struct, frozen=True, kw_only=True):
     """A piece, and in the last one why it ended."""
 
     index: int
-    delta: Piece
+    delta: ChoiceDelta
     logprobs: Logprobs | None
     finish_reason: FinishReason | None
 

@@ -12,20 +12,20 @@ from core.models.api_keys import ApiKey
 LAST_MOMENT = 253_402_300_799  # the end of the year 9999
 
 
-class NewKey(msgspec.Struct, frozen=True, kw_only=True):
+class NewApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """``name``: 1 to 100 characters; ``expires_at``: Unix seconds, in the future, or nothing."""
 
     name: str | None = None
     expires_at: Annotated[int, msgspec.Meta(ge=0, le=LAST_MOMENT)] | None = None
 
 
-class KeyName(msgspec.Struct, frozen=True, kw_only=True):
+class ApiKeyName(msgspec.Struct, frozen=True, kw_only=True):
     """1 to 100 characters."""
 
     name: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"[^\s\x1c-\x1f\x85]", "maxLength": 100})]
 
 
-class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
+class ApiKeySummary(msgspec.Struct, frozen=True, kw_only=True):
     """What is told of a key. Times are Unix seconds; ``last_used_at`` is right to a minute."""
 
     id: str
@@ -36,7 +36,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None
 
     @classmethod
-    def of(cls, key: ApiKey) -> "KeyRow":
+    def of(cls, key: ApiKey) -> "ApiKeySummary":
         """From the model."""
         return cls(
             id=key.id,
@@ -48,7 +48,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class MadeKey(KeyRow, frozen=True, kw_only=True):
+class CreatedApiKey(ApiKeySummary, frozen=True, kw_only=True):
     """A new key, with the key itself: only a hash of it is kept, so it is never shown again."""
 
     api_key: str
@@ -56,20 +56,20 @@ class MadeKey(KeyRow, frozen=True, kw_only=True):
 
 async def create(request: web.Request) -> web.Response:
     """``POST /api/users/api_key``: make a key. Only with a token of signing in, not with another key."""
-    wanted = await read(request, NewKey)
+    wanted = await read(request, NewApiKey)
     secret, key = await request.app[SERVICES].keys.create(request[PRINCIPAL], wanted.name, wanted.expires_at)
-    return answer(MadeKey(api_key=secret, **msgspec.structs.asdict(KeyRow.of(key))), status=201)
+    return answer(CreatedApiKey(api_key=secret, **msgspec.structs.asdict(ApiKeySummary.of(key))), status=201)
 
 
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/users/api_keys``: one's own keys, oldest first."""
-    return answer([KeyRow.of(key) for key in await request.app[SERVICES].keys.list(request[PRINCIPAL])])
+    return answer([ApiKeySummary.of(key) for key in await request.app[SERVICES].keys.list(request[PRINCIPAL])])
 
 
 async def rename(request: web.Request) -> web.Response:
     """``POST /api/users/api_key/{key_id}``: rename a key. Only with a token of signing in."""
-    wanted = await read(request, KeyName)
-    return answer(KeyRow.of(await request.app[SERVICES].keys.rename(request[PRINCIPAL], request.match_info["key_id"], wanted.name)))
+    wanted = await read(request, ApiKeyName)
+    return answer(ApiKeySummary.of(await request.app[SERVICES].keys.rename(request[PRINCIPAL], request.match_info["key_id"], wanted.name)))
 
 
 async def revoke(request: web.Request) -> web.Response:

@@ -45,7 +45,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Welcome(Profile, frozen=True, kw_only=True):
+class SessionResponse(Profile, frozen=True, kw_only=True):
     """A fresh token with its user, whose fields are flat *and* nested: there are clients of both kinds. ``expires_at``: Unix seconds."""
 
     token: str
@@ -54,7 +54,7 @@ class Welcome(Profile, frozen=True, kw_only=True):
     user: Profile
 
 
-class SignedOut(msgspec.Struct, frozen=True, kw_only=True):
+class SignOutResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The token is worth nothing any more."""
 
     status: bool
@@ -67,7 +67,7 @@ class NewPassword(msgspec.Struct, frozen=True, kw_only=True):
     new_password: users.NewPassword
 
 
-class OwnProfile(msgspec.Struct, frozen=True, kw_only=True):
+class ProfileUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What is left out stays.
 
     ``profile_image_url``: an http or https URL, a path, or a ``data:`` URL of a PNG, JPEG, GIF or WebP image of at most 1 MiB.
@@ -112,7 +112,7 @@ async def leave(request: web.Request) -> web.Response:
 async def sign_out(request: web.Request) -> web.Response:
     """``POST /api/auths/signout``: sign out. The token that this comes with is dead at once, on every face; the cookie is taken away."""
     await request.app[SERVICES].users.sign_out(request[PRINCIPAL])
-    response = answer(SignedOut(status=True))
+    response = answer(SignOutResponse(status=True))
     response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax", secure=request.secure)
     return response
 
@@ -129,7 +129,7 @@ async def update_password(request: web.Request) -> web.Response:
 
 async def update_profile(request: web.Request) -> web.Response:
     """``POST /api/auths/update/profile``: change one's own name and picture."""
-    wanted, principal = await read(request, OwnProfile), request[PRINCIPAL]
+    wanted, principal = await read(request, ProfileUpdate), request[PRINCIPAL]
     changes = UserChanges(name=wanted.name, profile_image_url=wanted.profile_image_url)
     return answer(Profile.of(await request.app[SERVICES].accounts.update(principal, principal.id, changes)))
 
@@ -143,7 +143,9 @@ async def add(request: web.Request) -> web.Response:
 def _welcome(request: web.Request, session: Session, *, status: int) -> web.Response:
     """Browsers get the token as a cookie too, but not where another site's page signs them in as somebody else."""
     user = Profile.of(session.user)
-    body = Welcome(token=session.token, token_type=TOKEN_TYPE, expires_at=session.expires_at, user=user, **msgspec.structs.asdict(user))
+    body = SessionResponse(
+        token=session.token, token_type=TOKEN_TYPE, expires_at=session.expires_at, user=user, **msgspec.structs.asdict(user)
+    )
     response = answer(body, status=status)
     if same_origin(request):
         age_s = session.expires_at - int(time.time())

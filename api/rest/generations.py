@@ -19,7 +19,7 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
     after: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": r"^([0-9]{1,15}(-[0-9]{1,15})?)?$"})] = START
 
 
-class Stopped(msgspec.Struct, frozen=True, kw_only=True):
+class StopResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The generation that was told to stop."""
 
     id: str
@@ -47,4 +47,4 @@ async def stop(request: web.Request) -> web.Response:
     """
     generation_id = request.match_info["generation_id"]
     await request.app[SERVICES].generations.stop(request[PRINCIPAL], generation_id)
-    return answer(Stopped(id=generation_id))
+    return answer(StopResponse(id=generation_id))

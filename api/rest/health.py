@@ -17,7 +17,7 @@ from core.settings import Settings
 CHECK_TIMEOUT_S = 2.0
 
 
-class Alive(msgspec.Struct, frozen=True, kw_only=True):
+class HealthResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The process answers."""
 
     status: bool = True
@@ -36,7 +36,7 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 async def alive(request: web.Request) -> web.Response:
     """``GET /health``: whether this process answers."""
     del request
-    return answer(Alive())
+    return answer(HealthResponse())
 
 
 async def ready(request: web.Request) -> web.Response:

@@ -18,7 +18,7 @@ class ModelInfo(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, Any]
 
 
-class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ModelSummary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A model that can be asked. ``created``: Unix seconds; ``context_length`` in tokens and ``size`` in bytes, where known.
 
     ``tasks``: what it can be asked for, ``chat`` or ``embedding``; left out where that is not known. ``info``: of a custom one.
@@ -35,7 +35,7 @@ class ModelRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     info: ModelInfo | None = None
 
     @classmethod
-    def of(cls, model: Model) -> "ModelRow":
+    def of(cls, model: Model) -> "ModelSummary":
         """From the model."""
         return cls(
             id=model.id,
@@ -54,11 +54,11 @@ class ModelList(msgspec.Struct, frozen=True, kw_only=True):
     """One list under two names: OpenAI's ``data``, and ``models``."""
 
     object: Literal["list"]
-    data: list[ModelRow]
-    models: list[ModelRow]
+    data: list[ModelSummary]
+    models: list[ModelSummary]
 
 
-class ModelWhole(ModelRow, frozen=True, kw_only=True, omit_defaults=True):
+class ModelResponse(ModelSummary, frozen=True, kw_only=True, omit_defaults=True):
     """A model; what follows ``info`` is there for custom ones. ``params`` holds ``system`` for its owner and administrators only."""
 
     base_model_id: str | None = None
@@ -70,7 +70,7 @@ class ModelWhole(ModelRow, frozen=True, kw_only=True, omit_defaults=True):
     updated_at: int | None = None
 
     @classmethod
-    def of_custom(cls, custom: CustomModel) -> "ModelWhole":
+    def of_custom(cls, custom: CustomModel) -> "ModelResponse":
         """From a custom model."""
         return cls(
             object="model",
@@ -104,7 +104,7 @@ async def list_(request: web.Request) -> web.Response:
     models = request.app[SERVICES].models
     if query(request, ListModels).refresh:
         await models.look_again()
-    rows = [ModelRow.of(model) for model in await models.list(request[PRINCIPAL])]
+    rows = [ModelSummary.of(model) for model in await models.list(request[PRINCIPAL])]
     return answer(ModelList(object="list", data=rows, models=rows))
 
 
@@ -114,19 +114,19 @@ async def list_custom(request: web.Request) -> web.Response:
     Also those that are switched off, and those whose base model is not served now.
     """
     customs = await request.app[SERVICES].models.changeable(request[PRINCIPAL])
-    return answer([ModelWhole.of_custom(custom) for custom in customs])
+    return answer([ModelResponse.of_custom(custom) for custom in customs])
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET …/models/{model_id}``: one model. Beside each ``chat/completions``."""
-    return answer(ModelRow.of(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))
+    return answer(ModelSummary.of(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))
 
 
 async def create(request: web.Request) -> web.Response:
     """``POST /api/models/create``: a custom model of one's own, on top of a served one."""
     command, given = await read(request, CreateModel), await read(request, GivenParams)
     custom = await request.app[SERVICES].models.create(request[PRINCIPAL], command, given.params or {})
-    return answer(ModelWhole.of_custom(custom), status=201)
+    return answer(ModelResponse.of_custom(custom), status=201)
 
 
 async def whole(request: web.Request) -> web.Response:
@@ -157,7 +157,7 @@ async def change(request: web.Request) -> web.Response:
 async def toggle(request: web.Request) -> web.Response:
     """``POST /api/models/model/toggle``: switch a custom model on or off. For its owner and administrators."""
     custom = await request.app[SERVICES].models.toggle(request[PRINCIPAL], query(request, Named).id)
-    return answer(ModelWhole.of_custom(custom))
+    return answer(ModelResponse.of_custom(custom))
 
 
 async def remove(request: web.Request) -> web.Response:
@@ -168,12 +168,12 @@ async def remove(request: web.Request) -> web.Response:
 async def _whole(request: web.Request, model_id: str) -> web.Response:
     models, principal = request.app[SERVICES].models, request[PRINCIPAL]
     custom = await models.custom(principal, model_id)
-    return answer(ModelWhole.of_custom(custom) if custom else ModelRow.of(await models.get(principal, model_id)))
+    return answer(ModelResponse.of_custom(custom) if custom else ModelSummary.of(await models.get(principal, model_id)))
 
 
 async def _update(request: web.Request, model_id: str) -> web.Response:
     command, given = await read(request, UpdateModel), await read(request, GivenParams)
-    return answer(ModelWhole.of_custom(await request.app[SERVICES].models.update(request[PRINCIPAL], model_id, command, given.params)))
+    return answer(ModelResponse.of_custom(await request.app[SERVICES].models.update(request[PRINCIPAL], model_id, command, given.params)))
 
 
 async def _delete(request: web.Request, model_id: str) -> web.Response:

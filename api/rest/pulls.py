@@ -10,7 +10,7 @@ from api.http.event_stream import follow
 from api.http.json import answer, encode, query, read
 from api.http.keys import CONNECTIONS, PRINCIPAL, SERVICES
 from api.http.sse import streaming
-from api.rest.generations import Resume, Stopped
+from api.rest.generations import Resume, StopResponse
 from core.errors import Conflict, PenstockError
 from core.events import START
 from core.models.events import Cancelled, Event, Failed, Finished, Progress
@@ -36,7 +36,7 @@ class PullLine(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str | None = None
 
 
-class PullRow(msgspec.Struct, frozen=True, kw_only=True):
+class PullSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A pull. Times are Unix seconds. ``step``: what is being done; ``completed`` of ``total`` bytes, as far as known."""
 
     id: str
@@ -53,12 +53,12 @@ class PullRow(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
 
     @classmethod
-    def of(cls, pull: Pull) -> "PullRow":
+    def of(cls, pull: Pull) -> "PullSummary":
         """From the model."""
         return cls(**{name: getattr(pull, name) for name in cls.__struct_fields__})
 
 
-class PullDone(msgspec.Struct, frozen=True, kw_only=True):
+class PullResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The model is here."""
 
     status: Literal["success"]
@@ -78,12 +78,12 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/models/pulls``: running and recent pulls, the newest first."""
-    return answer([PullRow.of(pull) for pull in await request.app[SERVICES].pulls.list(request[PRINCIPAL])])
+    return answer([PullSummary.of(pull) for pull in await request.app[SERVICES].pulls.list(request[PRINCIPAL])])
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET /api/models/pull/{pull_id}``: how far a pull is."""
-    return answer(PullRow.of(await request.app[SERVICES].pulls.get(request[PRINCIPAL], request.match_info["pull_id"])))
+    return answer(PullSummary.of(await request.app[SERVICES].pulls.get(request[PRINCIPAL], request.match_info["pull_id"])))
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
@@ -100,7 +100,7 @@ async def stop(request: web.Request) -> web.Response:
     """``DELETE /api/models/pull/{pull_id}``: stop a pull. What arrived is kept for the next one."""
     pull_id = request.match_info["pull_id"]
     await request.app[SERVICES].pulls.stop(request[PRINCIPAL], pull_id)
-    return answer(Stopped(id=pull_id))
+    return answer(StopResponse(id=pull_id))
 
 
 async def _stream(request: web.Request, pull_id: str) -> web.StreamResponse:
@@ -111,7 +111,7 @@ async def _stream(request: web.Request, pull_id: str) -> web.StreamResponse:
         async for _, event in entries:
             line = _of(_unless_ended_badly(event), pull_id)
             await stream.write(_line(line if stream.opened else msgspec.structs.replace(line, id=pull_id)))
-    return stream.response if stream.opened else answer(PullDone(status="success", id=pull_id))
+    return stream.response if stream.opened else answer(PullResponse(status="success", id=pull_id))
 
 
 async def _whole(request: web.Request, pull_id: str) -> web.StreamResponse:
@@ -119,7 +119,7 @@ async def _whole(request: web.Request, pull_id: str) -> web.StreamResponse:
     async with request.app[CONNECTIONS].waiting(request), aclosing(entries):
         async for _, event in entries:
             _unless_ended_badly(event)
-    return answer(PullDone(status="success", id=pull_id), headers={"X-Job-Id": pull_id})
+    return answer(PullResponse(status="success", id=pull_id), headers={"X-Job-Id": pull_id})
 
 
 def _unless_ended_badly(event: Event) -> Event:

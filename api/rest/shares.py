@@ -10,8 +10,8 @@ from api.http.json import answer, read, written
 from api.http.keys import PRINCIPAL, SERVICES, SETTINGS
 from api.http.static_files import page
 from api.rest.chats.response_cache import whole
-from api.rest.chats.schemas import ChatRow
-from api.rest.chats.transfer import Clone
+from api.rest.chats.schemas import ChatSummary
+from api.rest.chats.transfer import CloneChat
 
 PAGE = page("shared")
 PAGE_HEADERS = {
@@ -27,14 +27,14 @@ PAGE_HEADERS = {
 JSON_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept"}
 
 
-class Shared(ChatRow, frozen=True, kw_only=True):
+class ShareResponse(ChatSummary, frozen=True, kw_only=True):
     """A chat that is shared now. ``url``: where whoever is signed in reads it."""
 
     share_id: str
     url: str
 
 
-class Owner(msgspec.Struct, frozen=True, kw_only=True):
+class ShareOwner(msgspec.Struct, frozen=True, kw_only=True):
     """Who shares."""
 
     id: str
@@ -47,7 +47,7 @@ class SharedChat(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     share_id: str
     user_id: str
-    user: Owner
+    user: ShareOwner
     title: str
     chat: dict[str, Any]
     created_at: int
@@ -59,8 +59,8 @@ async def share(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/share``: share a chat as it is now. Again: the same address shows what it is then."""
     chat, share_id = await request.app[SERVICES].shares.share(request[PRINCIPAL], request.match_info["chat_id"])
     public = request.app[SETTINGS].public_url.rstrip("/") or f"{request.scheme}://{request.host}"
-    row = msgspec.structs.asdict(ChatRow.of(chat))
-    return answer(Shared(**{**row, "share_id": share_id}, url=f"{public}/s/{share_id}"))
+    row = msgspec.structs.asdict(ChatSummary.of(chat))
+    return answer(ShareResponse(**{**row, "share_id": share_id}, url=f"{public}/s/{share_id}"))
 
 
 async def unshare(request: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ async def open_(request: web.Request) -> web.Response:
 
 async def clone(request: web.Request) -> web.Response:
     """``POST /api/chats/{share_id}/clone/shared``: a copy of a shared chat among one's own."""
-    wanted = await read(request, Clone)
+    wanted = await read(request, CloneChat)
     copy = await request.app[SERVICES].chat_copies.clone_shared(request[PRINCIPAL], request.match_info["share_id"], wanted.title)
     return written(await whole(copy), status=201)
 
@@ -90,4 +90,4 @@ async def clone(request: web.Request) -> web.Response:
 async def _shared(request: web.Request) -> web.Response:
     found, owner = await request.app[SERVICES].shares.get(request.match_info["share_id"])
     kept = {name: value for name, value in msgspec.structs.asdict(found).items() if name != "chat_id"}
-    return answer(SharedChat(**kept, share_id=found.id, user=Owner(id=owner.id, name=owner.name)), headers=JSON_HEADERS)
+    return answer(SharedChat(**kept, share_id=found.id, user=ShareOwner(id=owner.id, name=owner.name)), headers=JSON_HEADERS)

@@ -35,7 +35,7 @@ class ListUsers(msgspec.Struct, frozen=True, kw_only=True):
     page: Annotated[int, msgspec.Meta(ge=1, le=MAX_PAGE)] | None = None
 
 
-class Person(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PublicUser(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A user as others see them; themself and administrators see the rest too. Times are Unix seconds."""
 
     id: str
@@ -47,7 +47,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     last_active_at: int | msgspec.UnsetType = msgspec.UNSET
 
     @classmethod
-    def of(cls, user: User) -> "Person":
+    def of(cls, user: User) -> "PublicUser":
         """What everybody may see."""
         return cls(id=user.id, name=user.name, profile_image_url=user.profile_image_url or DEFAULT_IMAGE)
 
@@ -58,7 +58,7 @@ class NewRole(msgspec.Struct, frozen=True, kw_only=True):
     role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(Role)})]
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
+class UserUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """What is left out stays. Everybody changes their own name and picture, administrators everything; an empty password stays too."""
 
     name: UserName | None = None
@@ -87,7 +87,7 @@ async def get(request: web.Request) -> web.Response:
     """``GET /api/users/{user_id}``: one user: whole for themself and administrators, else what everybody may see."""
     principal = request[PRINCIPAL]
     user = await request.app[SERVICES].accounts.get(principal, request.match_info["user_id"])
-    return answer(Profile.of(user) if accounts.may_manage(principal, user) else Person.of(user))
+    return answer(Profile.of(user) if accounts.may_manage(principal, user) else PublicUser.of(user))
 
 
 async def picture(request: web.Request) -> web.Response:
@@ -104,7 +104,7 @@ async def default_picture(request: web.Request) -> web.StreamResponse:
 
 async def update(request: web.Request) -> web.Response:
     """``POST /api/users/{user_id}/update``: change a user. A role from somebody who is no administrator is ignored."""
-    wanted = await read(request, Changes)
+    wanted = await read(request, UserUpdate)
     changes = accounts.UserChanges(**msgspec.structs.asdict(wanted))
     return answer(Profile.of(await request.app[SERVICES].accounts.update(request[PRINCIPAL], request.match_info["user_id"], changes)))
 

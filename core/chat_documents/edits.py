@@ -8,7 +8,7 @@ import msgspec
 from core.chat_documents.document import DEFAULT_TITLE, LIST, TREE, Parts, parts, rows
 from core.errors import BadRequest, NotFound
 from core.ids import new_id
-from core.models.chats import Chat, ChatDetail, Message, TakenIn
+from core.models.chats import Chat, ChatDetail, ChatImport, Message
 from core.models.users import Principal
 
 Json = dict[str, Any]
@@ -33,7 +33,7 @@ def new_chat(principal: Principal, document: Json, *, now: int, stored: int) -> 
     return ChatDetail(chat=chat, messages=tuple(rows(pieces, chat_id=chat_id, now=now, stored=stored)))
 
 
-def taken_in(principal: Principal, given: TakenIn, where: str, *, now: int, stored: int) -> ChatDetail:
+def taken_in(principal: Principal, given: ChatImport, where: str, *, now: int, stored: int) -> ChatDetail:
     """Of what a file holds; ``where`` it stands there. Raises BadRequest that names the field at fault."""
     try:
         detail = new_chat(principal, given.chat, now=now, stored=stored)
@@ -45,7 +45,7 @@ def taken_in(principal: Principal, given: TakenIn, where: str, *, now: int, stor
     return msgspec.structs.replace(detail, chat=msgspec.structs.replace(detail.chat, **kept))
 
 
-def all_taken_in(principal: Principal, chats: Sequence[TakenIn], now: int, stored: int) -> list[ChatDetail]:
+def all_taken_in(principal: Principal, chats: Sequence[ChatImport], now: int, stored: int) -> list[ChatDetail]:
     """The same of several, each named by its place."""
     return [taken_in(principal, chat, f"[{place}].", now=now, stored=stored) for place, chat in enumerate(chats)]
 

@@ -75,7 +75,7 @@ def size_of(messages: Sequence[Message]) -> int:
 Time = Annotated[int, msgspec.Meta(ge=0, lt=2**40)]
 
 
-class TakenIn(msgspec.Struct, frozen=True, kw_only=True):
+class ChatImport(msgspec.Struct, frozen=True, kw_only=True):
     """A chat out of a file: what an export wrote of it, of which all but the document may be missing. Times are Unix seconds."""
 
     chat: dict[str, Any]

@@ -9,7 +9,7 @@ from aiohttp import web
 from api.http.json import answer, query, read, written
 from api.http.keys import PRINCIPAL, READY_CHATS, SERVICES
 from api.rest.chats.response_cache import whole
-from api.rest.chats.schemas import ChatRow
+from api.rest.chats.schemas import ChatSummary
 
 MAX_PAGE = 1_000
 PAGE = 60
@@ -41,7 +41,7 @@ class SearchChats(msgspec.Struct, frozen=True, kw_only=True):
     page: Page = 1
 
 
-class Posted(msgspec.Struct, frozen=True, kw_only=True):
+class ChatUpsert(msgspec.Struct, frozen=True, kw_only=True):
     """A chat as clients post it: any JSON object. What it must hold, the service says."""
 
     chat: dict[str, Any]
@@ -69,7 +69,7 @@ async def search(request: web.Request) -> web.Response:
     wanted = query(request, SearchChats)
     skip = (wanted.page - 1) * wanted.limit
     found = await request.app[SERVICES].chat_search.find(request[PRINCIPAL], wanted.text, limit=wanted.limit, skip=skip)
-    return answer([ChatRow.of(chat) for chat in found])
+    return answer([ChatSummary.of(chat) for chat in found])
 
 
 async def get(request: web.Request) -> web.Response:
@@ -79,7 +79,7 @@ async def get(request: web.Request) -> web.Response:
 
 async def create(request: web.Request) -> web.Response:
     """``POST /api/chats/new``: begin a chat."""
-    posted = await read(request, Posted)
+    posted = await read(request, ChatUpsert)
     return written(await whole(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
 
 
@@ -89,7 +89,7 @@ async def update(request: web.Request) -> web.Response:
     So do all messages where neither ``messages`` nor ``history`` is sent. Of those that a sent one lacks, only such go as you have read in
     the chat or sent to it before: what somebody else said meanwhile stays.
     """
-    posted = await read(request, Posted)
+    posted = await read(request, ChatUpsert)
     return written(await whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
 
 
@@ -109,4 +109,4 @@ async def _listed(request: web.Request, wanted: ListMarked, marks: Mapping[str, 
     limit = wanted.limit or (PAGE if wanted.page else None)
     skip = (wanted.page - 1) * (limit or 0) if wanted.page else 0
     found = await request.app[SERVICES].chats.list(request[PRINCIPAL], limit=limit, after=wanted.after, skip=skip, marks=marks)
-    return answer([ChatRow.of(chat) for chat in found])
+    return answer([ChatSummary.of(chat) for chat in found])

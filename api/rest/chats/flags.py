@@ -5,7 +5,7 @@ from aiohttp import web
 
 from api.http.json import answer, read
 from api.http.keys import PRINCIPAL, SERVICES
-from api.rest.chats.schemas import ChatRow
+from api.rest.chats.schemas import ChatSummary
 
 
 class Pin(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,4 +49,6 @@ async def unarchive_all(request: web.Request) -> web.Response:
 
 
 async def _marked(request: web.Request, mark: str, value: bool | None) -> web.Response:  # noqa: FBT001 - one of three values
-    return answer(ChatRow.of(await request.app[SERVICES].chats.mark(request[PRINCIPAL], request.match_info["chat_id"], mark, value=value)))
+    return answer(
+        ChatSummary.of(await request.app[SERVICES].chats.mark(request[PRINCIPAL], request.match_info["chat_id"], mark, value=value))
+    )

@@ -12,7 +12,7 @@ from core.models.chats import SendMessage
 from core.services.chats.chats import message_document
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class SendMessageResponse(msgspec.Struct, frozen=True, kw_only=True):
     """The stored message, and the empty one that the answer is being made for."""
 
     generation_id: str
@@ -20,7 +20,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     answer: dict[str, Any]
 
 
-class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A message that asks for an answer."""
 
     content: Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["string", "array"], "minLength": 1, "minItems": 1})]
@@ -29,7 +29,7 @@ class PostedMessage(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
 
 
-class Edited(msgspec.Struct, frozen=True, kw_only=True):
+class MessageEdit(msgspec.Struct, frozen=True, kw_only=True):
     """What a message says from now on: a text, or a list of content parts."""
 
     content: str | list[Any]
@@ -37,16 +37,16 @@ class Edited(msgspec.Struct, frozen=True, kw_only=True):
 
 async def send(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/messages``: ask for an answer. It is heard at ``/api/generations/{id}/events``, or on any other face."""
-    posted = await read(request, PostedMessage)
+    posted = await read(request, NewMessage)
     command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
     request[GENERATION_ID] = spec.id
-    return answer(Asked(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201)
+    return answer(SendMessageResponse(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201)
 
 
 async def edit(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/messages/{message_id}``: give a message another content."""
-    posted = await read(request, Edited)
+    posted = await read(request, MessageEdit)
     chat_id, message_id = request.match_info["chat_id"], request.match_info["message_id"]
     return written(await whole(await request.app[SERVICES].chats.edit(request[PRINCIPAL], chat_id, message_id, posted.content)))
 

@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from api.http.json import encode
-from api.rest.chats.schemas import ChatWhole
+from api.rest.chats.schemas import ChatResponse
 from core.json.offload import off_loop
 from core.models.chats import ChatDetail, StampedChat, size_of
 from core.models.users import Principal
@@ -18,7 +18,7 @@ KEPT_S = 60.0  # where a writer died between a message and its chat, nothing say
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """``body``: JSON of a ChatWhole."""
+    """``body``: JSON of a ChatResponse."""
 
     chat: StampedChat
     body: bytes
@@ -70,4 +70,4 @@ async def whole(detail: ChatDetail) -> bytes:
 
 
 def _written(detail: ChatDetail) -> bytes:
-    return encode(ChatWhole.whole(detail))
+    return encode(ChatResponse.whole(detail))

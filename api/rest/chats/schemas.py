@@ -8,7 +8,7 @@ from core.models.chats import Chat, ChatDetail
 from core.services.chats.chats import as_document
 
 
-class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
+class ChatSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A chat in a list. Times are Unix seconds."""
 
     id: str
@@ -22,7 +22,7 @@ class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
     folder_id: str | None
 
     @classmethod
-    def of(cls, chat: Chat) -> "ChatRow":
+    def of(cls, chat: Chat) -> "ChatSummary":
         """From the model."""
         return cls(
             id=chat.id,
@@ -37,14 +37,14 @@ class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class ChatWhole(ChatRow, frozen=True, kw_only=True):
+class ChatResponse(ChatSummary, frozen=True, kw_only=True):
     """A chat with what its client posted inside ``chat``, its messages among it."""
 
     meta: dict[str, Any]
     chat: dict[str, Any]
 
     @classmethod
-    def whole(cls, detail: ChatDetail) -> "ChatWhole":
+    def whole(cls, detail: ChatDetail) -> "ChatResponse":
         """From the model."""
-        row = ChatRow.of(detail.chat)
+        row = ChatSummary.of(detail.chat)
         return cls(**msgspec.structs.asdict(row), meta=detail.chat.meta, chat=as_document(detail))

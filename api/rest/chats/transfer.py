@@ -10,33 +10,33 @@ from api.http.errors import bug
 from api.http.json import answer, read, written
 from api.http.keys import PRINCIPAL, SERVICES
 from api.rest.chats.response_cache import whole
-from api.rest.chats.schemas import ChatRow
+from api.rest.chats.schemas import ChatSummary
 from core.errors import PenstockError
-from core.models.chats import TakenIn
+from core.models.chats import ChatImport
 
 MAX_TAKEN_IN = 10_000
 
-Given = Annotated[list[TakenIn], msgspec.Meta(max_length=MAX_TAKEN_IN)]
+Given = Annotated[list[ChatImport], msgspec.Meta(max_length=MAX_TAKEN_IN)]
 
 
-class Clone(msgspec.Struct, frozen=True, kw_only=True):
+class CloneChat(msgspec.Struct, frozen=True, kw_only=True):
     """``title``: the copy's; without it, or without a body: ``Clone of …``."""
 
     title: str | None = None
 
 
-class Chats(msgspec.Struct, frozen=True, kw_only=True):
+class ChatImports(msgspec.Struct, frozen=True, kw_only=True):
     """What an export wrote, inside an object."""
 
     chats: Given
 
 
-GIVEN: Any = Given | Chats
+GIVEN: Any = Given | ChatImports
 
 
 async def clone(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/clone``: a copy of a chat as it is now."""
-    wanted = await read(request, Clone)
+    wanted = await read(request, CloneChat)
     copy = await request.app[SERVICES].chat_copies.clone(request[PRINCIPAL], request.match_info["chat_id"], wanted.title)
     return written(await whole(copy), status=201)
 
@@ -44,8 +44,8 @@ async def clone(request: web.Request) -> web.Response:
 async def import_(request: web.Request) -> web.Response:
     """``POST /api/chats/import``: import chats. New ones out of what an export wrote, all or none, with their times and marks."""
     given = await read(request, GIVEN)
-    made = await request.app[SERVICES].chats.take_in(request[PRINCIPAL], given.chats if isinstance(given, Chats) else given)
-    return answer([ChatRow.of(chat) for chat in made], status=201)
+    made = await request.app[SERVICES].chats.take_in(request[PRINCIPAL], given.chats if isinstance(given, ChatImports) else given)
+    return answer([ChatSummary.of(chat) for chat in made], status=201)
 
 
 async def export(request: web.Request) -> web.StreamResponse:

@@ -12,7 +12,7 @@ from core.chat_documents.document import as_document, message_document, weight
 from core.chat_documents.edits import all_taken_in, new_chat
 from core.errors import BadRequest, Conflict, NotFound
 from core.json.offload import off_loop
-from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, Message, StampedChat, TakenIn
+from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, ChatImport, Message, StampedChat
 from core.models.generations import GenerationStatus
 from core.models.users import Principal
 from core.redis.read_markers import Given, Shown
@@ -96,7 +96,7 @@ class Chats:
         await self._chats.insert(detail)
         return detail
 
-    async def take_in(self, principal: Principal, chats: Sequence[TakenIn]) -> Sequence[Chat]:
+    async def take_in(self, principal: Principal, chats: Sequence[ChatImport]) -> Sequence[Chat]:
         """New chats out of a file, with their times and marks, all or none. Raises BadRequest that names the first field at fault."""
         now = int(time.time())
         stored = self._moments.next()

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from api.rest.chats.response_cache import WORTH_BYTES, ReadyChats
-from api.rest.chats.schemas import ChatWhole
+from api.rest.chats.schemas import ChatResponse
 from core.errors import NotFound
 from core.models.chats import Chat, ChatDetail, Message
 from core.models.users import Principal
@@ -60,7 +60,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def stored(chats: Chats, me: Principal, chat_id: str) -> Any:
-    return msgspec.to_builtins(ChatWhole.whole(await chats.get(me, chat_id)))
+    return msgspec.to_builtins(ChatResponse.whole(await chats.get(me, chat_id)))
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=list(CHANGES))

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from core.models.chats import Message, TakenIn
+from core.models.chats import ChatImport, Message
 from core.services.chats.chats import Chats, as_document
 from core.services.chats.copies import ChatCopies
 from core.services.chats.shares import Shares
@@ -73,5 +73,5 @@ async def test_a_chat_comes_back_as_it_was_posted_however_it_was_changed(
     assert exact(share.chat) == exact(there)
     exported = [as_document(detail) async for details in copies.all(me) for detail in details if detail.chat.id == chat_id]
     assert exact(exported[0]) == exact(there)
-    (taken,) = await chats.take_in(me, [TakenIn(chat=exported[0])])
+    (taken,) = await chats.take_in(me, [ChatImport(chat=exported[0])])
     assert exact(as_document(await chats.get(me, taken.id))) == exact(there)
