@@ -13,7 +13,7 @@ from aiohttp import web
 from api.app import create_app
 from api.http.keys import SOCKETS
 from api.http.server import Runner
-from core import settings as settings_room
+from core import settings as settings_module
 from core.errors import PenstockError, SettingsError
 from core.logging import configure, get_logger
 from core.settings import Settings
@@ -27,7 +27,7 @@ log = get_logger(face="rest")
 def main() -> None:
     """Serve until told to stop. What cannot be used (a setting, a port): one line, exit code 2."""
     try:
-        settings = settings_room.with_secret_key(settings_room.load())
+        settings = settings_module.with_secret_key(settings_module.load())
         configure(settings)
         uvloop.run(serve(settings))
     except PenstockError as error:

@@ -9,9 +9,9 @@ from aiohttp.typedefs import Handler
 from api.docs import pages
 from api.graphql.schemas import GraphQLParameters, GraphQLRequest, GraphQLResponse
 from api.graphql.view import graphql
-from api.http.authentication import FREE, Access, Door
+from api.http.authentication import UNCOUNTED, Access, AccessRule
 from api.http.route import Route
-from api.http.static_files import asset
+from api.http.static_files import serve_asset
 from api.openai import completions, embeddings
 from api.openai.schemas import ChatCompletion, ChatCompletionChunk
 from api.rest import api_keys, auths, configs, generations, health, models, pulls, shares, users
@@ -38,7 +38,7 @@ NOTHING = ((204, None),)
 EMBEDDINGS = ("/v1/embeddings", "/api/embeddings")
 SOCKET = ("/ws/socket.io/",)
 
-ASKING, EDITED, IMPORT = messages.NewMessage, messages.MessageEdit, transfer.GIVEN
+ASKING, EDITED, IMPORT = messages.NewMessage, messages.MessageEdit, transfer.IMPORT_BODY
 
 ROUTES = (
     Route("GET", "/health", health.alive, ANYONE, counted=False, answer=health.HealthResponse),
@@ -213,7 +213,7 @@ def table() -> Iterable[web.AbstractRouteDef]:
     for route, path in addresses():
         heads = {"allow_head": route.handler not in STREAMS} if route.method == "GET" else {}
         yield web.RouteDef(route.method, path, route.handler, heads)
-    yield web.get("/static/{name:.+}", asset)
+    yield web.get("/static/{name:.+}", serve_asset)
 
 
 def addresses() -> Iterator[tuple[Route, str]]:
@@ -223,6 +223,6 @@ def addresses() -> Iterator[tuple[Route, str]]:
             yield route, path
 
 
-def doors() -> dict[Handler, Door]:
+def access_rules() -> dict[Handler, AccessRule]:
     """Who may use each handler."""
-    return {asset: FREE} | {route.handler: Door(route.access, route.counted, route.page) for route in ROUTES}
+    return {serve_asset: UNCOUNTED} | {route.handler: AccessRule(route.access, route.counted, route.page) for route in ROUTES}

@@ -33,8 +33,8 @@ def main() -> None:
     from gpu.embedder import Embedder  # noqa: PLC0415
     from gpu.sources import embedder  # noqa: PLC0415
 
-    name = "device_lock" if find_spec("gpu.device_lock") else "turns"  # as other builds call it
-    lock = import_module(f"gpu.{name}").Turns()
+    name, kind = ("device_lock", "DeviceLock") if find_spec("gpu.device_lock") else ("turns", "Turns")  # as other builds call it
+    lock: Any = {name: getattr(import_module(f"gpu.{name}"), kind)()}
     source = embedder()
     assert source, "the embedding model is not installed"
     made: dict[int, Any] = {}
@@ -42,7 +42,7 @@ def main() -> None:
     for line in sys.stdin:
         threads, count = map(int, line.split())
         if threads not in made:
-            made[threads] = Embedder(source, Settings(data_dir=Path(sys.argv[1]), device="cpu"), turns=lock, threads=threads)
+            made[threads] = Embedder(source, Settings(data_dir=Path(sys.argv[1]), device="cpu"), **lock, threads=threads)
         _say({"tokens_per_second": asyncio.run(tokens_per_second(made[threads], count))})
 
 

@@ -16,11 +16,11 @@ from core.jobs.claims import Claims
 from core.models.chats import Message
 from core.models.users import Principal, Role, User
 from core.redis.client import Scripts, connect
-from core.redis.read_markers import Shown
+from core.redis.read_markers import ReadMarkers
 from core.services.chats.chats import Chats
-from core.services.notifications import Rooms
+from core.services.notifications import Notifications
 from core.settings import Settings
-from core.storage import open_documents
+from core.storage import open_records
 from core.storage.chats import Chats as ChatRows
 from core.storage.generations import Generations
 from core.storage.messages import Messages
@@ -43,15 +43,15 @@ async def measure() -> AsyncGenerator[Row, None]:
 
 
 async def _append(store: str, settings: Settings) -> Row:
-    async with open_documents(settings) as documents:
+    async with open_records(settings) as records:
         redis = connect("redis://127.0.0.1")  # appending tells nobody, so nothing is ever sent
         chats = Chats(
-            rows=ChatRows(documents),
-            messages=Messages(documents),
-            generations=Generations(documents),
-            shares=Shares(documents),
-            shown=Shown(Scripts(redis)),
-            rooms=Rooms(Claims(Scripts(redis), lease_ms=1), EventLog(redis)),
+            rows=ChatRows(records),
+            messages=Messages(records),
+            generations=Generations(records),
+            shares=Shares(records),
+            read_markers=ReadMarkers(Scripts(redis)),
+            notifications=Notifications(Claims(Scripts(redis), lease_ms=1), EventLog(redis)),
         )
         took: dict[int, list[float]] = {}
         ids = {length: (await chats.create(OWNER, _document(length))).chat.id for length in (LONG, SHORT)}

@@ -1,1 +1,1 @@
-"""What the product is and may do. A closed list of rooms; see docs/architecture.md."""
+"""What the product is and may do. A closed list of modules; see docs/architecture.md."""

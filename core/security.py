@@ -62,7 +62,7 @@ class Passwords:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):
     """What a token says: whose it is, which of theirs, and until when (Unix seconds).
 
     ``epoch``: how often all of the user's tokens had been ended when it was made.
@@ -83,7 +83,7 @@ class Tokens:
             raise SettingsError(message)
         self._key = settings.secret_key
         self._life_s = settings.token_days * SECONDS_PER_DAY
-        self._verified: dict[str, Claim] = {}
+        self._verified: dict[str, TokenClaims] = {}
 
     def issue(self, user_id: str, epoch: int = 0) -> tuple[str, int]:
         """A fresh token, and when it ends (Unix seconds)."""
@@ -91,7 +91,7 @@ class Tokens:
         claims = {"id": user_id, "iat": now, "exp": now + self._life_s, "jti": secrets.token_hex(8), "epoch": epoch}
         return jwt.encode(claims, self._key, ALGORITHM), now + self._life_s
 
-    def verify(self, token: str) -> Claim:
+    def verify(self, token: str) -> TokenClaims:
         """What a token of ours says. Raises Unauthenticated for any other, and for one that has expired.
 
         A signature is checked once and remembered: checking costs as much as half of a small request.
@@ -107,7 +107,7 @@ class Tokens:
             raise Unauthenticated(_EXPIRED)
         return claim
 
-    def _decode(self, token: str) -> Claim:
+    def _decode(self, token: str) -> TokenClaims:
         try:
             claims: dict[str, Any] = jwt.decode(token, self._key, algorithms=[ALGORITHM], options={"require": ["id", "exp"]})
         except jwt.ExpiredSignatureError:
@@ -117,7 +117,7 @@ class Tokens:
         user_id, epoch = claims["id"], claims.get("epoch", 0)
         if not isinstance(user_id, str) or not isinstance(epoch, int):
             raise Unauthenticated(_INVALID)
-        return Claim(user_id=user_id, session=str(claims.get("jti", "")), expires_at=int(claims["exp"]), epoch=epoch)
+        return TokenClaims(user_id=user_id, session=str(claims.get("jti", "")), expires_at=int(claims["exp"]), epoch=epoch)
 
 
 def new_api_key() -> str:
@@ -125,12 +125,12 @@ def new_api_key() -> str:
     return API_KEY_PREFIX + secrets.token_urlsafe(API_KEY_BYTES)
 
 
-def api_key_hash(key: str) -> str:
+def hash_api_key(key: str) -> str:
     """What is kept of a key. Once over SHA-256 is enough, and quick: unlike a password, 288 random bits cannot be found by trying."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
 
 
-def shown_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """A server's address as everybody may be told it: without the user and the password that may stand in it."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -13,7 +13,7 @@ from core.errors import PenstockError
 WINDOW = 1024  # texts among which neighbours in length are looked for
 
 
-class Order:
+class EmbedRequest:
     """One request: its texts as ids, and its vectors as they come. ``done`` is read on the loop that it was made on."""
 
     def __init__(self, texts: list[list[int]]) -> None:
@@ -50,7 +50,7 @@ class Text:
 
     __slots__ = ("ids", "order", "place")
 
-    def __init__(self, ids: list[int], order: Order, place: int) -> None:
+    def __init__(self, ids: list[int], order: EmbedRequest, place: int) -> None:
         self.ids = ids
         self.order = order
         self.place = place
@@ -60,7 +60,7 @@ class Text:
         return len(self.ids)
 
 
-class Texts:
+class BatchQueue:
     """The queue; callers guard it against one another."""
 
     def __init__(self, *, budget: int) -> None:
@@ -69,7 +69,7 @@ class Texts:
         self._questions: list[Text] = []
         self._passages: list[Text] = []
 
-    def add(self, order: Order) -> None:
+    def add(self, order: EmbedRequest) -> None:
         """Queue an order."""
         (self._questions if order.is_question else self._passages).extend(order.texts)
 
@@ -102,9 +102,9 @@ def _wanted(texts: list[Text]) -> list[Text]:
     return [text for text in texts if not text.order.done.done()]
 
 
-def orders(texts: Iterable[Text]) -> dict[Order, list[int]]:
+def group_by_request(texts: Iterable[Text]) -> dict[EmbedRequest, list[int]]:
     """The orders that texts belong to, each with the indexes of its own among them."""
-    found: dict[Order, list[int]] = {}
+    found: dict[EmbedRequest, list[int]] = {}
     for index, text in enumerate(texts):
         found.setdefault(text.order, []).append(index)
     return found

@@ -4,7 +4,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 
-class Detokeniser:
+class Detokenizer:
     """Holds back what is not yet a whole character."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:

@@ -1,4 +1,4 @@
-"""Turns on one device: its threads compute one after the other.
+"""A lock on one device: its threads compute one after the other.
 
 On a CPU two that compute at once on all its threads wait for each other at every barrier, and are slower than one after the other.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
+class DeviceLock:
     """In the order in which they were asked for; a thread that comes back at once does not overtake one that waits."""
 
     def __init__(self) -> None:

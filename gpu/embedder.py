@@ -15,10 +15,10 @@ from core.logging import get_logger
 from core.models.pulls import MODELS_FOLDER
 from core.settings import Settings
 from gpu import devices
-from gpu.batch_queue import Order, Text, Texts, orders
+from gpu.batch_queue import BatchQueue, EmbedRequest, Text, group_by_request
 from gpu.bert import BertConfig, BertEncoder, Vectors
 from gpu.cores import Cores
-from gpu.device_lock import Turns
+from gpu.device_lock import DeviceLock
 from gpu.engine import OWNER
 from gpu.kernels import KernelsMissing, compiled, targets
 from gpu.marks import renamed
@@ -39,7 +39,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Embedder:
     """One embedding model."""
 
-    def __init__(self, source: ModelSource, settings: Settings, *, turns: Turns, threads: int | None = None) -> None:
+    def __init__(self, source: ModelSource, settings: Settings, *, device_lock: DeviceLock, threads: int | None = None) -> None:
         self.model_id = source.id
         self.created = source.created
         self.owned_by = OWNER
@@ -50,8 +50,8 @@ class Embedder:
         self._kernels = settings.data_dir / MODELS_FOLDER
         self._device = devices.choose(settings.device)
         self._threads = threads
-        self._turns = turns
-        self._texts = Texts(budget=CPU_TOKENS if self._device == devices.CPU else CUDA_TOKENS)
+        self._device_lock = device_lock
+        self._texts = BatchQueue(budget=CPU_TOKENS if self._device == devices.CPU else CUDA_TOKENS)
         self._changed = threading.Condition()
         self._closed = False
         self._opening = threading.Lock()
@@ -64,7 +64,7 @@ class Embedder:
 
         One input is taken for a question, and goes before those of many. Raises ContextTooLong and BadRequest before anything is queued.
         """
-        order = Order(await asyncio.to_thread(self._read, inputs))
+        order = EmbedRequest(await asyncio.to_thread(self._read, inputs))
         self._submit(order)
         await order.done
         return b"".join(order.rows), sum(map(len, order.texts))
@@ -77,7 +77,7 @@ class Embedder:
         if self._thread:
             self._thread.join()
 
-    def _submit(self, order: Order) -> None:
+    def _submit(self, order: EmbedRequest) -> None:
         with self._changed:
             if self._closed:
                 raise _closing()
@@ -90,7 +90,7 @@ class Embedder:
     def _serve(self) -> None:
         while batch := self._take():
             self._make(batch)
-        for order in orders(self._texts.drain()):
+        for order in group_by_request(self._texts.drain()):
             order.deliver(_closing())
 
     def _take(self) -> list[Text]:
@@ -106,7 +106,7 @@ class Embedder:
     def _make(self, batch: list[Text]) -> None:
         """A batch that fails is repeated one text at a time, so that a bad one fails alone."""
         try:
-            with self._turns.take():
+            with self._device_lock.take():
                 self._encoder = self._encoder or self._loaded()
                 vectors = self._encoder([text.ids for text in batch]).astype("<f4", copy=False)
         except Exception as error:  # noqa: BLE001 - whatever it was, it must not end the others
@@ -117,7 +117,7 @@ class Embedder:
             for text in batch:
                 self._make([text])
             return
-        for order, indexes in orders(batch).items():
+        for order, indexes in group_by_request(batch).items():
             order.deliver([(batch[index].place, vectors[index].tobytes()) for index in indexes])
 
     def _loaded(self) -> Callable[[list[list[int]]], Vectors]:

@@ -7,10 +7,10 @@ from typing import Any
 from core.errors import BadRequest, ContextTooLong, SettingsError
 from core.settings import Settings
 from gpu import devices
-from gpu.completion import Answer
+from gpu.completion import Completion
 from gpu.config import EngineConfig
 from gpu.delivery import Delivery, Item
-from gpu.device_lock import Turns
+from gpu.device_lock import DeviceLock
 from gpu.forward import Forward
 from gpu.loading import open_model
 from gpu.loop import EngineLoop
@@ -31,7 +31,7 @@ BLOCK = 64  # a context is a whole number of these
 class Engine:
     """One loaded model."""
 
-    def __init__(self, source: ModelSource, forward: Forward, tokenizer: ChatTokenizer, *, max_batch: int, turns: Turns) -> None:
+    def __init__(self, source: ModelSource, forward: Forward, tokenizer: ChatTokenizer, *, max_batch: int, device_lock: DeviceLock) -> None:
         config, length = _limits(forward, max_batch)
         forward.allocate(config.rows, length)
         self.model_id = source.id
@@ -46,7 +46,9 @@ class Engine:
         self._vocabulary = forward.vocabulary
         self._tokenizer = tokenizer
         self._delivery = Delivery()
-        self._loop = EngineLoop(Runner(forward), Scheduler(config), turns=turns, after_step=self._delivery.flush, name=source.id)
+        self._loop = EngineLoop(
+            Runner(forward), Scheduler(config), device_lock=device_lock, after_step=self._delivery.flush, name=source.id
+        )
 
     def count_prompt(self, messages: list[dict[str, Any]]) -> int:
         """How many tokens a conversation is."""
@@ -96,7 +98,7 @@ class Engine:
             )
             raise ContextTooLong(message, param="messages")
         asked = request.sampling.max_tokens
-        answer = Answer(
+        answer = Completion(
             self._tokenizer.tokenizer,
             ends=self._tokenizer.ends,
             stops=request.sampling.stop,
@@ -120,11 +122,11 @@ def load(
     progress: Callable[[str], None] = lambda _: None,
     threads: int | None = None,
     max_batch: int | None = None,
-    turns: Turns | None = None,
+    device_lock: DeviceLock | None = None,
 ) -> Engine:
     """Load a model on the device of ``settings``; what is made of a GGUF is kept under its data folder. ``progress`` gets lines for people.
 
-    ``turns``: of what else computes on that device in this process.
+    ``device_lock``: of what else computes on that device in this process.
     Raises SettingsError for a model or device that cannot be used.
     """
     device, count = devices.choose(settings.device), devices.threads(threads)
@@ -132,7 +134,7 @@ def load(
     forward, tokenizer = open_model(
         source, device=device, threads=(count, threads or devices.cores()), cache_dir=settings.data_dir / "models", progress=progress
     )
-    engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, turns=turns or Turns())
+    engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, device_lock=device_lock or DeviceLock())
     progress(f"{source.id} is ready: context {engine.context_length} tokens, up to {max_batch or settings.max_batch} requests at once")
     return engine
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from core.errors import PenstockError, Unavailable
 from core.logging import get_logger
-from gpu.device_lock import Turns
+from gpu.device_lock import DeviceLock
 from gpu.logprobs import distributions
 from gpu.runner import Runner
 from gpu.scheduler import Scheduler, Work
@@ -22,10 +22,10 @@ class EngineLoop:
     A step that fails is repeated one request at a time, so that a bad one fails alone.
     """
 
-    def __init__(self, runner: Runner, scheduler: Scheduler, *, turns: Turns, after_step: Callable[[], None], name: str) -> None:
+    def __init__(self, runner: Runner, scheduler: Scheduler, *, device_lock: DeviceLock, after_step: Callable[[], None], name: str) -> None:
         self._runner = runner
         self._scheduler = scheduler
-        self._turns = turns
+        self._device_lock = device_lock
         self._after_step = after_step
         self._changed = threading.Condition()
         self._inbox: deque[Sequence] = deque()
@@ -57,7 +57,7 @@ class EngineLoop:
         while self._take():
             self._scheduler.sweep()
             works = self._scheduler.plan()
-            with self._turns.take():
+            with self._device_lock.take():
                 began = time.perf_counter()
                 self._runner.prepare(self._scheduler.released, self._scheduler.copies)
                 self._step(works)

@@ -11,7 +11,7 @@ class Copy(msgspec.Struct, frozen=True):
     length: int
 
 
-def shared(first: list[int], second: list[int], least: int) -> int:
+def shared_length(first: list[int], second: list[int], least: int) -> int:
     """How many ids two lists begin with alike; 0 where it is fewer than ``least``."""
     low, high = least, min(len(first), len(second))
     if high < low or first[:low] != second[:low]:
@@ -25,7 +25,7 @@ def shared(first: list[int], second: list[int], least: int) -> int:
     return low
 
 
-class Prefixes:
+class PrefixCache:
     """Free rows, and the ids whose keys and values they hold, the longest unused first."""
 
     def __init__(self, rows: int, least_shared: int) -> None:
@@ -61,18 +61,20 @@ class Prefixes:
         What another conversation may still come back to is left alone while there are empty rows, unless most of it is of use here.
         """
         for row, held in self._kept.items():
-            length = shared(held, ids, self._least)
+            length = shared_length(held, ids, self._least)
             if 2 * length > len(held):
                 return self._taken(row), length
         empty = self._free - self._kept.keys()
         if empty:
             return self._taken(min(empty)), 0
         row, held = next(iter(self._kept.items()))
-        return self._taken(row), shared(held, ids, self._least)
+        return self._taken(row), shared_length(held, ids, self._least)
 
     def best(self, ids: list[int]) -> tuple[int, int]:
         """(row, length): the free row that holds most of the beginning of these ids."""
-        return max(((row, shared(held, ids, self._least)) for row, held in self._kept.items()), key=lambda found: found[1], default=(0, 0))
+        return max(
+            ((row, shared_length(held, ids, self._least)) for row, held in self._kept.items()), key=lambda found: found[1], default=(0, 0)
+        )
 
     def _taken(self, row: int) -> int:
         self._free.discard(row)

@@ -10,7 +10,7 @@ from collections import deque
 import msgspec
 
 from gpu.config import EngineConfig
-from gpu.prefix_cache import Copy, Prefixes, shared
+from gpu.prefix_cache import Copy, PrefixCache, shared_length
 from gpu.sequence import Sequence
 
 MOST_PATIENCE = 4
@@ -50,7 +50,7 @@ class Scheduler:
 
     def __init__(self, config: EngineConfig) -> None:
         self._config = config
-        self._free = Prefixes(config.rows, config.least_shared)
+        self._free = PrefixCache(config.rows, config.least_shared)
         self.prefill_tokens = config.first_prefill
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
@@ -97,7 +97,7 @@ class Scheduler:
         for sequence in self.running:
             if sequence.computed == 0 and sequence.pending > 1:
                 row, length = self._best(sequence)
-                coming = max((shared(other.ids, sequence.ids, self._config.least_shared) for other in begun), default=0)
+                coming = max((shared_length(other.ids, sequence.ids, self._config.least_shared) for other in begun), default=0)
                 if coming >= length + self._config.least_shared:
                     continue
                 if length:
@@ -112,7 +112,7 @@ class Scheduler:
         row, length = self._free.best(sequence.ids)
         for other in self.running:
             common = (
-                min(shared(other.ids, sequence.ids, self._config.least_shared), other.computed)
+                min(shared_length(other.ids, sequence.ids, self._config.least_shared), other.computed)
                 if other.computed > length and other.row is not None
                 else 0
             )

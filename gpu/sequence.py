@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from gpu.completion import Answer
+from gpu.completion import Completion
 from gpu.requests import Piece, Request, Scored
 
 
@@ -13,7 +13,7 @@ class Sequence:
     ``deliver`` takes pieces, and the exception that ends it early; it is called on the engine's thread.
     """
 
-    def __init__(self, request: Request, prompt: list[int], answer: Answer, deliver: Callable[[Piece | Exception], None]) -> None:
+    def __init__(self, request: Request, prompt: list[int], answer: Completion, deliver: Callable[[Piece | Exception], None]) -> None:
         self.sampling = request.sampling
         self.choice = request.choice
         self.answer = answer

@@ -81,7 +81,7 @@ def sources(settings: Settings) -> list[ModelSource]:
     return found
 
 
-def pulled(settings: Settings) -> list[ModelSource]:
+def find_pulled(settings: Settings) -> list[ModelSource]:
     """The models that were pulled into the data folder and are all there; of several revisions of one the newest."""
     found: dict[str, ModelSource] = {}
     markers = (settings.data_dir / MODELS_FOLDER).glob(f"*/*/*/{MARKER}")

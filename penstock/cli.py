@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from core import settings as settings_room
+from core import settings as settings_module
 from core.errors import PenstockError
 from core.models.pools import Pool
 from penstock import __version__, standalone
-from penstock import doctor as doctor_room
-from penstock import status as status_room
-from penstock import up as up_room
+from penstock import doctor as doctor_module
+from penstock import status as status_module
+from penstock import up as up_module
 from penstock.console import Console
 
 CANNOT_USE = 2
@@ -59,20 +59,20 @@ def up(
     verbose: Annotated[bool, typer.Option(help="Show every log line.")] = False,
 ) -> None:
     """Start everything on this machine: Redis, the web process, one worker of each pool. Ctrl-C stops it."""
-    settings = settings_room.load({"port": port, "data_dir": data_dir, "host": host})
-    up_room.up(settings, Console(), verbose=verbose)
+    settings = settings_module.load({"port": port, "data_dir": data_dir, "host": host})
+    up_module.up(settings, Console(), verbose=verbose)
 
 
 @app.command()
 def api(port: Port = None, host: Host = None, data_dir: DataDir = None) -> None:
     """Start web processes (PENSTOCK_API_PROCESSES of them) on a Redis that runs already."""
-    standalone.api(settings_room.load({"port": port, "host": host, "data_dir": data_dir}), Console(sys.stderr))
+    standalone.api(settings_module.load({"port": port, "host": host, "data_dir": data_dir}), Console(sys.stderr))
 
 
 @app.command()
 def worker(pool: Annotated[Pool, typer.Argument(help="Which work it takes.")], data_dir: DataDir = None) -> None:
     """Start a worker of a pool on a Redis that runs already. Start more, here or on other machines, to scale the pool."""
-    standalone.worker(pool, settings_room.load({"data_dir": data_dir}), Console(sys.stderr))
+    standalone.worker(pool, settings_module.load({"data_dir": data_dir}), Console(sys.stderr))
 
 
 @app.command()
@@ -82,7 +82,7 @@ def status(
     here: Annotated[bool, typer.Option(help="Only this host's workers; exit code 1 where none lives.")] = False,
 ) -> None:
     """Show the live workers, and what waits for them."""
-    text, alive = status_room.status(settings_room.load({"data_dir": data_dir}), here=here)
+    text, alive = status_module.status(settings_module.load({"data_dir": data_dir}), here=here)
     sys.stdout.write(text)
     raise typer.Exit(0 if alive or not here else 1)
 
@@ -90,8 +90,8 @@ def status(
 @app.command()
 def doctor(data_dir: DataDir = None) -> None:
     """Show what was found on this machine, and what each missing thing costs. Exit code 1 where something needed is missing."""
-    findings = doctor_room.examine(settings_room.load({"data_dir": data_dir}))
-    sys.stdout.write(doctor_room.report(findings))
+    findings = doctor_module.examine(settings_module.load({"data_dir": data_dir}))
+    sys.stdout.write(doctor_module.report(findings))
     raise typer.Exit(1 if any(finding.needed and not finding.found for finding in findings) else 0)
 
 

@@ -28,7 +28,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str = ""
 
 
-class Folder:
+class DataDir:
     """A data folder that is ours. ``lock_fd``: given to every child, so that the folder is free only when all of them are gone."""
 
     def __init__(self, path: Path, lock_fd: int) -> None:
@@ -42,13 +42,13 @@ class Folder:
 
 
 @contextmanager
-def held(path: Path, url: str, *, min_free_bytes: int = MIN_FREE_BYTES) -> Iterator[Folder]:
+def hold(path: Path, url: str, *, min_free_bytes: int = MIN_FREE_BYTES) -> Iterator[DataDir]:
     """Hold the folder while the block runs. Raises SettingsError: it cannot be written to, the disk is full, somebody else holds it."""
     prepare(path, min_free_bytes=min_free_bytes)
     descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         _lock(path, descriptor)
-        folder = Folder(path, descriptor)
+        folder = DataDir(path, descriptor)
         folder.tell(Running(pid=os.getpid(), url=url))
         yield folder
         os.ftruncate(descriptor, 0)
@@ -75,7 +75,7 @@ def prepare(path: Path, *, min_free_bytes: int = MIN_FREE_BYTES) -> None:
         raise SettingsError(message)
 
 
-def running_in(path: Path) -> Running | None:
+def find_running(path: Path) -> Running | None:
     """The ``up`` that holds a folder now; None where nobody does."""
     try:
         descriptor = os.open(path / LOCK_FILE, os.O_RDWR)

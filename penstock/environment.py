@@ -11,7 +11,7 @@ from gpu.environment import CHILD_ENVIRONMENT
 ROOT = str(Path(__file__).parent.parent)
 
 
-def of_child(settings: Mapping[str, object], pool: Pool | None = None, gpu: str = "") -> Mapping[str, str]:
+def child_environment(settings: Mapping[str, object], pool: Pool | None = None, gpu: str = "") -> Mapping[str, str]:
     """Our own environment, the given settings over it, and what a pool's libraries must find before they are imported.
 
     ``gpu``: the only one that the process shall see, where the operator has not said so already.

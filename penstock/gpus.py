@@ -16,25 +16,25 @@ PROBE_S = 10.0
 LIST = ("nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader")
 
 
-class Taken(NamedTuple):
+class TakenGpu(NamedTuple):
     """A GPU that is ours until ``lock_fd`` is closed everywhere."""
 
     id: str
     lock_fd: int
 
 
-def for_worker(settings: Settings) -> Taken | None:
+def for_worker(settings: Settings) -> TakenGpu | None:
     """A free GPU for one worker; None where there is none, or where the operator has named the device."""
-    return take(settings.data_dir / FOLDER, found()) if settings.device == AUTO else None
+    return take(settings.data_dir / FOLDER, find_gpus()) if settings.device == AUTO else None
 
 
-def for_workers(settings: Settings) -> list[Taken]:
+def for_workers(settings: Settings) -> list[TakenGpu]:
     """All that are free, for a worker each."""
-    gpus = found() if settings.device == AUTO else []
+    gpus = find_gpus() if settings.device == AUTO else []
     return [taken for taken in (take(settings.data_dir / FOLDER, [gpu]) for gpu in gpus) if taken]
 
 
-def found() -> list[str]:
+def find_gpus() -> list[str]:
     """The ids of this machine's GPUs, as far as they are visible here; none where NVIDIA's driver is not there."""
     if not shutil.which(LIST[0]):
         return []
@@ -43,7 +43,7 @@ def found() -> list[str]:
     return []
 
 
-def take(folder: Path, gpus: list[str]) -> Taken | None:
+def take(folder: Path, gpus: list[str]) -> TakenGpu | None:
     """The first GPU that is free; None where all are taken.
 
     ``folder`` is shared by those who must not take the same one: the data folder, in containers a volume.
@@ -56,5 +56,5 @@ def take(folder: Path, gpus: list[str]) -> Taken | None:
         except BlockingIOError:
             os.close(descriptor)
         else:
-            return Taken(gpu, descriptor)
+            return TakenGpu(gpu, descriptor)
     return None

@@ -9,7 +9,7 @@ from penstock.supervisor import Listener, Program, Say, Supervisor
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Family:
+class ProcessGroup:
     """Programs are started one by one, and stopped in the order that is asked for. One that cannot start at all ends everything."""
 
     def __init__(self) -> None:

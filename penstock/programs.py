@@ -4,8 +4,8 @@ import sys
 from collections.abc import Mapping
 
 from core.models.pools import Pool
-from penstock.environment import of_child
-from penstock.gpus import Taken
+from penstock.environment import child_environment
+from penstock.gpus import TakenGpu
 from penstock.supervisor import Program
 
 API_STOP_S = 4.0
@@ -17,20 +17,20 @@ def api(settings: Mapping[str, object], *, number: int = 1, of: int = 1, keep_fd
     return Program(
         name="api" if of == 1 else f"api {number}",
         command=(sys.executable, "-m", "api"),
-        environment=of_child(settings),
+        environment=child_environment(settings),
         stop_s=API_STOP_S,
         keep_fds=keep_fds,
     )
 
 
 def worker(
-    pool: Pool, settings: Mapping[str, object], *, gpu: Taken | None = None, number: int = 1, of: int = 1, keep_fds: tuple[int, ...] = ()
+    pool: Pool, settings: Mapping[str, object], *, gpu: TakenGpu | None = None, number: int = 1, of: int = 1, keep_fds: tuple[int, ...] = ()
 ) -> Program:
     """A pool's worker process, one ``of`` several; ``gpu``: the only one that it sees."""
     return Program(
         name=pool.value if of == 1 else f"{pool.value} {number}",
         command=(sys.executable, "-m", "workers", pool.value),
-        environment=of_child(settings, pool, gpu.id if gpu else ""),
+        environment=child_environment(settings, pool, gpu.id if gpu else ""),
         stop_s=WORKER_STOP_S,
         keep_fds=(*keep_fds, gpu.lock_fd) if gpu else keep_fds,
     )

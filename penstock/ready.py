@@ -10,7 +10,7 @@ LONGEST_PAUSE_S = 1.0
 MAX_BYTES = 65_536
 
 
-async def well(host: str, port: int, path: str) -> None:
+async def wait_until_ready(host: str, port: int, path: str) -> None:
     """Return when ``GET path`` answers 200: ``/ready`` for everything, ``/health`` for the process alone."""
     pause = FIRST_PAUSE_S
     while True:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from core.errors import SettingsError
 from core.redis.client import RedisError, connect
-from penstock.environment import of_child
+from penstock.environment import child_environment
 from penstock.supervisor import Program
 
 LONGEST_SOCKET_PATH = 100  # bytes; the kernel takes 107
@@ -45,7 +45,9 @@ class EmbeddedRedis:
         self.url = f"unix://{self._socket}?db=0"
         options = {**OPTIONS, "dir": str(folder), "unixsocket": str(self._socket)}
         words = tuple(word for name, value in options.items() for word in (f"--{name}", value))
-        self.program = Program(name="redis", command=(str(binary), *words), environment=of_child({}), stop_s=STOP_S, keep_fds=(lock_fd,))
+        self.program = Program(
+            name="redis", command=(str(binary), *words), environment=child_environment({}), stop_s=STOP_S, keep_fds=(lock_fd,)
+        )
 
     async def answers(self) -> None:
         """Return when it answers: what it kept is loaded."""

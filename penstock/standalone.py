@@ -12,8 +12,8 @@ from core.models.pools import Pool
 from core.settings import Settings
 from penstock import data_dir, gpus, programs
 from penstock.console import Console
-from penstock.environment import of_child
-from penstock.process_group import Family
+from penstock.environment import child_environment
+from penstock.process_group import ProcessGroup
 from penstock.supervisor import CANNOT_USE, CannotStart, Program
 
 
@@ -24,7 +24,7 @@ def api(settings: Settings, console: Console) -> None:
     many = settings.api_processes
     if many == 1:
         command = (sys.executable, "-m", "api")
-        os.execve(command[0], command, of_child(given))  # noqa: S606 - our own command, no shell
+        os.execve(command[0], command, child_environment(given))  # noqa: S606 - our own command, no shell
     asyncio.run(_keep([programs.api(given, number=number + 1, of=many) for number in range(many)], console))
 
 
@@ -42,7 +42,7 @@ def with_redis(settings: Settings) -> Settings:
     """
     if settings.redis_url:
         return settings
-    running = data_dir.running_in(settings.data_dir)
+    running = data_dir.find_running(settings.data_dir)
     if running is None or not running.redis_url:
         message = f"PENSTOCK_REDIS_URL is not set, and no `penstock up` runs on the data folder {settings.data_dir.absolute()}."
         raise SettingsError(message)
@@ -54,7 +54,7 @@ def _given(settings: Settings) -> dict[str, object]:
 
 
 async def _keep(kept: list[Program], console: Console) -> None:
-    family = Family()
+    family = ProcessGroup()
     for program in kept:
         family.start(program, partial(console.say, program.name))
     try:

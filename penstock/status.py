@@ -9,7 +9,7 @@ from core.jobs import KINDS
 from core.jobs.queue import JobQueue
 from core.models.pools import Worker
 from core.redis.client import Scripts, connect
-from core.redis.workers import Pools
+from core.redis.workers import WorkerRegistry
 from core.settings import Settings
 from penstock.standalone import with_redis
 
@@ -38,7 +38,7 @@ async def _ask(redis_url: str) -> tuple[list[Worker], list[tuple[str, int]]]:
     redis, broker = connect(redis_url), connect(redis_url, broker=True)
     try:
         main, queue = Scripts(redis, patience_s=0), JobQueue(Scripts(redis, patience_s=0), Scripts(broker, patience_s=0))
-        return await Pools(main).list(), [(kind.queue, await queue.length(kind.queue)) for kind in KINDS]
+        return await WorkerRegistry(main).list(), [(kind.queue, await queue.length(kind.queue)) for kind in KINDS]
     finally:
         await redis.aclose()
         await broker.aclose()

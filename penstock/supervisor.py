@@ -18,7 +18,7 @@ LONGEST_PAUSE_S = 10.0
 SETTLED_S = 30.0
 READ_BYTES = 65_536
 CANNOT_USE = 2
-TETHER = str(Path(__file__).with_name("parent_death.py"))
+PARENT_DEATH = str(Path(__file__).with_name("parent_death.py"))
 
 Say = Callable[[str], None]
 
@@ -137,7 +137,7 @@ class Supervisor:
         return loop.time() - began, code
 
     async def _spawn(self, output: int | None) -> asyncio.subprocess.Process:
-        tether = (sys.executable, "-I", "-S", TETHER, str(os.getpid()))
+        tether = (sys.executable, "-I", "-S", PARENT_DEATH, str(os.getpid()))
         return await asyncio.create_subprocess_exec(
             *tether,
             *self.program.command,

@@ -15,10 +15,10 @@ from core.storage import refuse_newer
 from gpu.sources import sources
 from penstock import __version__, data_dir, gpus, ports, programs
 from penstock.console import Console
-from penstock.data_dir import Folder, Running
+from penstock.data_dir import DataDir, Running
 from penstock.logs import Log
-from penstock.process_group import Family
-from penstock.ready import well
+from penstock.process_group import ProcessGroup
+from penstock.ready import wait_until_ready
 from penstock.redis import EmbeddedRedis
 from penstock.supervisor import Program, Supervisor
 
@@ -30,7 +30,7 @@ LOCAL_MODELS = importlib.util.find_spec("torch") is not None
 def up(settings: Settings, console: Console, *, verbose: bool = False) -> None:
     """Run until a signal. Raises SettingsError where something must be set right first."""
     settings = msgspec.structs.replace(settings, data_dir=settings.data_dir.absolute())
-    with data_dir.held(settings.data_dir, url_of(settings)) as held:
+    with data_dir.hold(settings.data_dir, url_of(settings)) as held:
         ports.claim(settings.host, settings.port)
         sources(settings)  # a model that is not there is told before anything is started, and so is a store of a newer build
         asyncio.run(refuse_newer(settings))
@@ -46,7 +46,7 @@ def url_of(settings: Settings) -> str:
 
 
 class _Up:
-    def __init__(self, settings: Settings, held: Folder, embedded: EmbeddedRedis | None, console: Console, *, verbose: bool) -> None:
+    def __init__(self, settings: Settings, held: DataDir, embedded: EmbeddedRedis | None, console: Console, *, verbose: bool) -> None:
         self._settings = settings
         self._folder = held
         self._embedded = embedded
@@ -59,7 +59,7 @@ class _Up:
         self._workers: list[Supervisor] = []
 
     async def run(self) -> None:
-        family = Family()
+        family = ProcessGroup()
         try:
             if await self._start(family):
                 await family.stopped()
@@ -73,7 +73,7 @@ class _Up:
                 self._embedded.leave()
             self._console.say("", "Stopped.")
 
-    async def _start(self, family: Family) -> bool:
+    async def _start(self, family: ProcessGroup) -> bool:
         """Start everything; False where a signal came before it was ready."""
         settings = self._settings
         self._console.say("", f"Penstock {__version__}, data in {self._folder.path}")
@@ -90,19 +90,19 @@ class _Up:
         self._console.say("", f"Penstock answers at {url_of(settings)}")
         return True
 
-    async def _start_redis(self, family: Family, embedded: EmbeddedRedis) -> bool:
+    async def _start_redis(self, family: ProcessGroup, embedded: EmbeddedRedis) -> bool:
         self._redis.append(self._keep(family, embedded.program))
         if not await family.until_stopped(asyncio.create_task(embedded.answers())):
             return False
         self._console.say("redis", f"ready (redis-server {embedded.version}, with an append-only file)")
         return True
 
-    async def _ready(self, family: Family) -> bool:
+    async def _ready(self, family: ProcessGroup) -> bool:
         """Wait until it can be used. Without torch some models may never be there; whatever else is asked for works."""
         late = asyncio.get_running_loop().call_later(LATE_S, self._console.say, "", f"Still starting; see the logs in {self._logs_dir}")
         host, path = ANY_HOST.get(self._settings.host, self._settings.host), "/ready" if LOCAL_MODELS else "/health"
         try:
-            return await family.until_stopped(asyncio.create_task(well(host, self._settings.port, path)))
+            return await family.until_stopped(asyncio.create_task(wait_until_ready(host, self._settings.port, path)))
         finally:
             late.cancel()
 
@@ -117,12 +117,12 @@ class _Up:
         if not LOCAL_MODELS:
             self._console.say("gpu", "not started: torch is not installed, so there are no local models (see penstock doctor)")
             return found
-        devices: Sequence[gpus.Taken | None] = gpus.for_workers(self._settings) or [None]
+        devices: Sequence[gpus.TakenGpu | None] = gpus.for_workers(self._settings) or [None]
         for number, gpu in enumerate(devices, start=1):
             found.append(programs.worker(Pool.GPU, given, gpu=gpu, number=number, of=len(devices), keep_fds=keep))
         return found
 
-    def _keep(self, family: Family, program: Program) -> Supervisor:
+    def _keep(self, family: ProcessGroup, program: Program) -> Supervisor:
         def say(text: str) -> None:
             self._console.say(program.name, text)
 

@@ -1,1 +1,1 @@
-"""How the thinking is done: pure steps over models. What a step needs from outside is a Protocol that this room owns."""
+"""How the thinking is done: pure steps over models. What a step needs from outside is a Protocol that this package owns."""

@@ -11,7 +11,7 @@ from core.json.decoding import decode
 from core.models.chats import ChatDetail
 from core.models.completions import CompletionRequest, FinishReason, Usage
 from core.models.events import ChoiceFinished, Delta, Event, Started
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.models.numerics import Numerics
 
 
@@ -26,7 +26,7 @@ class Transcript(msgspec.Struct, kw_only=True):
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     """One request for a generator. ``emitted``: what earlier workers gave, per choice; a generator that continues goes on from there."""
 
-    spec: GenerationSpec
+    spec: JobSpec
     request: CompletionRequest
     messages: Sequence[Mapping[str, Any]]
     emitted: Mapping[int, Transcript] = {}
@@ -42,14 +42,14 @@ class Generator(Protocol):
         """Deltas of all choices as they come, each choice's end, and the usage last. Closing it cancels. Raises core.errors."""
 
 
-def prompt_of(spec: GenerationSpec, chat: ChatDetail | None, log: Iterable[tuple[str, Event]] = ()) -> Prompt:
+def prompt_of(spec: JobSpec, chat: ChatDetail | None, log: Iterable[tuple[str, Event]] = ()) -> Prompt:
     """The prompt of a job: a plain completion's own messages, or those of its chat before the answer."""
     request = decode(bytes(spec.body), CompletionRequest)
     messages = request.messages if chat is None else history(chat, spec.message_id or "")
-    return Prompt(spec=spec, request=request, messages=instructed(spec.system, messages), emitted=replay(log))
+    return Prompt(spec=spec, request=request, messages=add_system_prompt(spec.system, messages), emitted=replay(log))
 
 
-def instructed(system: str, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def add_system_prompt(system: str, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """A custom model's system prompt before all else; in one message with the request's own, because many templates know only one."""
     if not system:
         return messages
@@ -101,7 +101,7 @@ def replay(log: Iterable[tuple[str, Event]]) -> dict[int, Transcript]:
     """What a log's readers have seen, per choice."""
     seen: dict[int, Transcript] = {}
     for _, event in log:
-        note(seen, event)
+        add_event(seen, event)
     return seen
 
 
@@ -116,7 +116,7 @@ def origin(log: Iterable[tuple[str, Event]]) -> str:
     return found.pop() if len(found) == 1 else ""
 
 
-def note(seen: dict[int, Transcript], event: Event) -> None:
+def add_event(seen: dict[int, Transcript], event: Event) -> None:
     """Add one event to what has been seen."""
     if isinstance(event, Delta):
         transcript = seen.setdefault(event.choice, Transcript())

@@ -7,13 +7,13 @@ import msgspec
 from core.errors import UpstreamError
 from core.json.decoding import decode
 from core.models.embeddings import EmbeddingRequest, Vectors
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 
 
 class EmbeddingTask(msgspec.Struct, frozen=True, kw_only=True):
     """A job's part of the work: its request as read, and as it came."""
 
-    spec: GenerationSpec
+    spec: JobSpec
     request: EmbeddingRequest
 
 
@@ -24,7 +24,7 @@ class Embedder(Protocol):
         """All inputs' vectors. Cancelling it ends it. Raises core.errors."""
 
 
-async def embed(spec: GenerationSpec, embedder: Embedder) -> Vectors:
+async def embed(spec: JobSpec, embedder: Embedder) -> Vectors:
     """A job's vectors, as many as it has inputs and all of one length. Raises UpstreamError where they are not."""
     task = EmbeddingTask(spec=spec, request=decode(bytes(spec.body), EmbeddingRequest))
     vectors = await embedder.embed(task)

@@ -9,7 +9,7 @@ import strawberry
 from graphql import GraphQLError
 
 from schema.entrance import Entrance
-from schema.errors import told
+from schema.errors import describe_error
 from schema.generations import PROJECTIONS
 from schema.mutation import Mutation
 from schema.operations import Operations
@@ -23,7 +23,7 @@ class Schema(strawberry.Schema):
     def process_errors(self, errors: list[GraphQLError], execution_context: Any = None) -> None:
         """Replace each error by what a client may see."""
         del execution_context
-        errors[:] = [told(error) for error in errors]
+        errors[:] = [describe_error(error) for error in errors]
 
 
 schema = Schema(

@@ -9,8 +9,8 @@ from strawberry.scalars import JSON
 from core.models import chats as models
 from schema.context import Info
 from schema.generations import Usage
-from schema.pages import After, Asked, Before, Connection, First, Last, Window
-from schema.times import moment
+from schema.pages import After, Before, Connection, First, Last, PageArguments, Window
+from schema.times import to_datetime
 
 
 @strawberry.type(description="One message of a chat.")
@@ -40,7 +40,7 @@ class Message:
             chat_id=strawberry.ID(model.chat_id),
             role=model.role,
             content=model.content,
-            timestamp=moment(model.timestamp),
+            timestamp=to_datetime(model.timestamp),
             done=bool(extra.get("done", True)),
             generation_id=None if generation_id is None else strawberry.ID(str(generation_id)),
             model=extra.get("model"),
@@ -70,8 +70,8 @@ class Chat:
             id=strawberry.ID(model.id),
             title=model.title,
             document=JSON(model.document),
-            created_at=moment(model.created_at),
-            updated_at=moment(model.updated_at),
+            created_at=to_datetime(model.created_at),
+            updated_at=to_datetime(model.updated_at),
             pinned=model.pinned,
             archived=model.archived,
             share_id=None if model.share_id is None else strawberry.ID(model.share_id),
@@ -84,7 +84,7 @@ class Chat:
     ) -> Connection[Message]:
         """One page of the history."""
         history = await info.context.histories.load(self.id)
-        page = Window.cut(history, _message_cursor, Asked(first, after, last, before))
+        page = Window.cut(history, _message_cursor, PageArguments(first, after, last, before))
         return Connection[Message].of(info, page, Message.of, _message_cursor)
 
 

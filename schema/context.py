@@ -10,7 +10,7 @@ from strawberry.dataloader import DataLoader
 from core.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from core.models.chats import Message
 from core.models.users import Principal, Role
-from core.redis.rate_limits import Budget, Limits
+from core.redis.rate_limits import Budget, RateLimiter
 from core.services import Services
 
 MAX_NODES = 5_000
@@ -28,7 +28,7 @@ class Caller:
     """
 
     services: Services
-    limits: Limits
+    limits: RateLimiter
     token: str | None = None
     address: str = ""
     lasting: bool = False
@@ -39,7 +39,7 @@ class Caller:
     @property
     def presented(self) -> str | None:
         """The token that counts: a websocket's first message comes before its headers."""
-        return given_token(self.connection_params or {}) or self.token
+        return find_token(self.connection_params or {}) or self.token
 
     async def principal(self) -> Principal | None:
         """The user as they are in the store now; None where no token came. Raises Unauthenticated for a token that is not valid."""
@@ -101,7 +101,7 @@ class Context:
 Info = strawberry.Info[Context, None]
 
 
-def given_token(params: dict[str, Any]) -> str | None:
+def find_token(params: dict[str, Any]) -> str | None:
     """The token in ``{Authorization: "Bearer …"}`` (any case) or ``{token: "…"}``."""
     lowered = {name.lower(): value for name, value in params.items()}
     header, token = lowered.get("authorization"), lowered.get("token")

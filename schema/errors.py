@@ -14,7 +14,7 @@ _OF_CLIENTS = (GraphQLError, MissingQueryError, CannotGetOperationTypeError, Inv
 _log = get_logger(face="graphql")
 
 
-def told(error: GraphQLError) -> GraphQLError:
+def describe_error(error: GraphQLError) -> GraphQLError:
     """The error as a client may see it. Only what the product itself says leaves it; anything else becomes a reference to a log line."""
     if error.extensions and "code" in error.extensions:
         return error
@@ -24,7 +24,7 @@ def told(error: GraphQLError) -> GraphQLError:
     if cause is None or isinstance(cause, _OF_CLIENTS):
         return _as(error, error.message, {"code": BadRequest.code})
     reference = secrets.token_hex(4)
-    _log.error("bug", reference=reference, path=error.path, exc_info=cause)
+    _log.error("unhandled error", reference=reference, path=error.path, exc_info=cause)
     return _as(
         error,
         f"{PenstockError().detail} Tell its operator this reference: {reference}.",

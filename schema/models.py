@@ -6,7 +6,7 @@ from typing import Self
 import strawberry
 
 from core.models import catalog
-from schema.times import moment
+from schema.times import to_datetime
 
 
 @strawberry.type(description="A model that can be asked. Its id is what `sendMessage` takes.")
@@ -27,7 +27,7 @@ class Model:
             id=strawberry.ID(model.id),
             name=model.name,
             owned_by=model.owned_by,
-            created=moment(model.created),
+            created=to_datetime(model.created),
             pool=model.pool,
             context_length=model.context_length,
         )

@@ -51,7 +51,7 @@ class Connection(Generic[Node]):
         )
 
 
-class Asked(NamedTuple):
+class PageArguments(NamedTuple):
     """A connection's arguments, as Relay names them."""
 
     first: int | None = None
@@ -69,7 +69,7 @@ class Window(Generic[Item]):
         self.more_after = more_after
 
     @classmethod
-    def cut(cls, items: Sequence[Item], cursor: Callable[[Item], str], asked: Asked) -> Self:
+    def cut(cls, items: Sequence[Item], cursor: Callable[[Item], str], asked: PageArguments) -> Self:
         """The stretch of a whole list that is asked for, by default its end. Raises BadRequest for a cursor or a size that is none."""
         places = {cursor(item): place for place, item in enumerate(items)} if asked.after or asked.before else {}
         start = _place(places, asked.after, "after") + 1 if asked.after else 0

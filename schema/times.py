@@ -3,6 +3,6 @@
 from datetime import UTC, datetime
 
 
-def moment(seconds: int) -> datetime:
+def to_datetime(seconds: int) -> datetime:
     """Unix seconds as an aware UTC time."""
     return datetime.fromtimestamp(seconds, UTC)

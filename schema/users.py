@@ -6,7 +6,7 @@ from typing import Self
 import strawberry
 
 from core.models import users as models
-from schema.times import moment
+from schema.times import to_datetime
 
 strawberry.enum(models.Role, description="What a user may do; a pending one may see only themself.")
 
@@ -33,9 +33,9 @@ class User:
             email=model.email,
             role=model.role,
             profile_image_url=model.profile_image_url,
-            created_at=moment(model.created_at),
-            updated_at=moment(model.updated_at),
-            last_active_at=moment(model.last_active_at),
+            created_at=to_datetime(model.created_at),
+            updated_at=to_datetime(model.updated_at),
+            last_active_at=to_datetime(model.last_active_at),
         )
 
 
@@ -50,4 +50,4 @@ class Session:
     @classmethod
     def of(cls, model: models.Session) -> Self:
         """From the model."""
-        return cls(token=model.token, expires_at=moment(model.expires_at), user=User.of(model.user))
+        return cls(token=model.token, expires_at=to_datetime(model.expires_at), user=User.of(model.user))

@@ -7,17 +7,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
-ROOMS = ("penstock", "api", "workers", "schema", "pipelines", "gpu", "core")
+PACKAGES = ("penstock", "api", "workers", "schema", "pipelines", "gpu", "core")
 BEGIN, END = "<!-- modules: written by `make docs` -->\n", "<!-- end of modules -->\n"
 
 
-def written() -> str:
+def render_page() -> str:
     """The page with its module list as it should be."""
     before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    return before + BEGIN + "".join(map(_room, ROOMS)) + "\n" + END + rest.split(END)[1]
+    return before + BEGIN + "".join(map(_table, PACKAGES)) + "\n" + END + rest.split(END)[1]
 
 
-def _room(name: str) -> str:
+def _table(name: str) -> str:
     lines = [f"| `{path.relative_to(ROOT)}` | {_sentence(path)} |\n" for path in sorted((ROOT / name).rglob("*.py"))]
     return f"\n### {name}\n\n| module | what it is |\n|---|---|\n{''.join(lines)}"
 
@@ -30,5 +30,5 @@ def _sentence(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(written(), encoding="utf-8")
+    PAGE.write_text(render_page(), encoding="utf-8")
     sys.stdout.write(f"{PAGE.relative_to(ROOT)} is written.\n")

@@ -15,7 +15,7 @@ from core.settings import Settings
 from tests import machine, servers
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("api", "core", "gpu", "penstock", "pipelines", "schema", "workers")
+PACKAGES = ("api", "core", "gpu", "penstock", "pipelines", "schema", "workers")
 
 MAY_BLOCK = (
     # An entry point reads its settings before it serves anybody; tests call these where it suits them.
@@ -31,13 +31,13 @@ MAY_BLOCK = (
 
 
 def pytest_report_header() -> list[str]:
-    return machine.this()
+    return machine.describe()
 
 
 @pytest.fixture(autouse=True)
 def watched_loop() -> Iterator[None]:
     """A call from the product's code that blocks the event loop is an error (the tests' own files may be read there)."""
-    with blockbuster_ctx(scanned_modules=[_folder(name) for name in ROOMS]) as watch:
+    with blockbuster_ctx(scanned_modules=[_folder(name) for name in PACKAGES]) as watch:
         for function in watch.functions.values():
             for file, functions in MAY_BLOCK:
                 function.can_block_in(file, functions)

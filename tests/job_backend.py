@@ -10,14 +10,14 @@ import pytest
 from core.events import EventLog
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.redis.client import Redis, Scripts, connect
 
 LEASE_MS = 500
 
 
 @dataclass
-class Desk:
+class JobBackend:
     """What a worker and a web process share."""
 
     redis: Redis
@@ -28,21 +28,21 @@ class Desk:
 
 
 @pytest.fixture
-async def desk(redis_url: str) -> AsyncIterator[Desk]:
+async def backend(redis_url: str) -> AsyncIterator[JobBackend]:
     redis, broker = connect(redis_url), connect(redis_url, broker=True)
     log = EventLog(redis)
     await log.start()
     scripts = Scripts(redis)
-    yield Desk(redis, broker, Claims(scripts, lease_ms=LEASE_MS), JobQueue(scripts, Scripts(broker)), log)
+    yield JobBackend(redis, broker, Claims(scripts, lease_ms=LEASE_MS), JobQueue(scripts, Scripts(broker)), log)
     await log.close()
     await redis.aclose()
     await broker.aclose()
 
 
 @pytest.fixture
-def new_spec() -> Callable[[], GenerationSpec]:
-    def make() -> GenerationSpec:
+def new_spec() -> Callable[[], JobSpec]:
+    def make() -> JobSpec:
         body = msgspec.Raw(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
-        return GenerationSpec(id=uuid.uuid4().hex, user_id="u", model="m", queue="gpu.generate", seed=1, created_at=1, body=body)
+        return JobSpec(id=uuid.uuid4().hex, user_id="u", model="m", queue="gpu.generate", seed=1, created_at=1, body=body)
 
     return make

@@ -10,7 +10,7 @@ FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_*")  # tho
 SETTINGS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA", "PENSTOCK_TEST_THREADS")
 
 
-def told(processor: str, cores: int, environment: Mapping[str, str]) -> list[str]:
+def describe_settings(processor: str, cores: int, environment: Mapping[str, str]) -> list[str]:
     """Two lines. ``processor``: as in /proc/cpuinfo."""
     lines = dict(reversed([line.split(":", 1) for line in processor.splitlines() if ":" in line]))
     facts = {name.strip(): value.strip() for name, value in lines.items()}
@@ -20,7 +20,7 @@ def told(processor: str, cores: int, environment: Mapping[str, str]) -> list[str
     return [f"processor: {name}, {cores} cores, {' '.join(flags) or 'no flags'}", f"settings: {' '.join(set_here) or 'none'}"]
 
 
-def this() -> list[str]:
+def describe() -> list[str]:
     """Of this machine and this process."""
     file = Path("/proc/cpuinfo")
-    return told(file.read_text(encoding="utf-8") if file.is_file() else "", len(os.sched_getaffinity(0)), os.environ)  # noqa: TID251
+    return describe_settings(file.read_text(encoding="utf-8") if file.is_file() else "", len(os.sched_getaffinity(0)), os.environ)  # noqa: TID251

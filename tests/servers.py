@@ -19,7 +19,7 @@ import pymongo.errors
 import pytest
 import redis
 
-from penstock.supervisor import TETHER
+from penstock.supervisor import PARENT_DEATH
 from tests.ports import free_port
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "penstock" / "servers"  # noqa: TID251 - where servers.sh builds into
@@ -100,7 +100,7 @@ def running(
     command: tuple[str, ...], log: Path, answers: Callable[[], object], environment: Mapping[str, str] | None = None
 ) -> Iterator[None]:
     """A process that answers, and is gone when the block ends, or with us."""
-    tether = (sys.executable, "-I", "-S", TETHER, str(os.getpid()))
+    tether = (sys.executable, "-I", "-S", PARENT_DEATH, str(os.getpid()))
     inherited = os.environ  # noqa: TID251 - handing it on
     with log.open("wb") as output:
         process = subprocess.Popen((*tether, *command), stdout=output, stderr=output, env={**inherited, **(environment or {})})

@@ -15,7 +15,7 @@ import redis.asyncio
 
 from core.models.pools import Worker
 from core.redis.client import Scripts, connect
-from core.redis.workers import Pools
+from core.redis.workers import WorkerRegistry
 from tests.polling import until
 from tests.ports import free_port
 
@@ -124,7 +124,7 @@ class Stack:
         """The registry's live workers."""
         client = connect(self.redis_url)
         try:
-            return await Pools(Scripts(client, patience_s=5)).list()
+            return await WorkerRegistry(Scripts(client, patience_s=5)).list()
         finally:
             await client.aclose()
 

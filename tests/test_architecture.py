@@ -1,4 +1,4 @@
-"""The rooms are as the house style and docs/architecture.md say."""
+"""The packages are as the house style and docs/architecture.md say."""
 
 import ast
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.architecture import PAGE, ROOMS, ROOT, written
+from scripts.architecture import PACKAGES, PAGE, ROOT, render_page
 
 MAX_LINES = 300
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
@@ -44,14 +44,14 @@ def modules() -> list[Path]:
     """Every Python file of the repository."""
     return sorted(
         path
-        for room in (*ROOMS, "benchmarks", "scripts", "tests")
-        for path in (ROOT / room).rglob("*.py")
+        for package in (*PACKAGES, "benchmarks", "scripts", "tests")
+        for path in (ROOT / package).rglob("*.py")
         if "node_modules" not in path.parts
     )
 
 
 def test_every_module_is_on_the_architecture_page() -> None:
-    assert PAGE.read_text(encoding="utf-8") == written(), "a module came, went or changed its first sentence: run `make docs`"
+    assert PAGE.read_text(encoding="utf-8") == render_page(), "a module came, went or changed its first sentence: run `make docs`"
 
 
 def test_core_is_the_closed_list_that_the_page_draws() -> None:
@@ -91,5 +91,7 @@ def test_nothing_is_left_for_later() -> None:
 
 
 def test_every_public_package_says_what_it_is() -> None:
-    silent = [room for room in ROOMS if not ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8")))]
+    silent = [
+        package for package in PACKAGES if not ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text(encoding="utf-8")))
+    ]
     assert silent == []

@@ -1,4 +1,4 @@
-from tests.machine import told
+from tests.machine import describe_settings
 
 CPUINFO = """
 processor\t: 0
@@ -13,13 +13,13 @@ flags\t\t: fpu
 
 
 def test_the_header_names_the_processor_what_it_can_do_and_what_libraries_are_told() -> None:
-    assert told(CPUINFO, 2, {"MKL_CBWR": "AVX2,STRICT", "ATEN_CPU_CAPABILITY": "avx2", "HOME": "/"}) == [
+    assert describe_settings(CPUINFO, 2, {"MKL_CBWR": "AVX2,STRICT", "ATEN_CPU_CAPABILITY": "avx2", "HOME": "/"}) == [
         "processor: Intel(R) Xeon(R) Processor, 2 cores, fma avx2 avx512f avx512_vnni amx_bf16 amx_tile",
         "settings: ATEN_CPU_CAPABILITY=avx2 MKL_CBWR=AVX2,STRICT",
     ]
 
 
 def test_where_nothing_is_known_the_header_says_so() -> None:
-    processor, settings = told("", 1, {})
+    processor, settings = describe_settings("", 1, {})
     assert processor.endswith(", 1 cores, no flags")
     assert settings == "settings: none"

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from core import settings as settings_room
+from core import settings as settings_module
 from core.errors import PenstockError
 from core.logging import configure
 from core.models.pools import Pool
@@ -16,7 +16,7 @@ def main() -> None:
     """Run until told to stop. A setting that cannot be used: one line, exit code 2."""
     try:
         pool = Pool(sys.argv[1])
-        settings = settings_room.with_secret_key(settings_room.load())
+        settings = settings_module.with_secret_key(settings_module.load())
         configure(settings)
         _run(pool, settings)
     except (PenstockError, ValueError, IndexError) as error:

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from core.jobs import Job
 from core.jobs.queue import DEAD_MESSAGE_TTL_MS, HEARTBEAT_TIMEOUT_MS, MAX_UNPACK, NAMESPACE, WAKE_CHANNEL
 from core.logging import get_logger
-from core.redis.client import options
+from core.redis.client import connection_options
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -42,7 +42,7 @@ class WakeBroker(RedisBroker):
 
         Maintenance on every fetch: redelivery must not be left to chance.
         """
-        pool = redis.ConnectionPool(retry=Retry(NoBackoff(), 1), **_blocking(options(url, broker=True)))
+        pool = redis.ConnectionPool(retry=Retry(NoBackoff(), 1), **_blocking(connection_options(url, broker=True)))
         super().__init__(  # type: ignore[no-untyped-call]
             middleware=middleware,
             client=redis.Redis(connection_pool=pool),
@@ -149,7 +149,7 @@ class WakeConsumer(_RedisConsumer):
     def _ended(self, message: MessageProxy, made: "Future[None]") -> None:
         """Look at the queue again, and tell Redis then. A message that comes twice does no harm."""
         if not made.cancelled() and (error := made.exception()):
-            log.error("bug", job_id=message.args[0], exc_info=error)
+            log.error("unhandled error", job_id=message.args[0], exc_info=error)
         self._done.append(message.options["redis_message_id"])
         self.queued_message_ids.discard(message.message_id)
         self._wake.set()

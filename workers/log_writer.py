@@ -7,7 +7,7 @@ import msgspec
 
 from core.jobs.claims import Claim, Claims
 from core.models.events import Delta, Event
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 
 PATIENCE_S = 0.05
 
@@ -49,7 +49,7 @@ class LogWriter:
         await self._quiet()
         await self._send()
 
-    async def end(self, status: GenerationStatus, entries: Sequence[Event]) -> None:
+    async def end(self, status: JobStatus, entries: Sequence[Event]) -> None:
         """Append what is left and these, and end the job, all in one step. Raises Fenced."""
         await self._quiet()
         self._pending.extend(entries)
@@ -92,7 +92,7 @@ class LogWriter:
         elif self._pending:
             self._schedule()
 
-    async def _send(self, end: GenerationStatus | None = None) -> None:
+    async def _send(self, end: JobStatus | None = None) -> None:
         entries, self._pending = self._pending, []
         seq, self._seq = self._seq, self._seq + len(entries)
         await self._claims.append(self._claim, seq, entries, end=end)

@@ -14,7 +14,7 @@ from core.jobs.queue import JobQueue
 from core.logging import get_logger
 from core.models.numerics import Numerics
 from core.models.pools import Pool
-from core.redis.workers import Pools
+from core.redis.workers import WorkerRegistry
 from pipelines.chat import origin
 
 log = get_logger()
@@ -23,7 +23,7 @@ log = get_logger()
 class Offers:
     """Made by every worker of every pool: to hand back a job, or to put back one whose worker is dead."""
 
-    def __init__(self, *, claims: Claims, queue: JobQueue, events: EventLog, pools: Pools) -> None:
+    def __init__(self, *, claims: Claims, queue: JobQueue, events: EventLog, pools: WorkerRegistry) -> None:
         self._claims = claims
         self._queue = queue
         self._events = events
@@ -34,7 +34,7 @@ class Offers:
         try:
             return await self._offer(job_id)
         except Exception:
-            log.exception("bug", job_id=job_id)
+            log.exception("unhandled error", job_id=job_id)
             return False
 
     async def _offer(self, job_id: str) -> bool:

@@ -143,11 +143,11 @@ class WorkerProcess:
     async def _open(self, stack: AsyncExitStack) -> tuple[Services, Leases]:
         services = await stack.enter_async_context(open_services(self._settings))
         await self._work.open()
-        offers = Offers(claims=services.claims, queue=services.queue, events=services.events, pools=services.pools)
+        offers = Offers(claims=services.claims, queue=services.queue, events=services.events, pools=services.workers)
         leases = Leases(services.claims, services.queue, services.events, lease_ms=self._settings.lease_ms, offer=offers.offer)
         self._declare(services, leases)
         await self._publish(services)
-        await services.pools.report(self._report(leases))
+        await services.workers.report(self._report(leases))
         for duty in (
             leases.renew,
             leases.reap,
@@ -161,7 +161,7 @@ class WorkerProcess:
 
     async def _beat(self, services: Services, leases: Leases) -> None:
         while True:
-            await services.pools.report(self._report(leases))
+            await services.workers.report(self._report(leases))
             await asyncio.sleep(HEARTBEAT_S)
 
     async def _republish(self, services: Services) -> None:
@@ -188,7 +188,7 @@ class WorkerProcess:
         if self._taker:
             await self._taker.leave()
         await leases.drain()
-        await services.pools.leave(self._id)
+        await services.workers.leave(self._id)
 
     def _requeue(self, worker: DramatiqWorker) -> None:
         """Fetched messages that no thread has taken go back."""
@@ -236,7 +236,7 @@ async def _kept_up(duty: Callable[[], object]) -> None:
         except PenstockError as error:
             log.warning("waiting", why=error.detail)
         except Exception:
-            log.exception("bug")
+            log.exception("unhandled error")
         await asyncio.sleep(HEARTBEAT_S)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from api.docs.operations import Json, markdown, name, noun, operation, plain, problems, title, types
+from api.docs.operations import Json, markdown, noun, operation, operation_id, plain_path, problems, title, types
 from api.http.authentication import COOKIE
 from api.http.route import Route
 
@@ -59,7 +59,7 @@ def document(routes: Iterable[Route]) -> Json:
     for route in routes:
         for path in addresses(route):
             found = operation(route, path, schema_of)
-            paths.setdefault(plain(path), {})[route.method.lower()] = _shown(found, _EXAMPLES.get(name(route, route.path), {}))
+            paths.setdefault(plain_path(path), {})[route.method.lower()] = _shown(found, _EXAMPLES.get(operation_id(route, route.path), {}))
     nouns = {title(noun(route)): route for route in reversed(routes)}
     nouns = dict(reversed(nouns.items()))
     used = set(re.findall(r"#/components/responses/(\w+)", str(paths)))

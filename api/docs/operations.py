@@ -41,11 +41,11 @@ _ADDRESS = re.compile(r"^``(?:[A-Z]+ )?[/…][^`]*``: ")
 
 def operation(route: Route, path: str, schema_of: SchemaOf) -> Json:
     """What a client must know to use the route at that path."""
-    summary, description = told(route)
-    found: Json = {"operationId": name(route, path), "tags": [title(noun(route))], "summary": summary}
+    summary, description = describe(route)
+    found: Json = {"operationId": operation_id(route, path), "tags": [title(noun(route))], "summary": summary}
     if path != route.path:
-        summary = f"{summary}, at {plain(path)}"
-        description = f"The same as `{route.method} {plain(route.path)}`. {description}".strip()
+        summary = f"{summary}, at {plain_path(path)}"
+        description = f"The same as `{route.method} {plain_path(route.path)}`. {description}".strip()
     if description:
         found["description"] = description
     parameters = [*_path_parameters(path), *_query_parameters(route, schema_of), *_header_parameters(route)]
@@ -65,7 +65,7 @@ def types(route: Route) -> Iterator[Any]:
     yield from (kind for kind in kinds if kind is not None and not isinstance(kind, str))
 
 
-def plain(path: str) -> str:
+def plain_path(path: str) -> str:
     """A path without the patterns of its variables."""
     return _VARIABLE.sub(r"{\1}", path)
 
@@ -76,11 +76,11 @@ def noun(route: Route) -> str:
     return NOUNS.get(module, module)
 
 
-def name(route: Route, path: str) -> str:
+def operation_id(route: Route, path: str) -> str:
     """The operation's id: noun and verb; of another path for the same thing with the path behind it."""
     verb = route.handler.__name__.rstrip("_")
     words = f"{noun(route)}_{route.method.lower() if verb == noun(route) else verb}"
-    return _camel(words if path == route.path else f"{words}_at_{plain(path)}")
+    return _camel(words if path == route.path else f"{words}_at_{plain_path(path)}")
 
 
 def _needed(body: Any) -> bool:
@@ -96,7 +96,7 @@ def _camel(words: str) -> str:
     return first + "".join(word[0].upper() + word[1:] for word in more)
 
 
-def told(route: Route) -> tuple[str, str]:
+def describe(route: Route) -> tuple[str, str]:
     """Summary and description: the handler's docstring without the address that it may begin with."""
     first, _, rest = inspect.cleandoc(route.handler.__doc__ or "").partition("\n\n")
     sentence, _, more = _ADDRESS.sub("", " ".join(first.split())).partition(". ")

@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from api.http.static_files import page
+from api.http.static_files import read_page
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
     "worker-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 FRONT = "/docs"
-PAGES = {name: page(name) for name in ("swagger", "redoc")}
+PAGES = {name: read_page(name) for name in ("swagger", "redoc")}
 
 
 class Document(NamedTuple):

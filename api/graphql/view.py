@@ -22,17 +22,17 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import Messag
 from strawberry.types import ExecutionResult
 from strawberry.types.unset import UNSET, UnsetType
 
-from api.http.authentication import COOKIE, from_our_own_page
-from api.http.cors import check_socket
-from api.http.keys import BUDGET, LIMITS, PASSES, SERVICES, STAY
+from api.http.authentication import COOKIE, is_from_own_page
+from api.http.cors import check_websocket_origin
+from api.http.keys import BUDGET, HELD_TOKENS, RATE_LIMITER, SERVICES, STAY
 from api.http.proxies import client_address
-from api.http.revocation import Pass, check_active
-from api.http.static_files import page
+from api.http.revocation import HeldToken, check_active
+from api.http.static_files import read_page
 from core.errors import BadRequest, PenstockError, Unauthenticated
-from core.json.depth import bounded
+from core.json.depth import read_bounded
 from core.models.users import Principal, Role
 from schema import schema
-from schema.context import Caller, given_token
+from schema.context import Caller, find_token
 
 MEDIA_TYPE = "application/graphql-response+json"
 HEARTBEAT_S = 30
@@ -40,7 +40,7 @@ CLOSE_S = 1.0
 FORBIDDEN = 4403  # as strawberry closes for a token that is not valid from the beginning
 MAX_REASON_BYTES = 123
 MAX_FRAME_BYTES = 1_048_576
-PAGE = page("graphiql")
+PAGE = read_page("graphiql")
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; "
@@ -110,13 +110,13 @@ class View(GraphQLView[Caller, None]):
         """Who asks. Nothing is looked up yet: each operation does that for itself."""
         caller = Caller(
             services=request.app[SERVICES],
-            limits=request.app[LIMITS],
-            token=given_token({"authorization": request.headers.get("Authorization")}) or _cookie(request),
+            limits=request.app[RATE_LIMITER],
+            token=find_token({"authorization": request.headers.get("Authorization")}) or _cookie(request),
             address=client_address(request),
             note=partial(request.__setitem__, BUDGET),
         )
         if isinstance(response, web.WebSocketResponse):
-            caller.lasting, caller.admitted = True, partial(_look_after, request, response)
+            caller.lasting, caller.admitted = True, partial(_watch_token, request, response)
         return caller
 
     async def on_ws_connect(self, context: Caller) -> UnsetType | dict[str, object] | None:
@@ -147,7 +147,7 @@ class View(GraphQLView[Caller, None]):
     def decode_json(self, data: str | bytes) -> object:
         """Bodies, variables and messages are JSON objects, all of them."""
         try:
-            return bounded(data, lambda: _decode(data))
+            return read_bounded(data, lambda: _decode(data))
         except (msgspec.DecodeError, RecursionError) as error:
             raise JSONDecodeError(str(error), "", 0) from None
 
@@ -175,7 +175,7 @@ async def graphql(request: web.Request) -> web.StreamResponse:
     if request.method == "POST" and request.content_type != "application/json":
         return _refused(415, "Send the operation as application/json.")
     if "Upgrade" in request.headers:
-        check_socket(request)
+        check_websocket_origin(request)
     try:
         with ExitStack() as request[STAY]:
             return await _view.run(request)
@@ -191,7 +191,7 @@ async def close_sockets(app: web.Application) -> None:
     await asyncio.gather(*(socket.close(code=WSCloseCode.GOING_AWAY, message=b"The server is going away") for socket in sockets))
 
 
-def _look_after(request: web.Request, socket: web.WebSocketResponse, principal: Principal, token: str) -> None:
+def _watch_token(request: web.Request, socket: web.WebSocketResponse, principal: Principal, token: str) -> None:
     """For as long as the websocket is open. One whose user still waits for their activation may stay so; one who was active must."""
     active = principal.user.role is not Role.PENDING
 
@@ -201,11 +201,11 @@ def _look_after(request: web.Request, socket: web.WebSocketResponse, principal: 
             check_active(now)
         active = now.user.role is not Role.PENDING
 
-    held = Pass(token=token, user_id=principal.id, may=may, end=partial(_let_out, request, socket))
-    request[STAY].enter_context(request.app[PASSES].holding(held))
+    held = HeldToken(token=token, user_id=principal.id, may=may, end=partial(_close_for, request, socket))
+    request[STAY].enter_context(request.app[HELD_TOKENS].holding(held))
 
 
-async def _let_out(request: web.Request, socket: web.WebSocketResponse, error: PenstockError) -> None:
+async def _close_for(request: web.Request, socket: web.WebSocketResponse, error: PenstockError) -> None:
     """Say why, but do not wait for one who does not read."""
     try:
         async with asyncio.timeout(CLOSE_S):
@@ -221,4 +221,4 @@ def _refused(status: int, message: str, **headers: str) -> web.Response:
 
 
 def _cookie(request: web.Request) -> str | None:
-    return request.cookies.get(COOKIE) if from_our_own_page(request) else None
+    return request.cookies.get(COOKIE) if is_from_own_page(request) else None

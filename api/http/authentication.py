@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from api.http.cors import same_origin
-from api.http.keys import BUDGET, LIMITS, PASSES, PRINCIPAL, SERVICES
+from api.http.cors import is_same_origin
+from api.http.keys import BUDGET, HELD_TOKENS, PRINCIPAL, RATE_LIMITER, SERVICES
 from api.http.proxies import client_address
-from api.http.revocation import Pass, check_active
+from api.http.revocation import HeldToken, check_active
 from core.errors import Forbidden, Unauthenticated
 from core.models.users import Principal, Role
 from core.redis.rate_limits import Budget
@@ -30,7 +30,7 @@ class Access(Enum):
     ADMIN = 3
 
 
-class Door(NamedTuple):
+class AccessRule(NamedTuple):
     """Who may use a handler, and whether it counts against an address's rate limit where anyone may.
 
     ``page``: a browser that opens the address gets a page without being asked who it is.
@@ -41,40 +41,40 @@ class Door(NamedTuple):
     page: bool = False
 
 
-DOORS = web.AppKey("doors", dict[Handler, Door])
+ACCESS_RULES = web.AppKey("access_rules", dict[Handler, AccessRule])
 
-FREE, _ACTIVE = Door(Access.ANYONE, counted=False), Door(Access.ACTIVE, counted=True)
+UNCOUNTED, _ACTIVE = AccessRule(Access.ANYONE, counted=False), AccessRule(Access.ACTIVE, counted=True)
 
 
 @web.middleware
-async def principal(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def authenticate(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Find the user behind the token, as they are in the store now, and take one place of their rate limit."""
-    door = _door(request)
+    door = _access_rule(request)
     if door.access is Access.ANYONE or (door.page and wants_page(request)):
         if door.counted and not door.page:
-            _spend(request, await request.app[LIMITS].take_anonymous(client_address(request)))
+            _spend(request, await request.app[RATE_LIMITER].take_anonymous(client_address(request)))
         return await handler(request)
     found = request[PRINCIPAL] = await request.app[SERVICES].users.authenticate(_token(request))
-    _spend(request, await request.app[LIMITS].take(found))
-    _may_enter(found, door.access)
+    _spend(request, await request.app[RATE_LIMITER].take(found))
+    _check_access(found, door.access)
     return await handler(request)
 
 
 @contextmanager
-def looked_after(request: web.Request, end: Callable[[Exception], None]) -> Iterator[None]:
+def end_on_revocation(request: web.Request, end: Callable[[Exception], None]) -> Iterator[None]:
     """While the block runs: ``end`` is called when the token that the request came with is no longer good for it, and told why."""
-    found, access = request.get(PRINCIPAL), _door(request).access
+    found, access = request.get(PRINCIPAL), _access_rule(request).access
     if found is None:
         yield
         return
 
     def may(now: Principal) -> None:
-        _may_enter(now, access)
+        _check_access(now, access)
 
     async def let_out(reason: Exception) -> None:
         end(reason)
 
-    with request.app[PASSES].holding(Pass(token=_token(request), user_id=found.id, may=may, end=let_out)):
+    with request.app[HELD_TOKENS].holding(HeldToken(token=_token(request), user_id=found.id, may=may, end=let_out)):
         yield
 
 
@@ -83,9 +83,9 @@ def wants_page(request: web.Request) -> bool:
     return request.method in SAFE_METHODS and "text/html" in request.headers.get("Accept", "")
 
 
-def _door(request: web.Request) -> Door:
+def _access_rule(request: web.Request) -> AccessRule:
     match = request.match_info
-    return FREE if match.http_exception is not None else request.app[DOORS].get(match.handler, _ACTIVE)
+    return UNCOUNTED if match.http_exception is not None else request.app[ACCESS_RULES].get(match.handler, _ACTIVE)
 
 
 def _spend(request: web.Request, budget: Budget | None) -> None:
@@ -95,7 +95,7 @@ def _spend(request: web.Request, budget: Budget | None) -> None:
             raise budget.refusal()
 
 
-def _may_enter(found: Principal, access: Access) -> None:
+def _check_access(found: Principal, access: Access) -> None:
     if access is Access.SIGNED_IN:
         return
     check_active(found)
@@ -110,13 +110,13 @@ def _token(request: web.Request) -> str:
     if header is not None and header[: len(BEARER)].lower() == BEARER:
         return header[len(BEARER) :].strip()
     cookie = request.cookies.get(COOKIE)
-    if header is None and cookie and from_our_own_page(request):
+    if header is None and cookie and is_from_own_page(request):
         return cookie
     message = "Sign in first, and send the token as `Authorization: Bearer <token>`."
     raise Unauthenticated(message)
 
 
-def handshake_token(request: web.Request, auth: Any) -> Any:
+def find_handshake_token(request: web.Request, auth: Any) -> Any:
     """What a connection of Socket.IO brings: ``auth: {token}``, else the header, else the cookie if the page is our own."""
     given = auth.get("token") if isinstance(auth, dict) else None
     if given is not None:
@@ -124,12 +124,12 @@ def handshake_token(request: web.Request, auth: Any) -> Any:
     header = request.headers.get("Authorization", "")
     if header[: len(BEARER)].lower() == BEARER:
         return header[len(BEARER) :].strip()
-    return request.cookies.get(COOKIE) if same_origin(request) else None
+    return request.cookies.get(COOKIE) if is_same_origin(request) else None
 
 
-def from_our_own_page(request: web.Request) -> bool:
+def is_from_own_page(request: web.Request) -> bool:
     """A browser sends cookies along from others' pages too, of other ports at least: what changes something must come from our own.
 
     A program, which says nothing of where it comes from, has no cookie that it was not given.
     """
-    return (request.method in SAFE_METHODS and "Upgrade" not in request.headers) or same_origin(request)
+    return (request.method in SAFE_METHODS and "Upgrade" not in request.headers) or is_same_origin(request)

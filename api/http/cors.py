@@ -31,37 +31,37 @@ class Origins:
     def __bool__(self) -> bool:
         return bool(self._named)
 
-    def named(self, origin: str | None) -> bool:
+    def is_named(self, origin: str | None) -> bool:
         """Whether it was named itself: then the cookie counts too."""
         return origin is not None and origin != ANY and origin.lower() in self._named
 
-    def own(self, origin: str) -> bool:
+    def is_own(self, origin: str) -> bool:
         """Whether it is ours, as the operator has set it."""
         return origin.lower() == self._own
 
-    def allowed(self, origin: str | None) -> bool:
+    def allows(self, origin: str | None) -> bool:
         """Whether its pages may read answers."""
-        return self.named(origin) or (origin is not None and ANY in self._named)
+        return self.is_named(origin) or (origin is not None and ANY in self._named)
 
     def headers(self, origin: str) -> dict[str, str]:
         """What tells a browser so; empty for an origin that is not allowed."""
-        if self.named(origin):
+        if self.is_named(origin):
             return {"Access-Control-Allow-Origin": origin, "Access-Control-Allow-Credentials": "true"}
-        return {"Access-Control-Allow-Origin": ANY} if self.allowed(origin) else {}
+        return {"Access-Control-Allow-Origin": ANY} if self.allows(origin) else {}
 
 
 ORIGINS = web.AppKey("origins", Origins)
 
 
 @web.middleware
-async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def answer_preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer a browser that asks before it sends something; only there where other origins are allowed at all.
 
     Whatever headers its page wants to send are allowed: libraries have some of their own (OpenAI's begin with ``x-stainless-``).
     """
     origin = request.headers.get("Origin")
     asked = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-    if not asked or not request.app[ORIGINS].allowed(origin):
+    if not asked or not request.app[ORIGINS].allows(origin):
         return await handler(request)
     refusal = request.match_info.http_exception
     methods = refusal.allowed_methods if isinstance(refusal, web.HTTPMethodNotAllowed) else ()
@@ -76,7 +76,7 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
     return web.Response(status=204, headers=told)
 
 
-async def add_origin(request: web.Request, response: web.StreamResponse) -> None:
+async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
     """For ``on_response_prepare``: errors and streams too are for those who may read answers."""
     response.headers.add("Vary", "Origin")
     origin = request.headers.get("Origin")
@@ -85,7 +85,7 @@ async def add_origin(request: web.Request, response: web.StreamResponse) -> None
         response.headers["Access-Control-Expose-Headers"] = EXPOSED
 
 
-def same_origin(request: web.Request) -> bool:
+def is_same_origin(request: web.Request) -> bool:
     """Whether it comes from our own pages, or from a program. Those whose cookies count.
 
     Browsers say it themselves by ``Sec-Fetch-Site``, but not over plain HTTP; the host is not ours where a proxy has put in its own.
@@ -93,12 +93,12 @@ def same_origin(request: web.Request) -> bool:
     origin, site, origins = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site", "none"), request.app[ORIGINS]
     if origin is None:
         return site in {"none", "same-origin"}
-    return site == "same-origin" or urlsplit(origin).netloc == request.host or origins.own(origin) or origins.named(origin)
+    return site == "same-origin" or urlsplit(origin).netloc == request.host or origins.is_own(origin) or origins.is_named(origin)
 
 
-def check_socket(request: web.Request) -> None:
+def check_websocket_origin(request: web.Request) -> None:
     """Browsers let any page open a websocket: what it may is up to us. Raises Forbidden."""
     origin = request.headers.get("Origin")
-    if origin is not None and not same_origin(request) and not request.app[ORIGINS].allowed(origin):
+    if origin is not None and not is_same_origin(request) and not request.app[ORIGINS].allows(origin):
         message = f"Pages of {origin[:100]} may not connect. The operator can name them in PENSTOCK_CORS_ORIGINS."
         raise Forbidden(message)

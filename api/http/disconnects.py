@@ -11,7 +11,7 @@ from core.errors import Unavailable
 TICK_S = 1.0
 
 
-LookedAfter = Callable[[web.Request, Callable[[Exception], None]], AbstractContextManager[None]]
+EndOnRevocation = Callable[[web.Request, Callable[[Exception], None]], AbstractContextManager[None]]
 
 
 class ClientGone(Exception):
@@ -63,13 +63,13 @@ class Connection:
 class Connections:
     """All of a process."""
 
-    def __init__(self, looked_after: LookedAfter) -> None:
-        """``looked_after(request, end)``: while its block runs, ``end`` is called with the reason when the client may wait no longer."""
-        self._looked_after = looked_after
+    def __init__(self, end_on_revocation: EndOnRevocation) -> None:
+        """``end_on_revocation(request, end)``: while its block runs, ``end`` is called with why the client may wait no longer."""
+        self._end_on_revocation = end_on_revocation
         self._waiting: set[Connection] = set()
 
     @asynccontextmanager
-    async def waiting(self, request: web.Request) -> AsyncGenerator[Connection, None]:
+    async def hold(self, request: web.Request) -> AsyncGenerator[Connection, None]:
         """Wait on behalf of a client.
 
         The block ends with ClientGone within TICK_S of the client's leaving, with Unauthenticated or Forbidden when its token is no longer
@@ -80,7 +80,7 @@ class Connections:
             async with asyncio.timeout(None) as scope:
                 connection = Connection(request, scope)
                 self._waiting.add(connection)
-                with self._looked_after(request, connection.end):
+                with self._end_on_revocation(request, connection.end):
                     yield connection
         except TimeoutError:
             if connection and connection.reason:

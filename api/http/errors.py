@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.http.disconnects import ClientGone
-from api.http.json import answer
+from api.http.json import json_response
 from core.errors import BadRequest, NotFound, PenstockError
 from core.logging import get_logger
 
@@ -28,35 +28,35 @@ log = get_logger(face="rest")
 
 
 @web.middleware
-async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Whatever goes wrong behind this becomes an answer in the one shape."""
     try:
         return await handler(request)
     except PenstockError as error:
-        return failure(request, error)
+        return error_response(request, error)
     except web.HTTPException as error:
-        return framework_failure(request, error)
+        return framework_error_response(request, error)
     except ClientGone:
         return web.Response(status=CLIENT_GONE)
     except (web.RequestPayloadError, ConnectionError) as error:
         return _broken_off(request, error)
     except Exception as error:  # noqa: BLE001 - logged
-        return failure(request, bug(error))
+        return error_response(request, report_bug(error))
 
 
-def bug(error: Exception) -> PenstockError:
+def report_bug(error: Exception) -> PenstockError:
     """What clients see of something that nobody expected: a reference that the log line has too, and nothing else."""
     reference = secrets.token_hex(4)
-    log.error("bug", reference=reference, exc_info=error)
+    log.error("unhandled error", reference=reference, exc_info=error)
     return PenstockError(f"Something went wrong on our side. Tell its operator this reference: {reference}.")
 
 
-def failure(request: web.BaseRequest, error: PenstockError) -> web.Response:
+def error_response(request: web.BaseRequest, error: PenstockError) -> web.Response:
     """An error as an answer."""
     headers = {"Retry-After": str(error.retry_after)} if error.retry_after is not None else {}
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return answer(_body(request, error.status, error), status=error.status, headers=headers)
+    return json_response(_body(request, error.status, error), status=error.status, headers=headers)
 
 
 def openai_error(error: PenstockError, status: int | None = None) -> dict[str, Any]:
@@ -76,11 +76,11 @@ def _broken_off(request: web.Request, error: Exception) -> web.Response:
     if request.transport is None or request.transport.is_closing():
         return web.Response(status=CLIENT_GONE)
     if isinstance(error, web.RequestPayloadError):
-        return failure(request, BadRequest("The body cannot be read: it breaks off, or is not encoded as its headers say."))
-    return failure(request, bug(error))
+        return error_response(request, BadRequest("The body cannot be read: it breaks off, or is not encoded as its headers say."))
+    return error_response(request, report_bug(error))
 
 
-def framework_failure(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
+def framework_error_response(request: web.Request, error: web.HTTPException) -> web.StreamResponse:
     """aiohttp's own: no such route, wrong method, a body that is too large. Redirects pass."""
     if error.status < http.HTTPStatus.BAD_REQUEST:
         return web.Response(status=error.status, headers=error.headers)
@@ -95,7 +95,7 @@ def framework_failure(request: web.Request, error: web.HTTPException) -> web.Str
         detail = f"The body is larger than {request.client_max_size // BYTES_PER_MB} MB, which is the limit."
     elif isinstance(error, web.HTTPRequestTimeout):
         detail = "The body came too slowly. Send it again over a better connection."
-    return answer(_body(request, error.status, kind(detail)), status=error.status, headers=headers)
+    return json_response(_body(request, error.status, kind(detail)), status=error.status, headers=headers)
 
 
 def _body(request: web.BaseRequest, status: int, error: PenstockError) -> dict[str, Any]:

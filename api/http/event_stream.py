@@ -8,7 +8,7 @@ from aiohttp import web
 
 from api.http.disconnects import GoingAway
 from api.http.json import encode
-from api.http.sse import streaming
+from api.http.sse import open_stream
 from core.errors import PenstockError
 from core.models.events import Delta, Event, Started
 
@@ -18,7 +18,7 @@ RETRY = b"retry: 500\n"
 async def follow(request: web.Request, entries: AsyncGenerator[tuple[str, Event], None]) -> web.StreamResponse:
     """Send a log's entries as they come: ``event:`` the type, ``id:`` what to resume with, ``data:`` itself. 204 where there are none."""
     retry = RETRY
-    async with streaming(request, _told) as stream, aclosing(entries):
+    async with open_stream(request, _told) as stream, aclosing(entries):
         async for entry_id, event in entries:
             await stream.write(retry + _written(entry_id, event))
             retry = b""

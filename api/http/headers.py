@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from api.http.keys import BUDGET, GENERATION_ID, REQUEST_ID
-from api.http.request_log import ID_HEADER, new_id
+from api.http.request_log import ID_HEADER, new_request_id
 
 SERVER = "Penstock"
 SECURE_AGE_S = 31_536_000
@@ -27,7 +27,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         headers.setdefault(name, value)
     if request.secure:
         headers["Strict-Transport-Security"] = f"max-age={SECURE_AGE_S}"
-    headers[ID_HEADER] = request.get(REQUEST_ID) or new_id()
+    headers[ID_HEADER] = request.get(REQUEST_ID) or new_request_id()
     generation_id = request.get(GENERATION_ID)
     if generation_id:
         headers["X-Generation-Id"] = generation_id

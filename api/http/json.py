@@ -10,7 +10,7 @@ from aiohttp import web
 from core.errors import BadRequest
 from core.json.decoding import MAX_SHOWN, convert, decode, parse
 
-__all__ = ["answer", "convert", "decode", "encode", "query", "read", "written"]
+__all__ = ["convert", "decode", "encode", "json_response", "raw_json", "read", "read_query"]
 
 NOTHING = b"{}"
 
@@ -35,7 +35,7 @@ async def read(request: web.Request, kind: type[T]) -> T:
         raise
 
 
-def query(request: web.Request, kind: type[T]) -> T:
+def read_query(request: web.Request, kind: type[T]) -> T:
     """The parameters behind the ``?`` as a model; unknown ones are ignored. Raises BadRequest that names the parameter at fault."""
     given = dict(request.query)
     try:
@@ -63,15 +63,15 @@ def _plain(error: BadRequest, given: Mapping[str, str]) -> BadRequest:
     """Everything in an address is a text, and nothing in it is null: what came is shown, not what kind it was of."""
     detail, came = error.detail.replace(" or null", ""), given.get(error.param or "")
     if came is not None and ", not '" not in detail:
-        detail = f"{detail.removesuffix('.').removesuffix(', not a text')}, not {came[:MAX_SHOWN]!r}."
+        detail = f"{detail.removesuffix('.').removesuffix(', not a string')}, not {came[:MAX_SHOWN]!r}."
     return BadRequest(detail, param=error.param)
 
 
-def answer(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_response(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return written(encode(value), status=status, headers=headers)
+    return raw_json(encode(value), status=status, headers=headers)
 
 
-def written(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+def raw_json(body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """JSON that is written already, as an answer."""
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")

@@ -5,23 +5,23 @@ from contextlib import ExitStack
 from aiohttp import web
 
 from api.http.disconnects import Connections
-from api.http.revocation import Passes
-from api.openai.orphaned_completions import Abandoned
-from api.rest.chats.response_cache import ReadyChats
-from api.socketio.handlers import Sockets
+from api.http.revocation import HeldTokens
+from api.openai.orphaned_completions import OrphanedCompletions
+from api.rest.chats.response_cache import ResponseCache
+from api.socketio.handlers import SocketHandlers
 from core.models.users import Principal
-from core.redis.rate_limits import Budget, Limits
+from core.redis.rate_limits import Budget, RateLimiter
 from core.services import Services
 from core.settings import Settings
 
 SETTINGS = web.AppKey("settings", Settings)
 SERVICES = web.AppKey("services", Services)
-LIMITS = web.AppKey("limits", Limits)
+RATE_LIMITER = web.AppKey("rate_limiter", RateLimiter)
 CONNECTIONS = web.AppKey("connections", Connections)
-ABANDONED = web.AppKey("abandoned", Abandoned)
-PASSES = web.AppKey("passes", Passes)
-READY_CHATS = web.AppKey("ready_chats", ReadyChats)
-SOCKETS = web.AppKey("sockets", Sockets)
+ORPHANED_COMPLETIONS = web.AppKey("orphaned_completions", OrphanedCompletions)
+HELD_TOKENS = web.AppKey("held_tokens", HeldTokens)
+RESPONSE_CACHE = web.AppKey("response_cache", ResponseCache)
+SOCKETS = web.AppKey("sockets", SocketHandlers)
 
 REQUEST_ID = web.RequestKey("request_id", str)
 PRINCIPAL = web.RequestKey("principal", Principal)

@@ -28,7 +28,7 @@ def client_address(request: web.BaseRequest) -> str:
     return str(found or "")
 
 
-class Seen(NamedTuple):
+class ForwardedClient(NamedTuple):
     """What a trusted proxy saw of the client; None: it does not say."""
 
     remote: str
@@ -46,7 +46,7 @@ class Proxies:
     def __bool__(self) -> bool:
         return bool(self._networks)
 
-    def seen(self, peer: str, headers: Headers) -> Seen | None:
+    def find_client(self, peer: str, headers: Headers) -> ForwardedClient | None:
         """The client, as the proxy at ``peer`` tells; None where nobody trusts that one.
 
         The first address from the right that is no proxy of ours is the client: what stands left of it anybody can write there.
@@ -65,7 +65,7 @@ class Proxies:
                 break
         told = hops[-1 - place] if hops else {}
         scheme, host = told.get("proto", "").lower(), told.get("host", "")
-        return Seen(str(client), scheme if scheme in SCHEMES else None, host if _HOST.fullmatch(host) else None)
+        return ForwardedClient(str(client), scheme if scheme in SCHEMES else None, host if _HOST.fullmatch(host) else None)
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
         return any(address in network for network in self._networks)

@@ -20,10 +20,10 @@ _GIVEN_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 
 
 @web.middleware
-async def log_context(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Bind the request's id (the client's, where it sends a sane one), and log how it went. Never its query: there may be a token in it."""
     given = request.headers.get(ID_HEADER)
-    request_id = request[REQUEST_ID] = given if given and _GIVEN_ID.fullmatch(given) else new_id()
+    request_id = request[REQUEST_ID] = given if given and _GIVEN_ID.fullmatch(given) else new_request_id()
     clear_contextvars()
     bind_contextvars(request_id=request_id)
     began, status = time.perf_counter(), 0
@@ -45,6 +45,6 @@ async def log_context(request: web.Request, handler: Handler) -> web.StreamRespo
     return response
 
 
-def new_id() -> str:
+def new_request_id() -> str:
     """An id that tells lines apart and guards nothing. The system's random numbers cost a call that lets go of the interpreter's lock."""
     return f"{random.getrandbits(64):016x}"

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from api.http.errors import bug
+from api.http.errors import report_bug
 from core.errors import Forbidden, PenstockError, Unauthenticated, Unavailable
 from core.models.users import Principal, Role
 from core.services import Services
@@ -15,7 +15,7 @@ CHECK_S = 15.0
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class Pass:
+class HeldToken:
     """What one connection came in with.
 
     ``may`` raises Forbidden for those to whom the connection is closed. ``end`` lets out one whose token is no longer good, once;
@@ -29,12 +29,12 @@ class Pass:
     still: Callable[[], Awaitable[None]] | None = None
 
 
-class Passes:
+class HeldTokens:
     """All of a process: one listener, whatever holds them. Each is looked at every CHECK_S, and at once when its user has fewer rights."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._held: set[Pass] = set()
+        self._held: set[HeldToken] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -49,16 +49,16 @@ class Passes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def hold(self, held: Pass) -> None:
+    def hold(self, held: HeldToken) -> None:
         """Look after one, until it is dropped or has ended."""
         self._held.add(held)
 
-    def drop(self, held: Pass) -> None:
+    def drop(self, held: HeldToken) -> None:
         """Its connection has gone."""
         self._held.discard(held)
 
     @contextmanager
-    def holding(self, held: Pass) -> Iterator[None]:
+    def holding(self, held: HeldToken) -> Iterator[None]:
         """Look after one while the block runs."""
         self.hold(held)
         try:
@@ -81,7 +81,7 @@ class Passes:
                 if user_id is None or held.user_id.encode() == user_id:
                     await self._check(held)
 
-    async def _check(self, held: Pass) -> None:
+    async def _check(self, held: HeldToken) -> None:
         """A store that is away lets nobody out: it is asked again."""
         if held not in self._held:
             return
@@ -94,9 +94,9 @@ class Passes:
         except Unavailable:
             pass
         except Exception as error:  # noqa: BLE001 - logged; the others are to be looked at all the same
-            bug(error)
+            report_bug(error)
 
-    def _end(self, held: Pass, error: PenstockError) -> None:
+    def _end(self, held: HeldToken, error: PenstockError) -> None:
         """Beside the others, who do not wait for one that is slow to go."""
         if held in self._held:
             self.drop(held)
@@ -112,8 +112,8 @@ def check_active(principal: Principal) -> None:
         raise Forbidden(message)
 
 
-async def _ended(held: Pass, error: PenstockError) -> None:
+async def _ended(held: HeldToken, error: PenstockError) -> None:
     try:
         await held.end(error)
     except Exception as failure:  # noqa: BLE001 - logged
-        bug(failure)
+        report_bug(failure)

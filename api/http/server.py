@@ -7,11 +7,11 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http_exceptions import InvalidURLError, LineTooLong
 
-from api.http.errors import bug, failure, framework_failure
+from api.http.errors import error_response, framework_error_response, report_bug
 from api.http.headers import BARE
 from api.http.keys import SETTINGS
 from api.http.proxies import Proxies
-from api.http.request_log import ID_HEADER, new_id
+from api.http.request_log import ID_HEADER, new_request_id
 from core.errors import BadRequest
 from core.logging import get_logger
 
@@ -63,14 +63,14 @@ class Protocol(web.RequestHandler):
     ) -> web.StreamResponse:
         """What is no HTTP, and what nobody has caught. Nothing of what was sent is told or logged: there may be a token in it."""
         del message
-        request_id = new_id()
+        request_id = new_request_id()
         if status < web.HTTPInternalServerError.status_code:
             log.info("malformed request", why=type(exc).__name__, request_id=request_id)
-            response = failure(
-                request, BadRequest(_MALFORMED.get(type(exc) if exc else None, "This is no HTTP/1.1 request that can be read."))
+            response = error_response(
+                request, BadRequest(_MALFORMED.get(type(exc) if exc else None, "Malformed HTTP request: it cannot be read as HTTP/1.1."))
             )
         else:
-            response = failure(request, bug(exc if isinstance(exc, Exception) else RuntimeError(f"status {status}")))
+            response = error_response(request, report_bug(exc if isinstance(exc, Exception) else RuntimeError(f"status {status}")))
         if request.writer.output_size > 0:
             raise ConnectionError
         response.headers.update(BARE)
@@ -122,7 +122,7 @@ def _answering(handle: Any) -> Any:
         try:
             response: web.StreamResponse = await handle(request)
         except web.HTTPException as error:
-            return framework_failure(request, error)
+            return framework_error_response(request, error)
         return response
 
     return answered
@@ -133,7 +133,7 @@ def _behind(proxies: Proxies, make: Any) -> Any:
 
     def request(*parts: Any) -> web.BaseRequest:
         made: web.BaseRequest = make(*parts)
-        seen = proxies.seen(made.remote or "", made.headers) if made.headers else None
+        seen = proxies.find_client(made.remote or "", made.headers) if made.headers else None
         return made.clone(**{name: value for name, value in seen._asdict().items() if value}) if seen else made
 
     return request

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from aiohttp import web
 
 from api.http.disconnects import ClientGone
-from api.http.errors import bug
+from api.http.errors import report_bug
 from api.http.keys import CONNECTIONS
 from core.errors import PenstockError
 
@@ -19,7 +19,7 @@ HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": 
 
 
 @asynccontextmanager
-async def streaming(
+async def open_stream(
     request: web.Request, tell: Callable[[PenstockError], bytes], headers: Mapping[str, str] | None = None, *, comment: bytes = COMMENT
 ) -> AsyncGenerator["EventStream", None]:
     """A stream for as long as the block runs and the client is there (ClientGone otherwise).
@@ -30,7 +30,7 @@ async def streaming(
     stream = EventStream(request, headers or {}, comment)
     try:
         try:
-            async with request.app[CONNECTIONS].waiting(request) as connection:
+            async with request.app[CONNECTIONS].hold(request) as connection:
                 connection.on_tick = stream.tick
                 yield stream
         finally:
@@ -40,7 +40,7 @@ async def streaming(
     except Exception as error:
         if not stream.opened:
             raise
-        told = tell(error if isinstance(error, PenstockError) else bug(error))
+        told = tell(error if isinstance(error, PenstockError) else report_bug(error))
         stream.failure = error
         if told:
             await stream.write_last(told)

@@ -10,12 +10,12 @@ AGE_S = 3_600
 _FILES = {str(path.relative_to(FOLDER)): path for path in FOLDER.rglob("*") if path.suffix in {".css", ".js", ".graphql", ".png", ".txt"}}
 
 
-async def asset(request: web.Request) -> web.StreamResponse:
+async def serve_asset(request: web.Request) -> web.StreamResponse:
     """``GET /static/{name}``: browsers keep it for a while, and ask then by its tag whether it has changed."""
-    return file(request.match_info["name"])
+    return file_response(request.match_info["name"])
 
 
-def file(name: str) -> web.FileResponse:
+def file_response(name: str) -> web.FileResponse:
     """A file to be kept for a while. Raises aiohttp's HTTPNotFound."""
     path = _FILES.get(name)
     if path is None:
@@ -23,6 +23,6 @@ def file(name: str) -> web.FileResponse:
     return web.FileResponse(path, headers={"Cache-Control": f"public, max-age={AGE_S}"})
 
 
-def page(name: str) -> str:
+def read_page(name: str) -> str:
     """A page's text, to be read once, while the process starts."""
     return (FOLDER / name / "index.html").read_text(encoding="utf-8")

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from api.openai.completion_chunks import completion_id
 from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 
 if TYPE_CHECKING:
     from core.models.completions import FinishReason, Logprobs, Usage
 
 
-class Answer:
+class Completion:
     """One answer, as far as it has come."""
 
-    def __init__(self, spec: GenerationSpec) -> None:
+    def __init__(self, spec: JobSpec) -> None:
         self._spec = spec
         self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
         self._usage: Usage | None = None

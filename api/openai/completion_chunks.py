@@ -9,20 +9,20 @@ import msgspec
 
 from core.models.completions import Logprobs
 from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 
 DONE = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Chunks:
+class CompletionChunks:
     """The writer of one answer's stream.
 
     Each chunk carries its event's id, so that a broken stream goes on at ``/api/generations/{id}/events``.
     """
 
-    def __init__(self, spec: GenerationSpec, *, include_usage: bool) -> None:
+    def __init__(self, spec: JobSpec, *, include_usage: bool) -> None:
         self._spec = spec
         self._head = _head(spec)
         self._tail = b'],"usage":null}\n\n' if include_usage else b"]}\n\n"
@@ -31,7 +31,7 @@ class Chunks:
         self._finished: set[int] = set()
         self._continued: str | None = None
 
-    def of(self, entry_id: str, event: Event) -> bytes:
+    def render(self, entry_id: str, event: Event) -> bytes:
         """What a client is sent for an event; empty for what it need not see. Not for an answer's end by failure."""
         if isinstance(event, Delta):
             return self._delta(entry_id, event)
@@ -74,13 +74,13 @@ class Chunks:
         return b"".join((b"id: ", entry_id.encode(), b"\n", self._head, body, tail))
 
 
-def _head(spec: GenerationSpec, **more: str) -> bytes:
+def _head(spec: JobSpec, **more: str) -> bytes:
     """A chunk as far as its choices."""
     shared = {"id": completion_id(spec), "object": "chat.completion.chunk", "created": spec.created_at, "model": spec.model, **more}
     return b"data: " + _encode({**shared, "choices": []})[:-2]
 
 
-def completion_id(spec: GenerationSpec) -> str:
+def completion_id(spec: JobSpec) -> str:
     """OpenAI's form of a generation's id."""
     return f"chatcmpl-{spec.id}"
 

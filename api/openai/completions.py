@@ -7,16 +7,16 @@ from aiohttp import web
 
 from api.http.disconnects import ClientGone
 from api.http.errors import openai_error
-from api.http.json import answer, decode
-from api.http.keys import ABANDONED, CONNECTIONS, GENERATION_ID, PRINCIPAL, SERVICES
-from api.http.sse import streaming
-from api.openai.completion import Answer
-from api.openai.completion_chunks import Chunks, error_event
+from api.http.json import decode, json_response
+from api.http.keys import CONNECTIONS, GENERATION_ID, ORPHANED_COMPLETIONS, PRINCIPAL, SERVICES
+from api.http.sse import open_stream
+from api.openai.completion import Completion
+from api.openai.completion_chunks import CompletionChunks, error_event
 from core.errors import Forbidden, PenstockError, Unauthenticated
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.completions import StreamOptions
 from core.models.events import Event, Failed
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 
 LEFT = (ClientGone, Unauthenticated, Forbidden)  # by themselves, or let out
 
@@ -36,34 +36,34 @@ async def create(request: web.Request) -> web.StreamResponse:
     body, principal = await request.read(), request[PRINCIPAL]
     spec = await request.app[SERVICES].generations.complete(principal, body)
     request[GENERATION_ID] = spec.id
-    wanted = await off_loop(len(body), decode, body, Wanted)
+    wanted = await offload(len(body), decode, body, Wanted)
     try:
         return await (_stream(request, spec, wanted) if wanted.stream else _whole(request, spec))
     except LEFT:
-        request.app[ABANDONED].watch(principal, spec.id)
+        request.app[ORPHANED_COMPLETIONS].watch(principal, spec.id)
         raise
 
 
-async def _whole(request: web.Request, spec: GenerationSpec) -> web.StreamResponse:
-    gathered = Answer(spec)
+async def _whole(request: web.Request, spec: JobSpec) -> web.StreamResponse:
+    gathered = Completion(spec)
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
-    async with request.app[CONNECTIONS].waiting(request), aclosing(entries):
+    async with request.app[CONNECTIONS].hold(request), aclosing(entries):
         async for _, event in entries:
             gathered.add(_unless_failed(event))
-    return answer(gathered.document())
+    return json_response(gathered.document())
 
 
-async def _stream(request: web.Request, spec: GenerationSpec, wanted: Wanted) -> web.StreamResponse:
+async def _stream(request: web.Request, spec: JobSpec, wanted: Wanted) -> web.StreamResponse:
     include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
-    chunks = Chunks(spec, include_usage=include_usage)
+    chunks = CompletionChunks(spec, include_usage=include_usage)
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
-    async with streaming(request, _told) as stream, aclosing(entries):
+    async with open_stream(request, _told) as stream, aclosing(entries):
         async for entry_id, event in entries:
-            data = chunks.of(entry_id, _unless_failed(event))
+            data = chunks.render(entry_id, _unless_failed(event))
             if data:
                 await stream.write(data)
     if isinstance(stream.failure, LEFT):
-        request.app[ABANDONED].watch(request[PRINCIPAL], spec.id)
+        request.app[ORPHANED_COMPLETIONS].watch(request[PRINCIPAL], spec.id)
     return stream.response
 
 

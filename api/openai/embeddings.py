@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from aiohttp import web
 
-from api.http.json import encode, written
+from api.http.json import encode, raw_json
 from api.http.keys import CONNECTIONS, PRINCIPAL, SERVICES
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.embeddings import EmbeddingRequest, Vectors
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class EmbeddingsResponse(msgspec.Struct, frozen=True, kw_only=True):
 async def create(request: web.Request) -> web.Response:
     """Embed a text, token ids, or a list of at most 2048 of either. A client that goes away stops it."""
     body = await request.read()
-    async with request.app[CONNECTIONS].waiting(request):
+    async with request.app[CONNECTIONS].hold(request):
         asked, vectors = await request.app[SERVICES].embeddings.embed(request[PRINCIPAL], body)
-    return written(await off_loop(len(vectors.data), _written, asked, vectors))
+    return raw_json(await offload(len(vectors.data), _written, asked, vectors))
 
 
 def _written(asked: EmbeddingRequest, vectors: Vectors) -> bytes:

@@ -13,7 +13,7 @@ GRACE_S = 10.0
 log = get_logger(face="rest")
 
 
-class Abandoned:
+class OrphanedCompletions:
     """The answers that this process watches.
 
     Whether anybody listens, on any process, Redis knows: a log has a channel, and its listeners subscribe to it.

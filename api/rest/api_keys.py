@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from api.http.json import answer, read
+from api.http.json import json_response, read
 from api.http.keys import PRINCIPAL, SERVICES
 from core.models.api_keys import ApiKey
 
@@ -57,22 +57,24 @@ class CreatedApiKey(ApiKeySummary, frozen=True, kw_only=True):
 async def create(request: web.Request) -> web.Response:
     """``POST /api/users/api_key``: make a key. Only with a token of signing in, not with another key."""
     wanted = await read(request, NewApiKey)
-    secret, key = await request.app[SERVICES].keys.create(request[PRINCIPAL], wanted.name, wanted.expires_at)
-    return answer(CreatedApiKey(api_key=secret, **msgspec.structs.asdict(ApiKeySummary.of(key))), status=201)
+    secret, key = await request.app[SERVICES].api_keys.create(request[PRINCIPAL], wanted.name, wanted.expires_at)
+    return json_response(CreatedApiKey(api_key=secret, **msgspec.structs.asdict(ApiKeySummary.of(key))), status=201)
 
 
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/users/api_keys``: one's own keys, oldest first."""
-    return answer([ApiKeySummary.of(key) for key in await request.app[SERVICES].keys.list(request[PRINCIPAL])])
+    return json_response([ApiKeySummary.of(key) for key in await request.app[SERVICES].api_keys.list(request[PRINCIPAL])])
 
 
 async def rename(request: web.Request) -> web.Response:
     """``POST /api/users/api_key/{key_id}``: rename a key. Only with a token of signing in."""
     wanted = await read(request, ApiKeyName)
-    return answer(ApiKeySummary.of(await request.app[SERVICES].keys.rename(request[PRINCIPAL], request.match_info["key_id"], wanted.name)))
+    return json_response(
+        ApiKeySummary.of(await request.app[SERVICES].api_keys.rename(request[PRINCIPAL], request.match_info["key_id"], wanted.name))
+    )
 
 
 async def revoke(request: web.Request) -> web.Response:
     """``DELETE /api/users/api_key/{key_id}``: revoke a key. It opens nothing any more. Only with a token of signing in."""
-    await request.app[SERVICES].keys.revoke(request[PRINCIPAL], request.match_info["key_id"])
-    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+    await request.app[SERVICES].api_keys.revoke(request[PRINCIPAL], request.match_info["key_id"])
+    return json_response(True)  # noqa: FBT003 - the whole body, as clients know it

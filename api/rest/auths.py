@@ -7,8 +7,8 @@ import msgspec
 from aiohttp import web
 
 from api.http.authentication import COOKIE
-from api.http.cors import same_origin
-from api.http.json import answer, read
+from api.http.cors import is_same_origin
+from api.http.json import json_response, read
 from api.http.keys import PRINCIPAL, SERVICES
 from api.http.proxies import client_address
 from core.errors import Forbidden
@@ -95,7 +95,7 @@ async def sign_in(request: web.Request) -> web.Response:
 
 async def current(request: web.Request) -> web.Response:
     """``GET /api/auths/``: the signed-in user."""
-    return answer(Profile.of(request[PRINCIPAL].user))
+    return json_response(Profile.of(request[PRINCIPAL].user))
 
 
 async def leave(request: web.Request) -> web.Response:
@@ -112,7 +112,7 @@ async def leave(request: web.Request) -> web.Response:
 async def sign_out(request: web.Request) -> web.Response:
     """``POST /api/auths/signout``: sign out. The token that this comes with is dead at once, on every face; the cookie is taken away."""
     await request.app[SERVICES].users.sign_out(request[PRINCIPAL])
-    response = answer(SignOutResponse(status=True))
+    response = json_response(SignOutResponse(status=True))
     response.del_cookie(COOKIE, path="/", httponly=True, samesite="Lax", secure=request.secure)
     return response
 
@@ -124,20 +124,20 @@ async def update_password(request: web.Request) -> web.Response:
     """
     wanted, address = await read(request, NewPassword), client_address(request)
     await request.app[SERVICES].accounts.change_password(request[PRINCIPAL], wanted.password, wanted.new_password, address)
-    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+    return json_response(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
 async def update_profile(request: web.Request) -> web.Response:
     """``POST /api/auths/update/profile``: change one's own name and picture."""
     wanted, principal = await read(request, ProfileUpdate), request[PRINCIPAL]
     changes = UserChanges(name=wanted.name, profile_image_url=wanted.profile_image_url)
-    return answer(Profile.of(await request.app[SERVICES].accounts.update(principal, principal.id, changes)))
+    return json_response(Profile.of(await request.app[SERVICES].accounts.update(principal, principal.id, changes)))
 
 
 async def add(request: web.Request) -> web.Response:
     """``POST /api/auths/add``: make a user, as an administrator."""
     wanted = await read(request, NewUser)
-    return answer(Profile.of(await request.app[SERVICES].accounts.add(request[PRINCIPAL], wanted, wanted.role)), status=201)
+    return json_response(Profile.of(await request.app[SERVICES].accounts.add(request[PRINCIPAL], wanted, wanted.role)), status=201)
 
 
 def _welcome(request: web.Request, session: Session, *, status: int) -> web.Response:
@@ -146,8 +146,8 @@ def _welcome(request: web.Request, session: Session, *, status: int) -> web.Resp
     body = SessionResponse(
         token=session.token, token_type=TOKEN_TYPE, expires_at=session.expires_at, user=user, **msgspec.structs.asdict(user)
     )
-    response = answer(body, status=status)
-    if same_origin(request):
+    response = json_response(body, status=status)
+    if is_same_origin(request):
         age_s = session.expires_at - int(time.time())
         response.set_cookie(COOKIE, session.token, max_age=age_s, path="/", httponly=True, samesite="Lax", secure=request.secure)
     return response
@@ -161,5 +161,8 @@ def _meant(request: web.Request) -> bool:
     said, wanted = request.headers, request.headers.get("Accept", "")
     picture = "image/" in wanted and "text/html" not in wanted
     return (
-        same_origin(request) and said.get("Sec-Fetch-Dest", "empty") in {"empty", "document"} and "Sec-Purpose" not in said and not picture
+        is_same_origin(request)
+        and said.get("Sec-Fetch-Dest", "empty") in {"empty", "document"}
+        and "Sec-Purpose" not in said
+        and not picture
     )

@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from api.http.json import answer, read
+from api.http.json import json_response, read
 from api.http.keys import PRINCIPAL, SERVICES
 from core.models.configs import RateLimitChanges, RateLimits
 
 
 async def rate_limits(request: web.Request) -> web.Response:
     """``GET /api/configs/rate_limits``: the limits in force."""
-    return answer(await request.app[SERVICES].configs.shown(request[PRINCIPAL], RateLimits))
+    return json_response(await request.app[SERVICES].configs.get_for_administrator(request[PRINCIPAL], RateLimits))
 
 
 async def set_rate_limits(request: web.Request) -> web.Response:
@@ -18,4 +18,4 @@ async def set_rate_limits(request: web.Request) -> web.Response:
     In force on every web process within a second, and after a restart. Fields not given stay.
     """
     changes = await read(request, RateLimitChanges)
-    return answer(await request.app[SERVICES].configs.change(request[PRINCIPAL], RateLimits, changes))
+    return json_response(await request.app[SERVICES].configs.change(request[PRINCIPAL], RateLimits, changes))

@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from api.http.event_stream import follow
-from api.http.json import answer, query
+from api.http.json import json_response, read_query
 from api.http.keys import PRINCIPAL, SERVICES
 from core.events import START
 
@@ -35,7 +35,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
     may listen no longer. 204 where nothing will come any more.
     """
     resumed = request.headers.get(LAST_EVENT_ID)
-    after, field = (resumed, LAST_EVENT_ID) if resumed else (query(request, Resume).after or START, "after")
+    after, field = (resumed, LAST_EVENT_ID) if resumed else (read_query(request, Resume).after or START, "after")
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], request.match_info["generation_id"], after, field=field)
     return await follow(request, entries)
 
@@ -47,4 +47,4 @@ async def stop(request: web.Request) -> web.Response:
     """
     generation_id = request.match_info["generation_id"]
     await request.app[SERVICES].generations.stop(request[PRINCIPAL], generation_id)
-    return answer(StopResponse(id=generation_id))
+    return json_response(StopResponse(id=generation_id))

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
-from api.http.json import answer
+from api.http.json import json_response
 from api.http.keys import SERVICES
 from core.jobs import queues
 from core.models.pools import Pool
@@ -36,22 +36,22 @@ class Readiness(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 async def alive(request: web.Request) -> web.Response:
     """``GET /health``: whether this process answers."""
     del request
-    return answer(HealthResponse())
+    return json_response(HealthResponse())
 
 
 async def ready(request: web.Request) -> web.Response:
     """``GET /ready``: whether the product can do its work. 503 with every condition that fails."""
     services = request.app[SERVICES]
-    redis, store = await asyncio.gather(_works(services.redis.ping()), _works(services.documents.ping()))
+    redis, store = await asyncio.gather(_works(services.redis.ping()), _works(services.records.ping()))
     workers = await _living(services) if redis else set()
     needed = needed_pools(services.settings)
     wanting = [name for name, well in (("Redis", redis), ("the document store", store)) if not well]
     wanting += [f"a live {pool} worker" for pool in needed if pool not in workers]
     found = Readiness(status="ready", redis=redis, store=store, workers={pool: pool in workers for pool in needed})
     if not wanting:
-        return answer(found)
+        return json_response(found)
     detail = f"Not ready: {', '.join(wanting)} cannot be reached."
-    return answer(msgspec.structs.replace(found, status="not ready", detail=detail), status=503)
+    return json_response(msgspec.structs.replace(found, status="not ready", detail=detail), status=503)
 
 
 def needed_pools(settings: Settings) -> list[Pool]:
@@ -64,7 +64,7 @@ def needed_pools(settings: Settings) -> list[Pool]:
 async def _living(services: Services) -> set[Pool]:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return {worker.pool for worker in await services.pools.list()}
+            return {worker.pool for worker in await services.workers.list()}
     except Exception:  # noqa: BLE001 - whatever it is, no worker was found
         return set()
 

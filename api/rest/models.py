@@ -5,7 +5,7 @@ from typing import Any, Literal
 import msgspec
 from aiohttp import web
 
-from api.http.json import answer, query, read
+from api.http.json import json_response, read, read_query
 from api.http.keys import PRINCIPAL, SERVICES
 from core.models.catalog import ANY_TASK, CreateModel, CustomModel, Model, Task, UpdateModel
 from core.services.models.models import CUSTOM_OWNER
@@ -102,10 +102,10 @@ class ListModels(msgspec.Struct, frozen=True, kw_only=True):
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/models/``: the models that can be asked, served and custom. Also beside each ``chat/completions``."""
     models = request.app[SERVICES].models
-    if query(request, ListModels).refresh:
+    if read_query(request, ListModels).refresh:
         await models.look_again()
     rows = [ModelSummary.of(model) for model in await models.list(request[PRINCIPAL])]
-    return answer(ModelList(object="list", data=rows, models=rows))
+    return json_response(ModelList(object="list", data=rows, models=rows))
 
 
 async def list_custom(request: web.Request) -> web.Response:
@@ -114,19 +114,19 @@ async def list_custom(request: web.Request) -> web.Response:
     Also those that are switched off, and those whose base model is not served now.
     """
     customs = await request.app[SERVICES].models.changeable(request[PRINCIPAL])
-    return answer([ModelResponse.of_custom(custom) for custom in customs])
+    return json_response([ModelResponse.of_custom(custom) for custom in customs])
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET …/models/{model_id}``: one model. Beside each ``chat/completions``."""
-    return answer(ModelSummary.of(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))
+    return json_response(ModelSummary.of(await request.app[SERVICES].models.get(request[PRINCIPAL], request.match_info["model_id"])))
 
 
 async def create(request: web.Request) -> web.Response:
     """``POST /api/models/create``: a custom model of one's own, on top of a served one."""
     command, given = await read(request, CreateModel), await read(request, GivenParams)
     custom = await request.app[SERVICES].models.create(request[PRINCIPAL], command, given.params or {})
-    return answer(ModelResponse.of_custom(custom), status=201)
+    return json_response(ModelResponse.of_custom(custom), status=201)
 
 
 async def whole(request: web.Request) -> web.Response:
@@ -146,36 +146,38 @@ async def delete(request: web.Request) -> web.Response:
 
 async def find(request: web.Request) -> web.Response:
     """``GET /api/models/model``: a model by an id that may be anything."""
-    return await _whole(request, query(request, Named).id)
+    return await _whole(request, read_query(request, Named).id)
 
 
 async def change(request: web.Request) -> web.Response:
     """``POST /api/models/model/update``: change a custom model by an id that may be anything. For its owner and administrators."""
-    return await _update(request, query(request, Named).id)
+    return await _update(request, read_query(request, Named).id)
 
 
 async def toggle(request: web.Request) -> web.Response:
     """``POST /api/models/model/toggle``: switch a custom model on or off. For its owner and administrators."""
-    custom = await request.app[SERVICES].models.toggle(request[PRINCIPAL], query(request, Named).id)
-    return answer(ModelResponse.of_custom(custom))
+    custom = await request.app[SERVICES].models.toggle(request[PRINCIPAL], read_query(request, Named).id)
+    return json_response(ModelResponse.of_custom(custom))
 
 
 async def remove(request: web.Request) -> web.Response:
     """``DELETE /api/models/model/delete``: take a custom model away by an id that may be anything. For its owner and administrators."""
-    return await _delete(request, query(request, Named).id)
+    return await _delete(request, read_query(request, Named).id)
 
 
 async def _whole(request: web.Request, model_id: str) -> web.Response:
     models, principal = request.app[SERVICES].models, request[PRINCIPAL]
     custom = await models.custom(principal, model_id)
-    return answer(ModelResponse.of_custom(custom) if custom else ModelSummary.of(await models.get(principal, model_id)))
+    return json_response(ModelResponse.of_custom(custom) if custom else ModelSummary.of(await models.get(principal, model_id)))
 
 
 async def _update(request: web.Request, model_id: str) -> web.Response:
     command, given = await read(request, UpdateModel), await read(request, GivenParams)
-    return answer(ModelResponse.of_custom(await request.app[SERVICES].models.update(request[PRINCIPAL], model_id, command, given.params)))
+    return json_response(
+        ModelResponse.of_custom(await request.app[SERVICES].models.update(request[PRINCIPAL], model_id, command, given.params))
+    )
 
 
 async def _delete(request: web.Request, model_id: str) -> web.Response:
     await request.app[SERVICES].models.delete(request[PRINCIPAL], model_id)
-    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+    return json_response(True)  # noqa: FBT003 - the whole body, as clients know it

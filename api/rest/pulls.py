@@ -7,14 +7,14 @@ import msgspec
 from aiohttp import web
 
 from api.http.event_stream import follow
-from api.http.json import answer, encode, query, read
+from api.http.json import encode, json_response, read, read_query
 from api.http.keys import CONNECTIONS, PRINCIPAL, SERVICES
-from api.http.sse import streaming
+from api.http.sse import open_stream
 from api.rest.generations import Resume, StopResponse
 from core.errors import Conflict, PenstockError
 from core.events import START
 from core.models.events import Cancelled, Event, Failed, Finished, Progress
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.pulls import Origin, Pull, StartPull
 
 NDJSON = "application/x-ndjson"
@@ -43,7 +43,7 @@ class PullSummary(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     user_id: str
     source: Origin | None
-    status: GenerationStatus
+    status: JobStatus
     step: str
     total: int | None
     completed: int
@@ -78,12 +78,12 @@ async def create(request: web.Request) -> web.StreamResponse:
 
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/models/pulls``: running and recent pulls, the newest first."""
-    return answer([PullSummary.of(pull) for pull in await request.app[SERVICES].pulls.list(request[PRINCIPAL])])
+    return json_response([PullSummary.of(pull) for pull in await request.app[SERVICES].pulls.list(request[PRINCIPAL])])
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET /api/models/pull/{pull_id}``: how far a pull is."""
-    return answer(PullSummary.of(await request.app[SERVICES].pulls.get(request[PRINCIPAL], request.match_info["pull_id"])))
+    return json_response(PullSummary.of(await request.app[SERVICES].pulls.get(request[PRINCIPAL], request.match_info["pull_id"])))
 
 
 async def listen(request: web.Request) -> web.StreamResponse:
@@ -92,7 +92,7 @@ async def listen(request: web.Request) -> web.StreamResponse:
     Events after ``Last-Event-ID`` or ``?after=``, then what comes: ``progress``, and at the end ``finished``, ``failed`` or
     ``cancelled``. 204 where nothing will come any more.
     """
-    after = request.headers.get("Last-Event-ID") or query(request, Resume).after or START
+    after = request.headers.get("Last-Event-ID") or read_query(request, Resume).after or START
     return await follow(request, request.app[SERVICES].pulls.listen(request[PRINCIPAL], request.match_info["pull_id"], after))
 
 
@@ -100,26 +100,26 @@ async def stop(request: web.Request) -> web.Response:
     """``DELETE /api/models/pull/{pull_id}``: stop a pull. What arrived is kept for the next one."""
     pull_id = request.match_info["pull_id"]
     await request.app[SERVICES].pulls.stop(request[PRINCIPAL], pull_id)
-    return answer(StopResponse(id=pull_id))
+    return json_response(StopResponse(id=pull_id))
 
 
 async def _stream(request: web.Request, pull_id: str) -> web.StreamResponse:
     first = _line(PullLine(status=WAITING, id=pull_id))
     headers = {"Content-Type": NDJSON, "X-Job-Id": pull_id}
     entries = request.app[SERVICES].pulls.listen(request[PRINCIPAL], pull_id)
-    async with streaming(request, _told, headers, comment=first) as stream, aclosing(entries):
+    async with open_stream(request, _told, headers, comment=first) as stream, aclosing(entries):
         async for _, event in entries:
             line = _of(_unless_ended_badly(event), pull_id)
             await stream.write(_line(line if stream.opened else msgspec.structs.replace(line, id=pull_id)))
-    return stream.response if stream.opened else answer(PullResponse(status="success", id=pull_id))
+    return stream.response if stream.opened else json_response(PullResponse(status="success", id=pull_id))
 
 
 async def _whole(request: web.Request, pull_id: str) -> web.StreamResponse:
     entries = request.app[SERVICES].pulls.listen(request[PRINCIPAL], pull_id)
-    async with request.app[CONNECTIONS].waiting(request), aclosing(entries):
+    async with request.app[CONNECTIONS].hold(request), aclosing(entries):
         async for _, event in entries:
             _unless_ended_badly(event)
-    return answer(PullResponse(status="success", id=pull_id), headers={"X-Job-Id": pull_id})
+    return json_response(PullResponse(status="success", id=pull_id), headers={"X-Job-Id": pull_id})
 
 
 def _unless_ended_badly(event: Event) -> Event:

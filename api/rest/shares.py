@@ -6,14 +6,14 @@ import msgspec
 from aiohttp import web
 
 from api.http.authentication import wants_page
-from api.http.json import answer, read, written
+from api.http.json import json_response, raw_json, read
 from api.http.keys import PRINCIPAL, SERVICES, SETTINGS
-from api.http.static_files import page
-from api.rest.chats.response_cache import whole
+from api.http.static_files import read_page
+from api.rest.chats.response_cache import render_chat
 from api.rest.chats.schemas import ChatSummary
 from api.rest.chats.transfer import CloneChat
 
-PAGE = page("shared")
+PAGE = read_page("shared")
 PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -60,12 +60,12 @@ async def share(request: web.Request) -> web.Response:
     chat, share_id = await request.app[SERVICES].shares.share(request[PRINCIPAL], request.match_info["chat_id"])
     public = request.app[SETTINGS].public_url.rstrip("/") or f"{request.scheme}://{request.host}"
     row = msgspec.structs.asdict(ChatSummary.of(chat))
-    return answer(ShareResponse(**{**row, "share_id": share_id}, url=f"{public}/s/{share_id}"))
+    return json_response(ShareResponse(**{**row, "share_id": share_id}, url=f"{public}/s/{share_id}"))
 
 
 async def unshare(request: web.Request) -> web.Response:
     """``DELETE /api/chats/{chat_id}/share``: share a chat no longer. Says whether it was shared."""
-    return answer(await request.app[SERVICES].shares.unshare(request[PRINCIPAL], request.match_info["chat_id"]))
+    return json_response(await request.app[SERVICES].shares.unshare(request[PRINCIPAL], request.match_info["chat_id"]))
 
 
 async def get(request: web.Request) -> web.Response:
@@ -84,10 +84,10 @@ async def clone(request: web.Request) -> web.Response:
     """``POST /api/chats/{share_id}/clone/shared``: a copy of a shared chat among one's own."""
     wanted = await read(request, CloneChat)
     copy = await request.app[SERVICES].chat_copies.clone_shared(request[PRINCIPAL], request.match_info["share_id"], wanted.title)
-    return written(await whole(copy), status=201)
+    return raw_json(await render_chat(copy), status=201)
 
 
 async def _shared(request: web.Request) -> web.Response:
     found, owner = await request.app[SERVICES].shares.get(request.match_info["share_id"])
     kept = {name: value for name, value in msgspec.structs.asdict(found).items() if name != "chat_id"}
-    return answer(SharedChat(**kept, share_id=found.id, user=ShareOwner(id=owner.id, name=owner.name)), headers=JSON_HEADERS)
+    return json_response(SharedChat(**kept, share_id=found.id, user=ShareOwner(id=owner.id, name=owner.name)), headers=JSON_HEADERS)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 from aiohttp import web
 
-from api.http.json import answer, query, read
+from api.http.json import json_response, read, read_query
 from api.http.keys import PRINCIPAL, SERVICES
-from api.http.static_files import file
+from api.http.static_files import file_response
 from api.rest.auths import DEFAULT_IMAGE, Profile
 from core.models.users import EmailAddress, Role, User, UserName
 from core.services.users import accounts
@@ -70,7 +70,7 @@ class UserUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/users/``: all users, or a page of those that are looked for. ``X-Total-Count``: how many there are on all pages."""
-    wanted = query(request, ListUsers)
+    wanted = read_query(request, ListUsers)
     command = accounts.ListUsers(
         query=wanted.query,
         order_by=wanted.order_by,
@@ -80,14 +80,14 @@ async def list_(request: web.Request) -> web.Response:
         page=wanted.page,
     )
     users, total = await request.app[SERVICES].accounts.list(request[PRINCIPAL], command)
-    return answer([Profile.of(user) for user in users], headers={TOTAL: str(total)})
+    return json_response([Profile.of(user) for user in users], headers={TOTAL: str(total)})
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET /api/users/{user_id}``: one user: whole for themself and administrators, else what everybody may see."""
     principal = request[PRINCIPAL]
     user = await request.app[SERVICES].accounts.get(principal, request.match_info["user_id"])
-    return answer(Profile.of(user) if accounts.may_manage(principal, user) else PublicUser.of(user))
+    return json_response(Profile.of(user) if accounts.may_manage(principal, user) else PublicUser.of(user))
 
 
 async def picture(request: web.Request) -> web.Response:
@@ -99,24 +99,26 @@ async def picture(request: web.Request) -> web.Response:
 async def default_picture(request: web.Request) -> web.StreamResponse:
     """``GET /user.png``: the picture of users who have none."""
     del request
-    return file("user.png")
+    return file_response("user.png")
 
 
 async def update(request: web.Request) -> web.Response:
     """``POST /api/users/{user_id}/update``: change a user. A role from somebody who is no administrator is ignored."""
     wanted = await read(request, UserUpdate)
     changes = accounts.UserChanges(**msgspec.structs.asdict(wanted))
-    return answer(Profile.of(await request.app[SERVICES].accounts.update(request[PRINCIPAL], request.match_info["user_id"], changes)))
+    return json_response(
+        Profile.of(await request.app[SERVICES].accounts.update(request[PRINCIPAL], request.match_info["user_id"], changes))
+    )
 
 
 async def set_role(request: web.Request) -> web.Response:
     """``POST /api/users/{user_id}/role``: give a user another role. The last administrator stays one."""
     wanted = await read(request, NewRole)
     user = await request.app[SERVICES].accounts.set_role(request[PRINCIPAL], request.match_info["user_id"], wanted.role)
-    return answer(Profile.of(user))
+    return json_response(Profile.of(user))
 
 
 async def delete(request: web.Request) -> web.Response:
     """``DELETE /api/users/{user_id}``: delete a user with all that is theirs. Answers that are being made for them are stopped."""
     await request.app[SERVICES].accounts.delete(request[PRINCIPAL], request.match_info["user_id"])
-    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+    return json_response(True)  # noqa: FBT003 - the whole body, as clients know it

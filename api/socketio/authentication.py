@@ -4,23 +4,23 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from api.http.revocation import Pass, Passes, check_active
+from api.http.revocation import HeldToken, HeldTokens, check_active
 from core.errors import PenstockError, RateLimited, Unauthenticated
 from core.models.users import Principal
-from core.redis.rate_limits import Limits
+from core.redis.rate_limits import RateLimiter
 from core.services import Services
 
 MAX_PER_USER = 100
 
 
-class Visitors:
+class SocketAuthentication:
     """The connections with their tokens, which are looked after like those of all connections that last."""
 
     def __init__(
         self,
         services: Services,
-        limits: Limits,
-        passes: Passes,
+        limits: RateLimiter,
+        held_tokens: HeldTokens,
         *,
         dismiss: Callable[[str, PenstockError], Awaitable[None]],
         allowed: Callable[[str], Awaitable[None]],
@@ -28,10 +28,10 @@ class Visitors:
         """``dismiss(sid, error)`` lets out one whose token is no longer good; ``allowed(sid)`` is told of the others."""
         self._services = services
         self._limits = limits
-        self._passes = passes
+        self._held_tokens = held_tokens
         self._dismiss = dismiss
         self._allowed = allowed
-        self._held: dict[str, Pass] = {}
+        self._held: dict[str, HeldToken] = {}
 
     async def admit(self, sid: str, token: Any, address: str) -> None:
         """Somebody comes; strangers are counted by their address.
@@ -48,16 +48,16 @@ class Visitors:
         if sum(held.user_id == principal.id for held in self._held.values()) >= MAX_PER_USER:
             message = f"You have {MAX_PER_USER} connections to this server, which is the most. Close one first."
             raise RateLimited(message)
-        held = self._held[sid] = Pass(
+        held = self._held[sid] = HeldToken(
             token=token, user_id=principal.id, may=check_active, end=partial(self._dismiss, sid), still=partial(self._allowed, sid)
         )
-        self._passes.hold(held)
+        self._held_tokens.hold(held)
 
     def forget(self, sid: str) -> None:
         """Somebody has gone."""
         held = self._held.pop(sid, None)
         if held:
-            self._passes.drop(held)
+            self._held_tokens.drop(held)
 
     async def principal(self, sid: str) -> Principal:
         """Who they are in the store now. Raises Unauthenticated, Forbidden."""

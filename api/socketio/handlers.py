@@ -21,22 +21,22 @@ import socketio
 from aiohttp import web
 from structlog.contextvars import bind_contextvars
 
-from api.http.errors import bug
+from api.http.errors import report_bug
 from api.http.json import convert, encode
 from api.http.proxies import client_address
-from api.http.revocation import Passes
-from api.socketio.authentication import Visitors
+from api.http.revocation import HeldTokens
+from api.socketio.authentication import SocketAuthentication
 from api.socketio.members import Member
 from api.socketio.rooms import Rooms
-from api.socketio.schemas import Join, Leave, Message, Stop, told
+from api.socketio.schemas import Join, Leave, Message, Stop, describe_error
 from api.socketio.server import MAX_PACKET_BYTES, NAMESPACE, SocketServer
-from api.socketio.session_affinity import Neighbours
+from api.socketio.session_affinity import SessionAffinity
 from core.errors import BadRequest, Forbidden, NotFound, PenstockError, Unauthenticated
 from core.logging import get_logger
 from core.models.chats import SendMessage
 from core.models.users import Principal
 from core.redis.presence import Presence
-from core.redis.rate_limits import Limits
+from core.redis.rate_limits import RateLimiter
 from core.services import Services
 
 MAX_PAYLOAD_BYTES = 1_048_576
@@ -47,22 +47,24 @@ GRACE_S = 2.0
 
 log = get_logger(face="socketio")
 
-Answer = dict[str, Any]
-Handler = Callable[[str, Principal, Any], Awaitable[Answer]]
+Acknowledgement = dict[str, Any]
+Handler = Callable[[str, Principal, Any], Awaitable[Acknowledgement]]
 
 
-class Sockets:
+class SocketHandlers:
     """One process's Socket.IO server."""
 
-    def __init__(self, services: Services, limits: Limits, passes: Passes, token_of: Callable[[web.Request, Any], Any]) -> None:
+    def __init__(
+        self, services: Services, limits: RateLimiter, held_tokens: HeldTokens, token_of: Callable[[web.Request, Any], Any]
+    ) -> None:
         """``token_of(request, auth)``: what a handshake brings."""
         self._token_of = token_of
         self._services = services
         self._limits = limits
         self._server = SocketServer(services.settings.redis_url)
         self._rooms = Rooms(services, Presence(services.scripts), self._announce)
-        self._neighbours = Neighbours()
-        self._visitors = Visitors(services, limits, passes, dismiss=self._turn_out, allowed=self._go_on)
+        self._session_affinity = SessionAffinity()
+        self._authentication = SocketAuthentication(services, limits, held_tokens, dismiss=self._turn_out, allowed=self._go_on)
         self._server.on("connect", self._connect)
         self._server.on("disconnect", self._disconnect)
         self._handlers = {"join_chat": self._join, "leave_chat": self._leave, "message": self._message, "stop": self._stop}
@@ -76,11 +78,11 @@ class Sockets:
 
     async def listen(self, runner: web.AppRunner) -> None:
         """Be reachable for the processes that share the port, for what belongs to our sessions."""
-        self._server.name = await self._neighbours.listen(runner)
+        self._server.name = await self._session_affinity.listen(runner)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request of Socket.IO's transports."""
-        response: web.StreamResponse | None = await self._neighbours.pass_on(request, max_bytes=MAX_PACKET_BYTES)
+        response: web.StreamResponse | None = await self._session_affinity.pass_on(request, max_bytes=MAX_PACKET_BYTES)
         return response or await self._server.handle_request(request)
 
     async def close_sockets(self) -> None:
@@ -89,44 +91,44 @@ class Sockets:
 
     async def close(self) -> None:
         """End what runs in the background."""
-        await self._neighbours.close()
+        await self._session_affinity.close()
         await self._rooms.close()
         await self._server.close()
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         try:
             request = environ["aiohttp.request"]
-            await self._visitors.admit(sid, self._token_of(request, auth), client_address(request))
+            await self._authentication.admit(sid, self._token_of(request, auth), client_address(request))
         except PenstockError as error:
-            raise socketio.exceptions.ConnectionRefusedError(error.detail, told(error)) from None
+            raise socketio.exceptions.ConnectionRefusedError(error.detail, describe_error(error)) from None
         except Exception as error:  # noqa: BLE001 - logged
-            failure = bug(error)
-            raise socketio.exceptions.ConnectionRefusedError(failure.detail, told(failure)) from None
+            failure = report_bug(error)
+            raise socketio.exceptions.ConnectionRefusedError(failure.detail, describe_error(failure)) from None
         if not self._alive(sid):  # it left while its token was looked at: the library will not say so
-            self._visitors.forget(sid)
+            self._authentication.forget(sid)
             raise socketio.exceptions.ConnectionRefusedError
 
     async def _disconnect(self, sid: str, reason: str) -> None:
-        self._visitors.forget(sid)
+        self._authentication.forget(sid)
         await self._rooms.leave_all(sid, grace_s=0 if reason == self._server.reason.CLIENT_DISCONNECT else GRACE_S)
 
-    async def _unknown(self, event: str, sid: str, data: Any = None, *_: Any) -> Answer:
-        async def refuse(_sid: str, _principal: Principal, _data: Any) -> Answer:
+    async def _unknown(self, event: str, sid: str, data: Any = None, *_: Any) -> Acknowledgement:
+        async def refuse(_sid: str, _principal: Principal, _data: Any) -> Acknowledgement:
             message = f"There is no event {event[:40]!r}. Events are {', '.join(self._handlers)}."
             raise NotFound(message)
 
         return await self._answering("*", refuse)(sid, data)
 
-    async def _join(self, sid: str, principal: Principal, data: Any) -> Answer:
+    async def _join(self, sid: str, principal: Principal, data: Any) -> Acknowledgement:
         place = convert(data, Join)
         return {"chat_id": place.chat_id, "presence": await self._enter(sid, principal, place)}
 
-    async def _leave(self, sid: str, _principal: Principal, data: Any) -> Answer:
+    async def _leave(self, sid: str, _principal: Principal, data: Any) -> Acknowledgement:
         place = convert(data, Leave)
         await self._exit(sid, place.chat_id)
         return {"chat_id": place.chat_id}
 
-    async def _message(self, sid: str, principal: Principal, data: Any) -> Answer:
+    async def _message(self, sid: str, principal: Principal, data: Any) -> Acknowledgement:
         sent = convert(data, Message)
         if sent.chat_id not in self._rooms.of(sid):
             await self._enter(sid, principal, Join(chat_id=sent.chat_id))
@@ -136,7 +138,7 @@ class Sockets:
         spec, asked, answer = await self._services.generations.reply(principal, command)
         return {"chat_id": sent.chat_id, "generation_id": spec.id, "message_id": asked.id, "answer_id": answer.id}
 
-    async def _stop(self, _sid: str, principal: Principal, data: Any) -> Answer:
+    async def _stop(self, _sid: str, principal: Principal, data: Any) -> Acknowledgement:
         wanted = convert(data, Stop)
         generations, stopped = self._services.generations, list[str]()
         if wanted.generation_id is not None:
@@ -164,7 +166,7 @@ class Sockets:
             user_id=principal.id,
             after=place.after,
             since=await self._since(principal, place),
-            principal=lambda: self._visitors.principal(sid),
+            principal=lambda: self._authentication.principal(sid),
             emit=lambda event, data: self._emit(sid, event, data),
             dismiss=lambda error: self._dismiss(sid, place.chat_id, error),
         )
@@ -194,7 +196,7 @@ class Sockets:
         if isinstance(error, Unauthenticated | Forbidden):
             await self._turn_out(sid, error)
         else:
-            await self._emit(sid, "error", {**told(error), "chat_id": chat_id})
+            await self._emit(sid, "error", {**describe_error(error), "chat_id": chat_id})
             await self._exit(sid, chat_id)
 
     async def _go_on(self, sid: str) -> None:
@@ -210,21 +212,21 @@ class Sockets:
 
     async def _turn_out(self, sid: str, error: PenstockError) -> None:
         """At once, also one who does not read."""
-        await self._server.emit("error", told(error), to=sid, namespace=NAMESPACE, ignore_queue=True)
+        await self._server.emit("error", describe_error(error), to=sid, namespace=NAMESPACE, ignore_queue=True)
         await self._server.disconnect(sid, ignore_queue=True)
 
-    def _answering(self, name: str, handler: Handler) -> Callable[..., Awaitable[Answer]]:
+    def _answering(self, name: str, handler: Handler) -> Callable[..., Awaitable[Acknowledgement]]:
         """An event's handler with what all of them have in common: who, how often, how much, one log line, and failures as answers."""
 
-        async def answered(sid: str, data: Any = None, *_: Any) -> Answer:
+        async def answered(sid: str, data: Any = None, *_: Any) -> Acknowledgement:
             bind_contextvars(request_id=secrets.token_hex(8))
             began, code = time.perf_counter(), "ok"
             try:
-                principal = await self._visitors.principal(sid)
+                principal = await self._authentication.principal(sid)
                 await self._count(principal, data)
                 answer = {"ok": True, **await handler(sid, principal, data)}
             except Exception as error:  # noqa: BLE001 - told, and logged where it is a bug
-                failure = told(error if isinstance(error, PenstockError) else bug(error))
+                failure = describe_error(error if isinstance(error, PenstockError) else report_bug(error))
                 code, answer = failure["code"], {"ok": False, "error": failure}
                 await self._emit(sid, "error", {**failure, "event": name})
             log.info("event", event_name=name, outcome=code, ms=round((time.perf_counter() - began) * 1000, 1))

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from core.json.depth import bounded
+from core.json.depth import read_bounded
 
 
 class SocketJson:
@@ -19,6 +19,6 @@ class SocketJson:
     def loads(text: str | bytes, **_options: Any) -> Any:
         """Raises ValueError for what is not JSON."""
         try:
-            return bounded(text, lambda: msgspec.json.decode(text))
+            return read_bounded(text, lambda: msgspec.json.decode(text))
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(str(error)) from None

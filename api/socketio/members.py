@@ -12,7 +12,7 @@ from core.errors import NotFound, PenstockError, Unavailable
 from core.events import START, position
 from core.logging import get_logger
 from core.models.events import ENDS, Delta, Event
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.models.users import Principal
 from core.services import Services
 from core.services.answers import end_of
@@ -123,7 +123,7 @@ class Member:
                 await self._dismiss(error)
                 return
             except Exception:
-                log.exception("bug", chat_id=self._chat_id)
+                log.exception("unhandled error", chat_id=self._chat_id)
 
     async def _handle(self, news: News | Joined | Gap | Check) -> None:
         """Only for those who may still read the chat: PenstockError otherwise."""
@@ -178,7 +178,7 @@ class Member:
                 log.info("not followed", generation=generation_id, code=error.code)
                 return None
             except Exception:
-                log.exception("bug", generation=generation_id)
+                log.exception("unhandled error", generation=generation_id)
                 return None
 
     async def _tell_answer(self, principal: Principal, generation_id: str) -> None:
@@ -205,7 +205,7 @@ class Member:
                 await self._emit("message", {"chat_id": self._chat_id, "message": message_document(message), **about})
 
 
-def _told_of(spec: GenerationSpec, event: Event, text: str) -> dict[str, Any] | None:
+def _told_of(spec: JobSpec, event: Event, text: str) -> dict[str, Any] | None:
     """The assistant's message as one event changes it: a piece of it, or the whole at the end; None where there is nothing to tell."""
     message: dict[str, Any] = {"id": spec.message_id, "role": "assistant", "content": text, "done": False}
     if isinstance(event, Delta):

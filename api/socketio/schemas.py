@@ -32,7 +32,7 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
     generation_id: str | None = None
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class SentMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A user's message."""
 
     role: str = "user"
@@ -44,10 +44,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     """A message with its room."""
 
     chat_id: str
-    message: Sent
+    message: SentMessage
     model: str | None = None
 
 
-def told(error: PenstockError) -> dict[str, Any]:
+def describe_error(error: PenstockError) -> dict[str, Any]:
     """An error in the one shape: ``retry_after`` (seconds) only where waiting helps."""
     return {"detail": error.detail, "code": error.code} | ({"retry_after": error.retry_after} if error.retry_after is not None else {})

@@ -9,7 +9,7 @@ from engineio.async_drivers import aiohttp as driver
 
 from api.socketio.json import SocketJson
 from core.logging import get_logger
-from core.redis.client import options
+from core.redis.client import connection_options
 
 MAX_PACKET_BYTES = 4 * 1_048_576
 NAMESPACE = "/"
@@ -39,7 +39,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # the library h
         self.name = ""
         super().__init__(
             async_mode="aiohttp",
-            client_manager=socketio.AsyncRedisManager(redis_url, channel=f"socketio:{options(redis_url)['db']}"),
+            client_manager=socketio.AsyncRedisManager(redis_url, channel=f"socketio:{connection_options(redis_url)['db']}"),
             json=SocketJson,
             cors_allowed_origins=[],  # api.http.cors sees to that
             max_http_buffer_size=MAX_PACKET_BYTES,

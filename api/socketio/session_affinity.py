@@ -20,14 +20,14 @@ from core.logging import get_logger
 
 PREFIX = "penstock-api-"
 STARTING_S = 60
-PASSED = frozenset({"Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"})
+FORWARDED_HEADERS = frozenset({"Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers"})
 
 log = get_logger(face="socketio")
 
 _SESSION = re.compile(r"([a-z0-9_]{8})\.\S+")
 
 
-class Neighbours:
+class SessionAffinity:
     """One process among the others; ``name`` is empty where there are none."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ def _folder() -> Path:
 
 
 async def _poll(request: web.Request, session: aiohttp.ClientSession) -> web.Response:
-    headers = {name: value for name, value in request.headers.items() if name in PASSED} | {"Accept-Encoding": "identity"}
+    headers = {name: value for name, value in request.headers.items() if name in FORWARDED_HEADERS} | {"Accept-Encoding": "identity"}
     async with session.request(request.method, request.rel_url, data=await request.read(), headers=headers) as answer:
         shown = {name: value for name, value in answer.headers.items() if name.startswith(("Access-Control-", "Content-Type"))}
         return web.Response(status=answer.status, body=await answer.read(), headers=shown)

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 from aiohttp import web
 
-from api.http.cors import check_socket
+from api.http.cors import check_websocket_origin
 from api.http.keys import SOCKETS
 from core.errors import BadRequest
 
@@ -30,7 +30,7 @@ class Transport(msgspec.Struct, frozen=True, kw_only=True):
 
 async def socket_io(request: web.Request) -> web.StreamResponse:
     """``/socket.io/``: Socket.IO's transports. Websocket and polling (Engine.IO 4), for a client of Socket.IO."""
-    check_socket(request)
+    check_websocket_origin(request)
     try:
         async with asyncio.timeout(SENDING_S if request.method == "POST" else None):
             response = await request.app[SOCKETS].handle(request)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn, cast
 
 import msgspec
 
-from core.chat_documents.order import arranged, positioned
+from core.chat_documents.order import arrange, assign_positions
 from core.errors import BadRequest
 from core.models.chats import MESSAGE_BYTES, ChatDetail, Message
 
@@ -40,7 +40,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(name for name, held in ((LIST, self.listed), (TREE, self.tree)) if held is not None) or (LIST,)
 
 
-def weight(posted: Any) -> int:
+def estimate_bytes(posted: Any) -> int:
     """How many bytes of JSON so many messages as a document holds mostly are, whatever was posted."""
     document = posted if isinstance(posted, dict) else {}
     history = document.get(TREE)
@@ -48,12 +48,12 @@ def weight(posted: Any) -> int:
     return sum(len(messages) for messages in held if isinstance(messages, list | dict)) * MESSAGE_BYTES
 
 
-def parts(posted: Any) -> Parts:
+def split_document(posted: Any) -> Parts:
     """The pieces of a document. Raises BadRequest that names the field at fault."""
-    document = spoken(_object(posted, "chat"))
+    document = without_null_messages(_object(posted, "chat"))
     title, listed, history, tree = document.pop("title", None), document.pop(LIST, None), document.get(TREE), None
     if title is not None and not isinstance(title, str):
-        _refuse("chat.title", "a text")
+        _refuse("chat.title", "a string")
     if listed is not None:
         if not isinstance(listed, list):
             _refuse("chat.messages", "a list of messages")
@@ -69,7 +69,7 @@ def parts(posted: Any) -> Parts:
     return Parts(title=title, document=document, listed=listed, tree=tree)
 
 
-def spoken(document: Mapping[str, Any]) -> dict[str, Any]:
+def without_null_messages(document: Mapping[str, Any]) -> dict[str, Any]:
     """A copy without a null in place of messages: in many languages a list that nobody filled is written so. It says nothing."""
     found = {name: value for name, value in document.items() if name != LIST or value is not None}
     history = found.get(TREE)
@@ -78,7 +78,7 @@ def spoken(document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def rows(pieces: Parts, *, chat_id: str, now: int, stored: int = 0, known: Sequence[Message] = ()) -> list[Message]:
+def build_messages(pieces: Parts, *, chat_id: str, now: int, stored: int = 0, known: Sequence[Message] = ()) -> list[Message]:
     """The messages of a document, in order, as rows; new ones are ``stored`` now, in microseconds.
 
     What is missing comes from the rows ``known`` before, else from ``now`` and chance.
@@ -92,8 +92,8 @@ def rows(pieces: Parts, *, chat_id: str, now: int, stored: int = 0, known: Seque
         if message_id in items:
             _refuse(f"chat.messages[{place}].id", f"used once: {message_id!r} stands twice in the list")
         items[message_id] = _row(message, message_id, chat_id, nodes.get(message_id) or before.get(message_id), now)
-    found = [_merged(nodes.get(message_id), items.get(message_id)) for message_id in arranged(list(items), list(nodes))]
-    return positioned(found, before, stored)
+    found = [_merged(nodes.get(message_id), items.get(message_id)) for message_id in arrange(list(items), list(nodes))]
+    return assign_positions(found, before, stored)
 
 
 def as_document(detail: ChatDetail) -> dict[str, Any]:
@@ -198,9 +198,9 @@ def _id(message: dict[str, Any], there: Message | None) -> str:
 def _check(message: Any, where: str) -> None:
     _object(message, where)
     if not isinstance(message.get("role", ""), str):
-        _refuse(f"{where}.role", "a text such as 'user', 'assistant' or 'system'")
+        _refuse(f"{where}.role", "a string such as 'user', 'assistant' or 'system'")
     if message.get("id") is not None and type(message["id"]) not in {str, int}:
-        _refuse(f"{where}.id", "a text")
+        _refuse(f"{where}.id", "a string")
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from core.chat_documents.document import DEFAULT_TITLE, LIST, TREE, Parts, parts, rows
+from core.chat_documents.document import DEFAULT_TITLE, LIST, TREE, Parts, build_messages, split_document
 from core.errors import BadRequest, NotFound
 from core.ids import new_id
 from core.models.chats import Chat, ChatDetail, ChatImport, Message
@@ -18,7 +18,7 @@ _ANSWERED = ("done", "usage", "error", "stopped")
 
 def new_chat(principal: Principal, document: Json, *, now: int, stored: int) -> ChatDetail:
     """Of a posted document. Raises BadRequest that names the field at fault."""
-    pieces, chat_id = parts(document), new_id()
+    pieces, chat_id = split_document(document), new_id()
     chat = Chat(
         id=chat_id,
         user_id=principal.id,
@@ -30,10 +30,10 @@ def new_chat(principal: Principal, document: Json, *, now: int, stored: int) -> 
         session=principal.client,
         stored=stored,
     )
-    return ChatDetail(chat=chat, messages=tuple(rows(pieces, chat_id=chat_id, now=now, stored=stored)))
+    return ChatDetail(chat=chat, messages=tuple(build_messages(pieces, chat_id=chat_id, now=now, stored=stored)))
 
 
-def taken_in(principal: Principal, given: ChatImport, where: str, *, now: int, stored: int) -> ChatDetail:
+def import_chat(principal: Principal, given: ChatImport, where: str, *, now: int, stored: int) -> ChatDetail:
     """Of what a file holds; ``where`` it stands there. Raises BadRequest that names the field at fault."""
     try:
         detail = new_chat(principal, given.chat, now=now, stored=stored)
@@ -45,24 +45,24 @@ def taken_in(principal: Principal, given: ChatImport, where: str, *, now: int, s
     return msgspec.structs.replace(detail, chat=msgspec.structs.replace(detail.chat, **kept))
 
 
-def all_taken_in(principal: Principal, chats: Sequence[ChatImport], now: int, stored: int) -> list[ChatDetail]:
+def import_chats(principal: Principal, chats: Sequence[ChatImport], now: int, stored: int) -> list[ChatDetail]:
     """The same of several, each named by its place."""
-    return [taken_in(principal, chat, f"[{place}].", now=now, stored=stored) for place, chat in enumerate(chats)]
+    return [import_chat(principal, chat, f"[{place}].", now=now, stored=stored) for place, chat in enumerate(chats)]
 
 
-def changed(old: Chat, title: str | None, document: Json, layout: tuple[str, ...], now: int) -> Chat:
+def replace_document(old: Chat, title: str | None, document: Json, layout: tuple[str, ...], now: int) -> Chat:
     """The chat's row with a new document."""
     title = old.title if title is None else title or DEFAULT_TITLE
     return msgspec.structs.replace(old, title=title, document=document, layout=layout, updated_at=now)
 
 
-def merged(old: Chat, pieces: Parts) -> Json:
+def merge_fields(old: Chat, pieces: Parts) -> Json:
     """The shallow merge of all but messages. A null in place of a history says nothing about one that is there."""
     silent = TREE in old.layout and pieces.document.get(TREE) is None
     return {**old.document, **{name: value for name, value in pieces.document.items() if not (silent and name == TREE)}}
 
 
-def whole(old: Chat, there: Json, document: Json) -> Json:
+def merge_document(old: Chat, there: Json, document: Json) -> Json:
     """The shallow merge with the document that is ``there``; a posted history without messages keeps those that are there."""
     found = {**there, **document}
     posted = document.get(TREE)
@@ -71,7 +71,7 @@ def whole(old: Chat, there: Json, document: Json) -> Json:
     return found
 
 
-def identified(document: Json, messages: Sequence[Message]) -> Json:
+def assign_ids(document: Json, messages: Sequence[Message]) -> Json:
     """The same with the ids that its list's messages were given, so that posting it again means the same messages."""
     listed = document.get(LIST)
     if not isinstance(listed, list) or all(item.get("id") not in {None, ""} for item in listed):
@@ -83,14 +83,14 @@ def identified(document: Json, messages: Sequence[Message]) -> Json:
     }
 
 
-def named(document: Json) -> set[str]:
+def message_ids(document: Json) -> set[str]:
     """The ids of the messages in a document, all of which have one."""
     listed, history = document.get(LIST), document.get(TREE)
     nodes = history.get(LIST) if isinstance(history, dict) else None
     return {*(str(item["id"]) for item in listed or ()), *(nodes or ())}
 
 
-def answered(document: Json, before: Sequence[Message]) -> Json:
+def keep_finished_answers(document: Json, before: Sequence[Message]) -> Json:
     """The same, in which no answer that has ended is put back to what it was when it was still being made."""
     ended = {message.id: message for message in before if message.extra.get("done") is True and message.extra.get("generation_id")}
     if not ended:
@@ -111,7 +111,7 @@ def answered(document: Json, before: Sequence[Message]) -> Json:
     return found
 
 
-def with_kept(document: Json, there: Json, kept: Collection[str]) -> Json:
+def restore_messages(document: Json, there: Json, kept: Collection[str]) -> Json:
     """The same with some messages of the document that is ``there``: at the list's end, and in the tree below their parents."""
     found = dict(document)
     if LIST in there and isinstance(found.get(LIST), list):
@@ -146,12 +146,12 @@ def _rehang(nodes: Json, key: str, old: Mapping[str, Json]) -> None:
             nodes[above] = {**parent, "childrenIds": [*children, key]}
 
 
-def edited(document: Json, message_id: str, content: Any) -> Json:
+def edit_message(document: Json, message_id: str, content: Any) -> Json:
     """The parts of a document that change where a message gets another content. Raises NotFound."""
     return _each(document, message_id, lambda item: {**item, "content": content})
 
 
-def without(document: Json, message_id: str) -> Json:
+def remove_message(document: Json, message_id: str) -> Json:
     """The parts of a document that change where a message is taken out; what hung below it hangs below its parent. Raises NotFound."""
     found = _each(document, message_id, None)
     if TREE in found:

@@ -7,7 +7,7 @@ import msgspec
 from core.models.chats import Message
 
 
-def arranged(listed: Sequence[str], tree: Sequence[str]) -> list[str]:
+def arrange(listed: Sequence[str], tree: Sequence[str]) -> list[str]:
     """The ids of a list and of a tree in one order: the list's own, and as far as that allows the tree's."""
     if not tree or not listed:
         return list(listed or tree)
@@ -24,7 +24,7 @@ def arranged(listed: Sequence[str], tree: Sequence[str]) -> list[str]:
     return [*order, *listed[taken:]]
 
 
-def positioned(messages: Sequence[Message], before: Mapping[str, Message], stored: int) -> list[Message]:
+def assign_positions(messages: Sequence[Message], before: Mapping[str, Message], stored: int) -> list[Message]:
     """The messages with positions that rise, new ones ``stored`` now.
 
     One that was there keeps its own place where that can be: its row need not be written.

@@ -17,7 +17,7 @@ from core.events.inbox import Inbox
 from core.models import events
 from core.models.events import Event
 from core.redis.client import Redis, RedisError
-from core.redis.connection import Wire, packed
+from core.redis.connection import Connection, pack_command
 
 SILENCE_S = 5.0
 PING_S = 5.0
@@ -51,7 +51,7 @@ class EventLog:
         self._prefix = secrets.token_hex(PREFIX_BYTES)
         self._inboxes: dict[str, set[Inbox]] = {}
         self._expected: dict[str, Inbox] = {}
-        self._wire: Wire | None = None
+        self._wire: Connection | None = None
         self._alive = False
         self._task: asyncio.Task[None] | None = None
 
@@ -184,7 +184,7 @@ class EventLog:
     def _command(self, name: str, channel: str) -> None:
         """SUBSCRIBE or UNSUBSCRIBE, without waiting; a connection that breaks now is subscribed anew as a whole."""
         if self._wire:
-            self._wire.send(packed(name, channel))
+            self._wire.send(pack_command(name, channel))
 
     async def _confirm(self, channel: str, inbox: Inbox) -> None:
         """Wait until Redis has confirmed the subscription: what is appended from now on arrives."""
@@ -199,10 +199,11 @@ class EventLog:
         while True:
             lost = asyncio.Event()
             with suppress(RedisError, OSError):
-                wire = await Wire.open(self._redis, self._heard, lost.set)
+                wire = await Connection.open(self._redis, self._heard, lost.set)
                 try:
                     wire.send(
-                        packed("PSUBSCRIBE", events_key(f"{self._prefix}*")) + packed("SUBSCRIBE", KEEP_ALIVE_CHANNEL, *self._inboxes)
+                        pack_command("PSUBSCRIBE", events_key(f"{self._prefix}*"))
+                        + pack_command("SUBSCRIBE", KEEP_ALIVE_CHANNEL, *self._inboxes)
                     )
                     self._wire = wire
                     await self._watch(wire, lost)
@@ -211,12 +212,12 @@ class EventLog:
                     wire.close()
             await asyncio.sleep(RECONNECT_S)
 
-    async def _watch(self, wire: Wire, lost: asyncio.Event) -> None:
+    async def _watch(self, wire: Connection, lost: asyncio.Event) -> None:
         """Until the connection is lost, or says nothing when it is asked whether it is there."""
         self._alive = True
         while self._alive and not lost.is_set():
             self._alive = False
-            wire.send(packed("PING"))
+            wire.send(pack_command("PING"))
             with suppress(TimeoutError):
                 await asyncio.wait_for(lost.wait(), PING_S)
 

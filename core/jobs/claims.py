@@ -17,7 +17,7 @@ import msgspec
 from core.events import events_key
 from core.models import events
 from core.models.events import Cancelled, Event
-from core.models.generations import GenerationSpec, GenerationStatus
+from core.models.generations import JobSpec, JobStatus
 from core.redis.client import Scripts
 
 MAX_ATTEMPTS = 3
@@ -145,7 +145,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     ``attempt``: which claim without progress this is, from 1; ``cancelled``: its user already stopped it.
     """
 
-    spec: GenerationSpec
+    spec: JobSpec
     epoch: int
     attempt: int
     cancelled: bool
@@ -175,7 +175,7 @@ class Claims:
         self._submit, self._claim, self._append = register(_SUBMIT), register(_CLAIM), register(_APPEND)
         self._renew, self._hand_back, self._cancel = register(_RENEW), register(_HAND_BACK), register(_CANCEL)
 
-    async def submit(self, spec: GenerationSpec) -> None:
+    async def submit(self, spec: JobSpec) -> None:
         """Record a job as queued; enqueueing it is the next step, and the reaper's where this process dies before that."""
         known = msgspec.json.encode(msgspec.structs.replace(spec, body=_NO_BODY))
         args = (spec.id, known, spec.queue, QUEUED_MS, PICKUP_MS, bytes(spec.body))
@@ -186,12 +186,12 @@ class Claims:
         answer = await self._scripts.run(self._claim, (job_key(job_id), LEASES_KEY), (job_id, worker_id, self._lease_ms))
         if not answer[0]:
             return None
-        spec = msgspec.json.decode(answer[1], type=GenerationSpec)
+        spec = msgspec.json.decode(answer[1], type=JobSpec)
         if answer[4] is not None:  # builds before the body had a place of its own left it in the spec
             spec = msgspec.structs.replace(spec, body=msgspec.Raw(answer[4]))
         return Claim(spec=spec, epoch=answer[0], attempt=answer[2], cancelled=answer[3] == b"1")
 
-    async def append(self, claim: Claim, seq: int, entries: Sequence[Event], *, end: GenerationStatus | None = None) -> None:
+    async def append(self, claim: Claim, seq: int, entries: Sequence[Event], *, end: JobStatus | None = None) -> None:
         """Append entries as ``seq``, ``seq + 1``, …; with ``end`` the job ends in the same step.
 
         Raises Fenced for a stale claim, and then nothing was written.
@@ -232,7 +232,7 @@ class Claims:
             if spec and spec.user_id == user_id:
                 await self.cancel(spec.id)
 
-    async def spec(self, job_id: str) -> GenerationSpec | None:
+    async def spec(self, job_id: str) -> JobSpec | None:
         """A job's spec without its body, while Redis keeps it."""
         stored = await self._scripts.command("HGET", job_key(job_id), "spec")
-        return msgspec.json.decode(stored, type=GenerationSpec) if stored else None
+        return msgspec.json.decode(stored, type=JobSpec) if stored else None

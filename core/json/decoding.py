@@ -10,12 +10,12 @@ import msgspec
 from msgspec import inspect
 
 from core.errors import BadRequest
-from core.json.depth import TOO_DEEP, bounded
-from core.json.offload import off_loop
+from core.json.depth import TOO_DEEP, read_bounded
+from core.json.offload import offload
 
 MAX_SHOWN = 40
 MAX_EXACT = 2**53
-HALF = "a text in it holds half of a surrogate pair, as a text does that was cut in the middle of an emoji"
+HALF = "a string in it holds half of a surrogate pair, as a string does that was cut in the middle of an emoji"
 
 T = TypeVar("T")
 
@@ -35,13 +35,13 @@ _KINDS = {
     "int": "a whole number",
     "null": "null",
     "object": "an object",
-    "str": "a text",
+    "str": "a string",
 }
 
 
 async def parse(body: bytes, kind: type[T]) -> T:
     """A model from a body; a large one is read beside the event loop. Raises BadRequest."""
-    return await off_loop(len(body), decode, body, kind)
+    return await offload(len(body), decode, body, kind)
 
 
 def decode(body: bytes, kind: type[T]) -> T:
@@ -50,7 +50,7 @@ def decode(body: bytes, kind: type[T]) -> T:
         message = "The body is empty. Send JSON."
         raise BadRequest(message)
     try:
-        return bounded(body, lambda: _decode(body, kind))
+        return read_bounded(body, lambda: _decode(body, kind))
     except RecursionError:
         message = f"The body is not JSON that can be read: {TOO_DEEP}."
         raise BadRequest(message) from None
@@ -191,7 +191,7 @@ _WORDS: dict[type[inspect.Type], Callable[[Any], str]] = {
     inspect.BoolType: lambda _: "true or false",
     inspect.IntType: lambda kind: f"a whole number{_range(kind)}",
     inspect.FloatType: lambda kind: f"a number{_range(kind)}",
-    inspect.StrType: lambda kind: f"a text{_length(kind, 'characters')}" + (f" that matches {kind.pattern}" if kind.pattern else ""),
+    inspect.StrType: lambda kind: f"a string{_length(kind, 'characters')}" + (f" that matches {kind.pattern}" if kind.pattern else ""),
     inspect.EnumType: lambda kind: _one_of(member.value for member in kind.cls),
     inspect.LiteralType: lambda kind: _one_of(kind.values),
     inspect.ListType: lambda kind: f"a list{_length(kind, 'items')}",

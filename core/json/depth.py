@@ -11,7 +11,7 @@ SPARE_CALLS = 250
 TOO_DEEP = "it is nested too deeply"
 
 
-def bounded(text: bytes | str, read: Callable[[], T]) -> T:
+def read_bounded(text: bytes | str, read: Callable[[], T]) -> T:
     """What ``read`` makes of JSON, given fewer calls than others will have. Raises RecursionError where it is nested too deeply.
 
     The interpreter counts its calls and a decoder's levels together. A text of few brackets is not looked at twice.

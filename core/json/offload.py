@@ -11,12 +11,12 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-async def off_loop(size: int, work: Callable[..., T], *given: object) -> T:
+async def offload(size: int, work: Callable[..., T], *given: object) -> T:
     """``work(*given)``, on a thread if the JSON that it is about has more than some bytes. Raises what it raises."""
     return work(*given) if size < OFF_LOOP_BYTES else await asyncio.to_thread(work, *given)
 
 
-async def in_turns(work: Callable[[S], T], items: Sequence[S]) -> list[T]:
+async def map_in_turns(work: Callable[[S], T], items: Sequence[S]) -> list[T]:
     """``work`` of each item, which is short; others get their turn after some of many."""
     found: list[T] = []
     for start in range(0, len(items), AT_ONCE):

@@ -15,7 +15,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
 
 
-class KeyCredentials(msgspec.Struct, frozen=True, kw_only=True):
+class ApiKeyCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """``id`` is the key's; ``key_hash`` the SHA-256 of the key itself, which is nowhere kept."""
 
     id: str

@@ -93,7 +93,7 @@ class UpdateModel(msgspec.Struct, frozen=True, kw_only=True):
     is_active: bool | None = None
 
 
-def readable(model_id: str) -> str:
+def display_name(model_id: str) -> str:
     """A name for people, where nobody gave one: ``llama3.3:70b`` is called Llama 3.3 70B, ``gpt-4`` GPT-4, ``smollm2`` SmolLM2."""
     words = re.split(r"[\s:-]+", model_id.rpartition("/")[2].removesuffix(":latest"))
     return _VERSION.sub(r"\1-\2", " ".join(_shown(word) for word in words if word)) or model_id

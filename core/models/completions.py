@@ -1,4 +1,4 @@
-"""OpenAI's chat completion request, as far as we read it. What we do not read still travels to an upstream, in ``GenerationSpec.body``.
+"""OpenAI's chat completion request, as far as we read it. What we do not read still travels to an upstream, in ``JobSpec.body``.
 
 Source: the ``CreateChatCompletionRequest`` schema of OpenAI's API reference.
 """

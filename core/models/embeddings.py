@@ -36,7 +36,7 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
             return [self.input]
         kinds = {type(item) for item in self.input}
         if len(kinds) > 1:
-            message = "either texts, or token ids, or lists of token ids, but not of several kinds"
+            message = "either strings, or token ids, or lists of token ids, but not of several kinds"
             raise ValueError(message)
         if kinds == {int}:
             return [[item for item in self.input if isinstance(item, int)]]

@@ -7,7 +7,7 @@ import msgspec
 from core.models.completions import Usage
 
 
-class GenerationStatus(StrEnum):
+class JobStatus(StrEnum):
     """A generation ends for one of three reasons that are never mixed up: it finished or failed, or its user cancelled it.
 
     Until then it is in progress: whether a worker has it already, or has it again, is for its claim to say.
@@ -21,10 +21,10 @@ class GenerationStatus(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        return self in {GenerationStatus.FINISHED, GenerationStatus.FAILED, GenerationStatus.CANCELLED}
+        return self in {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELLED}
 
 
-class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True):
+class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to make the answer; kept in Redis beside the claim. ``body`` is the OpenAI request as JSON.
 
     For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and the messages in
@@ -55,14 +55,14 @@ class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of a chat's generation (those of plain completions live in Redis only, for an hour). Times are Unix seconds."""
+    """The record of a chat's generation (those of plain completions live in Redis only, for an hour). Times are Unix seconds."""
 
     id: str
     user_id: str
     chat_id: str
     message_id: str
     model: str
-    status: GenerationStatus
+    status: JobStatus
     created_at: int
     ended_at: int | None = None
     usage: Usage | None = None

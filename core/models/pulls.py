@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 
 MODELS_FOLDER = "models"
 MARKER = "pulled.json"  # stands in a folder <data folder>/models/<owner>/<name>/<revision> whose files are all there
@@ -44,14 +44,14 @@ class PullTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pull(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of a pull. Times are Unix seconds. ``step``: what is being done; ``completed`` of ``total`` bytes, as far as known."""
+    """The record of a pull. Times are Unix seconds. ``step``: what is being done; ``completed`` of ``total`` bytes, as far as known."""
 
     id: str
     user_id: str
     name: str
     source: Origin | None
     upstream: str
-    status: GenerationStatus
+    status: JobStatus
     step: str = ""
     total: int | None = None
     completed: int = 0

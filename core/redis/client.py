@@ -15,7 +15,7 @@ from redis.asyncio.connection import parse_url
 from redis.commands.core import AsyncScript
 
 from core.errors import SettingsError, Unavailable
-from core.redis.connection import Argument, Wire, packed
+from core.redis.connection import Argument, Connection, pack_command
 
 MAX_CONNECTIONS = 32
 POOL_TIMEOUT_S = 20
@@ -28,7 +28,7 @@ Redis = redis.asyncio.Redis
 RedisError = redis.exceptions.RedisError
 
 
-def options(url: str, *, broker: bool = False) -> dict[str, Any]:
+def connection_options(url: str, *, broker: bool = False) -> dict[str, Any]:
     """Connection parameters of a URL; ``broker``: those of Dramatiq's database, the one after. Raises SettingsError."""
     try:
         found: dict[str, Any] = dict(parse_url(url))
@@ -46,7 +46,7 @@ def connect(url: str, *, broker: bool = False) -> Redis:
         timeout=POOL_TIMEOUT_S,
         health_check_interval=HEALTH_CHECK_S,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
-        **(options(url, broker=broker) | {"protocol": 2}),  # RESP2: what is published comes as plain lists
+        **(connection_options(url, broker=broker) | {"protocol": 2}),  # RESP2: what is published comes as plain lists
     )
     return redis.asyncio.Redis.from_pool(pool)
 
@@ -64,7 +64,7 @@ class Scripts:
         self._redis = redis
         self._patience_s = patience_s
         self._sources: list[bytes] = []
-        self._wire: Wire | None = None
+        self._wire: Connection | None = None
         self._sent: deque[_Call] = deque()
         self._waiting: list[_Call] = []
         self._connecting: asyncio.Task[None] | None = None
@@ -73,7 +73,7 @@ class Scripts:
 
     def register(self, source: str) -> AsyncScript:
         """A script, to be named in ``run``."""
-        load = packed("SCRIPT", "LOAD", source)
+        load = pack_command("SCRIPT", "LOAD", source)
         self._sources.append(load)
         if self._wire:
             self._transmit(self._wire, _Call(load))
@@ -94,7 +94,7 @@ class Scripts:
     def _call(self, words: tuple[Argument, ...]) -> "asyncio.Future[Any]":
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        call = _Call(packed(*words), answer, loop.time() + self._patience_s)
+        call = _Call(pack_command(*words), answer, loop.time() + self._patience_s)
         if self._wire:
             self._transmit(self._wire, call)
         else:
@@ -102,7 +102,7 @@ class Scripts:
             self._connect()
         return answer
 
-    def _transmit(self, wire: Wire, call: "_Call") -> None:
+    def _transmit(self, wire: Connection, call: "_Call") -> None:
         self._sent.append(call)
         wire.send(call.packed)
         if self._watch is None:
@@ -143,7 +143,7 @@ class Scripts:
                 self._give_up()
             while self._waiting and self._wire is None:
                 try:
-                    self._wire = await Wire.open(self._redis, self._heard, self._lost)
+                    self._wire = await Connection.open(self._redis, self._heard, self._lost)
                 except (RedisError, OSError):
                     self._give_up()
                     await asyncio.sleep(pause)

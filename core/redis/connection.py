@@ -18,13 +18,13 @@ Argument = str | bytes | int | float
 _NOT_YET = object()
 
 
-def packed(*words: Argument) -> bytes:
+def pack_command(*words: Argument) -> bytes:
     """A command as it is sent."""
     command: bytes = hiredis.pack_command(cast("Any", words))
     return command
 
 
-class Wire(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """``heard`` is called with each answer or published message, errors among them; ``lost`` once, when the connection is gone."""
 
     def __init__(self, pool: Any, connection: Any, heard: Callable[[Any], None], lost: Callable[[], None]) -> None:

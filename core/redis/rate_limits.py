@@ -61,7 +61,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return RateLimited(message, retry_after=self.wait_s)
 
 
-class Limits:
+class RateLimiter:
     """The rate limits. Requests of one user that come together ask Redis together."""
 
     def __init__(self, scripts: Scripts, rules: Callable[[], RateLimits]) -> None:

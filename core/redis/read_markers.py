@@ -37,7 +37,7 @@ return 1
 _READ = "return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')"
 
 
-class Shown:
+class ReadMarkers:
     """What is noted is sent at once and never waited for. Where Redis is away, nobody has been given anything."""
 
     def __init__(self, scripts: Scripts) -> None:
@@ -47,7 +47,7 @@ class Shown:
         self._under_way: set[asyncio.Future[Any]] = set()
         self._noted: dict[str, tuple[int, int, float]] = {}
 
-    def given(self, principal: Principal, chat_id: str, given: "Given") -> None:
+    def note_delivered(self, principal: Principal, chat_id: str, given: "DeliveredMessages") -> None:
         """A client was given all messages of a chat."""
         if not given.count:
             return
@@ -60,14 +60,14 @@ class Shown:
         self._noted[key] = (given.newest, given.count, now)
         self._send(key, given.edge, given.recent)
 
-    def sent(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
+    def note_sent(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
         """A client sent these messages itself. Of many only the newer ones are noted."""
         edge = 0 if len(messages) <= NAMED_AT_MOST else time.time_ns() // 1000 - MARGIN_US
         self._send(_key(principal, chat_id), 0, [message for message in messages if message.stored > edge])
 
-    def before(self, principal: Principal, chat_id: str) -> "Before":
+    def find_seen(self, principal: Principal, chat_id: str) -> "SeenMessages":
         """What a client has been given until now. It is asked for now, whenever the answer is looked at."""
-        return Before(self._asked(self._read, (_key(principal, chat_id),)))
+        return SeenMessages(self._asked(self._read, (_key(principal, chat_id),)))
 
     async def close(self) -> None:
         """Wait for what is under way, which is not long."""
@@ -90,7 +90,7 @@ class Shown:
         answer.cancelled() or answer.exception()
 
 
-class Given(msgspec.Struct, frozen=True):
+class DeliveredMessages(msgspec.Struct, frozen=True):
     """All messages of a chat at a moment: everything stored up to ``edge``, in microseconds since 1970, and the ``recent`` ones since."""
 
     newest: int
@@ -99,14 +99,14 @@ class Given(msgspec.Struct, frozen=True):
     recent: tuple[Message, ...]
 
     @classmethod
-    def of(cls, messages: Sequence[Message], since: int) -> "Given":
+    def of(cls, messages: Sequence[Message], since: int) -> "DeliveredMessages":
         """``messages``: read from the store after ``since``."""
         edge = since - MARGIN_US
         recent = tuple(message for message in messages if message.stored > edge)
         return cls(messages[-1].stored if messages else 0, len(messages), edge, recent)
 
 
-class Before:
+class SeenMessages:
     """What a client had been given at a moment."""
 
     def __init__(self, answer: asyncio.Future[Any]) -> None:

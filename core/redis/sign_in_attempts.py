@@ -47,7 +47,7 @@ return 1
 """
 
 
-class Guesses:
+class SignInAttempts:
     """The counting of tries. Where Redis is away, or hangs, nothing is counted: signing in must still be possible."""
 
     def __init__(self, scripts: Scripts) -> None:
@@ -55,9 +55,9 @@ class Guesses:
         self._scripts = scripts
         self._try, self._succeed = scripts.register(_TRY), scripts.register(_SUCCEED)
 
-    async def begin(self, email: str, address: str) -> "Try":
+    async def begin(self, email: str, address: str) -> "SignInAttempt":
         """Count a try to sign in, from an address where that is known. Raises RateLimited, alike for addresses known and unknown."""
-        one = Try(self, email, address)
+        one = SignInAttempt(self, email, address)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 wait_ms = await self._scripts.run(self._try, one.keys, (one.name, WINDOW_MS, MAX_PER_ACCOUNT, MAX_PER_ADDRESS, address))
@@ -71,25 +71,25 @@ class Guesses:
 
     async def welcome(self, email: str, address: str) -> None:
         """A new account: the address that it comes from is known."""
-        await self.succeeded(Try(self, email, address))
+        await self.succeed(SignInAttempt(self, email, address))
 
-    async def succeeded(self, one: "Try") -> None:
+    async def succeed(self, one: "SignInAttempt") -> None:
         """It was no guess: the account's count begins anew, and the address is known from now on."""
         with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(PATIENCE_S):
                 await self._scripts.run(self._succeed, one.keys, (one.name, KNOWN_S, one.address))
 
 
-class Try:
+class SignInAttempt:
     """One try."""
 
-    def __init__(self, guesses: Guesses, email: str, address: str) -> None:
-        self._guesses = guesses
+    def __init__(self, sign_in_attempts: SignInAttempts, email: str, address: str) -> None:
+        self._sign_in_attempts = sign_in_attempts
         self.address = address
         self.name = uuid.uuid4().hex
         account = hashlib.sha256(email.encode(errors="surrogatepass")).hexdigest()
         self.keys = (f"guesses:account:{account}", f"guesses:address:{address}", f"guesses:known:{account}:{address}")
 
-    async def succeeded(self) -> None:
+    async def succeed(self) -> None:
         """The password was right."""
-        await self._guesses.succeeded(self)
+        await self._sign_in_attempts.succeed(self)

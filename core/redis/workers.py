@@ -22,7 +22,7 @@ return redis.call('HVALS', KEYS[1])
 )
 
 
-class Pools:
+class WorkerRegistry:
     """The registry of workers."""
 
     def __init__(self, scripts: Scripts) -> None:
@@ -44,6 +44,6 @@ class Pools:
         found = [msgspec.json.decode(stored, type=Worker) for stored in await self._scripts.run(self._list, _KEYS)]
         return sorted(found, key=lambda worker: (worker.pool, worker.started_at, worker.id))
 
-    async def living(self, pool: Pool) -> bool:
+    async def has_live_worker(self, pool: Pool) -> bool:
         """Whether a pool has a live worker."""
         return any(worker.pool is pool for worker in await self.list())

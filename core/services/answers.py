@@ -7,7 +7,7 @@ from typing import Any
 
 from core.models.chats import ChatDetail
 from core.models.events import Cancelled, Event, Failed, Finished
-from core.models.generations import GenerationSpec, GenerationStatus
+from core.models.generations import JobSpec, JobStatus
 from core.services.chats.chats import Chats
 from core.storage.generations import Generations
 
@@ -19,11 +19,11 @@ class Answers:
         self._rows = rows
         self._chats = chats
 
-    async def chat(self, spec: GenerationSpec) -> ChatDetail | None:
+    async def chat(self, spec: JobSpec) -> ChatDetail | None:
         """The chat that a job answers in; None for a plain completion. Raises NotFound where the chat is gone."""
         return await self._chats.detail(spec.chat_id) if spec.chat_id else None
 
-    async def save(self, spec: GenerationSpec, text: str, status: GenerationStatus, last: Event) -> None:
+    async def save(self, spec: JobSpec, text: str, status: JobStatus, last: Event) -> None:
         """Fill the message of a chat's answer and close its generation. Safe to repeat; a chat deleted meanwhile is no error."""
         usage = last.usage if isinstance(last, Finished) else None
         error = last.detail if isinstance(last, Failed) else None

@@ -63,7 +63,7 @@ class Configs:
         found: T = self._current[subject]
         return found
 
-    async def shown(self, principal: Principal, subject: type[T]) -> T:
+    async def get_for_administrator(self, principal: Principal, subject: type[T]) -> T:
         """The same for an administrator. Raises Forbidden."""
         _check(principal)
         return self.get(subject)

@@ -21,10 +21,10 @@ from core.models.catalog import Task
 from core.models.completions import Usage
 from core.models.embeddings import MAX_INPUTS, EmbeddingRequest, Vectors
 from core.models.events import Event, Failed, Finished
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.models.pools import Pool
 from core.models.users import Principal
-from core.redis.workers import Pools
+from core.redis.workers import WorkerRegistry
 from core.services.models.models import Models
 
 PATIENCE_S = 10.0
@@ -33,9 +33,11 @@ PATIENCE_S = 10.0
 class Embeddings:
     """The service of vectors."""
 
-    def __init__(self, *, models: Models, pools: Pools, claims: Claims, queue: JobQueue, events: EventLog, results: Results) -> None:
+    def __init__(
+        self, *, models: Models, workers: WorkerRegistry, claims: Claims, queue: JobQueue, events: EventLog, results: Results
+    ) -> None:
         self._models = models
-        self._pools = pools
+        self._workers = workers
         self._claims = claims
         self._queue = queue
         self._events = events
@@ -50,7 +52,7 @@ class Embeddings:
         count = _count(request)
         model, custom = await self._models.resolve(principal, request.model, Task.EMBEDDING)
         kind = EMBED[Pool(model.pool)]
-        spec = GenerationSpec(
+        spec = JobSpec(
             id=self._events.new_id(),
             user_id=principal.id,
             model=model.id,
@@ -85,7 +87,7 @@ class Embeddings:
         last = asyncio.ensure_future(self._last(job_id))
         try:
             while not (await asyncio.wait((last,), timeout=PATIENCE_S))[0]:
-                if not await self._pools.living(pool):
+                if not await self._workers.has_live_worker(pool):
                     message = f"No {pool} worker is running, and only that pool can answer this. Start one: penstock worker {pool}."
                     raise Unavailable(message, retry_after=5)
         finally:

@@ -17,19 +17,19 @@ from core.jobs import GENERATE
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.json.decoding import decode
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.catalog import CustomModel, Model, Task
 from core.models.chats import Chat, Message, SendMessage
 from core.models.completions import CompletionRequest
 from core.models.events import Event
-from core.models.generations import Generation, GenerationSpec, GenerationStatus
+from core.models.generations import Generation, JobSpec, JobStatus
 from core.models.pools import Pool
 from core.models.users import Principal
 from core.services.chats.chats import Chats
 from core.services.models.capabilities import check, check_messages
 from core.services.models.models import Models
-from core.services.models.parameters import based, completed
-from core.services.notifications import Rooms
+from core.services.models.parameters import apply_custom_model, fill_in
+from core.services.notifications import Notifications
 from core.storage.generations import Generations as GenerationRows
 
 SEED_BITS = 63
@@ -41,7 +41,15 @@ class Generations:
     """The service of answers."""
 
     def __init__(  # noqa: PLR0913 - each by its name, where services are wired
-        self, *, rows: GenerationRows, chats: Chats, models: Models, claims: Claims, queue: JobQueue, events: EventLog, rooms: Rooms
+        self,
+        *,
+        rows: GenerationRows,
+        chats: Chats,
+        models: Models,
+        claims: Claims,
+        queue: JobQueue,
+        events: EventLog,
+        notifications: Notifications,
     ) -> None:
         self._rows = rows
         self._chats = chats
@@ -49,17 +57,17 @@ class Generations:
         self._claims = claims
         self._queue = queue
         self._events = events
-        self._rooms = rooms
+        self._notifications = notifications
 
-    async def complete(self, principal: Principal, body: bytes) -> GenerationSpec:
+    async def complete(self, principal: Principal, body: bytes) -> JobSpec:
         """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
-        request = await off_loop(len(body), parse_request, body)
+        request = await offload(len(body), parse_request, body)
         model, custom = await self._models.resolve(principal, request.model, Task.CHAT)
         seed = request.seed
         if custom:
-            body = await off_loop(len(body), based, body, custom)
+            body = await offload(len(body), apply_custom_model, body, custom)
             seed = custom.params.get("seed") if seed is None else seed
-            request = await off_loop(len(body), parse_request, body)
+            request = await offload(len(body), parse_request, body)
         if model.pool == Pool.GPU:
             check(request)
         spec = self._spec(principal, model, seed=seed, body=body, custom=custom)
@@ -67,21 +75,21 @@ class Generations:
         await self._submit(spec)
         return spec
 
-    async def reply(self, principal: Principal, command: SendMessage) -> tuple[GenerationSpec, Message, Message]:
+    async def reply(self, principal: Principal, command: SendMessage) -> tuple[JobSpec, Message, Message]:
         """Store a user's message and an empty answer, and have it made. Raises NotFound for a chat that is not theirs, ModelNotFound."""
         if command.role not in {"user", "system"}:
             message = "The message's role must be 'user' or 'system': the assistant's messages are ours to write."
             raise BadRequest(message, param="role")
         if not command.content or not isinstance(command.content, str | list):
-            message = "The message's content must be a text that is not empty, or a list of content parts."
+            message = "The message's content must be a string that is not empty, or a list of content parts."
             raise BadRequest(message, param="content")
         chat = await self._chats.readable(principal, command.chat_id)
         wanted = command.model or _named(chat)
         model, custom = await self._models.resolve(principal, wanted or (await self._models.default(principal)).id, Task.CHAT)
-        given = completed(
+        given = fill_in(
             {"model": custom.base_model_id if custom else model.id, "messages": [{"role": "user"}], "stream": True}, _parameters(chat)
         )
-        body = _encode(completed(given, custom.params) if custom else given)
+        body = _encode(fill_in(given, custom.params) if custom else given)
         local = model.pool == Pool.GPU
         request = _usable(body, local=local)
         if local:
@@ -92,11 +100,11 @@ class Generations:
         await self._chats.append(principal, chat.id, (asked, answer))
         await self._rows.insert(_document(spec))
         await self._submit(spec)
-        await self._rooms.said(asked)
-        await self._rooms.answering(chat.id, spec.id, answer.id)
+        await self._notifications.announce_message(asked)
+        await self._notifications.announce_answer(chat.id, spec.id, answer.id)
         return spec, asked, answer
 
-    async def spec(self, principal: Principal, generation_id: str) -> GenerationSpec:
+    async def spec(self, principal: Principal, generation_id: str) -> JobSpec:
         """A generation that a principal may follow: their own, or one in a chat they may read. Raises NotFound for all others."""
         found = await self._claims.spec(generation_id)
         if found is None or (found.user_id != principal.id and found.chat_id is None):
@@ -133,16 +141,14 @@ class Generations:
         spec = await self.spec(principal, generation_id)
         if await self._claims.cancel(spec.id) == "queued" and spec.chat_id and spec.message_id:
             await self._chats.fill(spec.chat_id, spec.message_id, "", {"done": True, "stopped": True})
-            await self._rows.finish(spec.id, GenerationStatus.CANCELLED)
+            await self._rows.finish(spec.id, JobStatus.CANCELLED)
 
     async def running(self, chat_id: str) -> list[str]:
         """Ids of the answers now being made in a chat, oldest first."""
         return [row.id for row in await self._rows.running(chat_id)]
 
-    def _spec(
-        self, principal: Principal, model: Model, *, seed: int | None, body: bytes, custom: CustomModel | None = None
-    ) -> GenerationSpec:
-        return GenerationSpec(
+    def _spec(self, principal: Principal, model: Model, *, seed: int | None, body: bytes, custom: CustomModel | None = None) -> JobSpec:
+        return JobSpec(
             id=self._events.new_id(),
             user_id=principal.id,
             model=model.id,
@@ -155,7 +161,7 @@ class Generations:
             system=custom.system if custom else "",
         )
 
-    async def _submit(self, spec: GenerationSpec) -> None:
+    async def _submit(self, spec: JobSpec) -> None:
         await self._claims.submit(spec)
         await self._queue.enqueue(GENERATE[Pool(spec.queue.partition(".")[0])](id=spec.id))
 
@@ -174,7 +180,7 @@ def parse_request(body: bytes) -> CompletionRequest:
     return request
 
 
-def _messages(command: SendMessage, spec: GenerationSpec, principal: Principal) -> tuple[Message, Message]:
+def _messages(command: SendMessage, spec: JobSpec, principal: Principal) -> tuple[Message, Message]:
     """The user's message and the empty answer; their places in the chat are given when they are appended."""
     asked = Message(
         id=command.id or str(uuid.uuid4()),
@@ -214,13 +220,13 @@ def _parameters(chat: Chat) -> dict[str, Any]:
     return given if isinstance(given, dict) else {}
 
 
-def _document(spec: GenerationSpec) -> Generation:
+def _document(spec: JobSpec) -> Generation:
     return Generation(
         id=spec.id,
         user_id=spec.user_id,
         chat_id=spec.chat_id or "",
         message_id=spec.message_id or "",
         model=spec.model,
-        status=GenerationStatus.IN_PROGRESS,
+        status=JobStatus.IN_PROGRESS,
         created_at=spec.created_at,
     )

@@ -17,7 +17,7 @@ _encode = msgspec.json.Encoder().encode
 
 REVOKED = "revoked"
 
-Revoked = Callable[[str], Awaitable[None]]
+AnnounceRevocation = Callable[[str], Awaitable[None]]
 
 
 def chat_topic(chat_id: str) -> str:
@@ -25,32 +25,32 @@ def chat_topic(chat_id: str) -> str:
     return f"chat:{chat_id}"
 
 
-class Rooms:
+class Notifications:
     """The telling."""
 
     def __init__(self, claims: Claims, events: EventLog) -> None:
         self._claims = claims
         self._events = events
 
-    async def said(self, message: Message) -> None:
+    async def announce_message(self, message: Message) -> None:
         """A message was stored."""
         await self._tell(message.chat_id, {"type": "message", "message": message_document(message)})
 
-    async def answering(self, chat_id: str, generation_id: str, message_id: str) -> None:
+    async def announce_answer(self, chat_id: str, generation_id: str, message_id: str) -> None:
         """An answer begins."""
         await self._tell(chat_id, {"type": "generation", "id": generation_id, "message_id": message_id})
 
-    async def unwanted(self, generation_id: str) -> bool:
+    async def stop_unwanted(self, generation_id: str) -> bool:
         """Nobody is to read an answer any more: it is stopped. Whether it had not begun, so that nobody else will say that it has ended."""
         return await self._claims.cancel(generation_id) == "queued"
 
-    async def closed(self, chat_id: str, running: Iterable[str]) -> None:
+    async def announce_deletion(self, chat_id: str, running: Iterable[str]) -> None:
         """The chat was deleted: answers that still run for it are stopped."""
         for generation_id in running:
             await self._claims.cancel(generation_id)
         await self._tell(chat_id, {"type": "deleted"})
 
-    async def revoked(self, user_id: str) -> None:
+    async def announce_revocation(self, user_id: str) -> None:
         """A user may do less than before, by one of their tokens or by all: whoever listens for them is to ask again.
 
         A Redis that is away is no reason to fail: they ask from time to time anyway.

@@ -14,7 +14,7 @@ from core.jobs import PullModel
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.models.events import Event
-from core.models.generations import GenerationSpec, GenerationStatus
+from core.models.generations import JobSpec, JobStatus
 from core.models.pulls import Origin, Pull, PullTask, StartPull
 from core.models.users import Principal
 from core.storage.pulls import Pulls as PullRows
@@ -52,7 +52,7 @@ class Pulls:
                 name=task.name,
                 source=task.source,
                 upstream=task.upstream,
-                status=GenerationStatus.IN_PROGRESS,
+                status=JobStatus.IN_PROGRESS,
                 created_at=now,
                 updated_at=now,
             )
@@ -98,18 +98,18 @@ class Pulls:
         """Stop a pull; what arrived stays for the next one. One that has ended stays as it is. Raises Forbidden, NotFound."""
         pull = await self.get(principal, pull_id)
         if await self._claims.cancel(pull.id) != "running":
-            await self._rows.finish(pull.id, GenerationStatus.CANCELLED)
+            await self._rows.finish(pull.id, JobStatus.CANCELLED)
 
     async def progress(self, pull_id: str, step: str, total: int | None, completed: int) -> None:
         """For the worker: how far it is."""
         await self._rows.progress(pull_id, step, total, completed)
 
-    async def finish(self, pull_id: str, status: GenerationStatus, error: str | None = None) -> None:
+    async def finish(self, pull_id: str, status: JobStatus, error: str | None = None) -> None:
         """For the worker: it has ended."""
         await self._rows.finish(pull_id, status, error=error)
 
     async def _submit(self, pull: Pull, task: PullTask) -> None:
-        spec = GenerationSpec(
+        spec = JobSpec(
             id=pull.id,
             user_id=pull.user_id,
             model=task.name,
@@ -126,7 +126,7 @@ class Pulls:
         """Whether Redis knows nothing of it: then it has ended, and its slot is free."""
         if time.time() - pull.created_at < SUBMITTED_S or await self._claims.spec(pull.id):
             return False
-        await self._rows.finish(pull.id, GenerationStatus.FAILED, error="Its job was lost.")
+        await self._rows.finish(pull.id, JobStatus.FAILED, error="Its job was lost.")
         return True
 
     def _task(self, command: StartPull) -> PullTask:

@@ -1,6 +1,6 @@
 """Stores: small ports with an embedded default and a server each, one class per noun on top, and Redis.
 
-The only room that knows a database's library.
+The only package that knows a database's library.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 from core.settings import Settings
 from core.storage import administrators, api_keys, chats, configs, generations, messages, models, pictures, pulls, shares, users, versions
-from core.storage.records.port import Documents
-from core.storage.records.sqlite import SqliteDocuments
+from core.storage.records.port import Records
+from core.storage.records.sqlite import SqliteRecords
 
 COLLECTIONS = (
     users.COLLECTION,
@@ -28,45 +28,45 @@ COLLECTIONS = (
 
 
 @asynccontextmanager
-async def open_documents(settings: Settings) -> AsyncGenerator[Documents, None]:
+async def open_records(settings: Settings) -> AsyncGenerator[Records, None]:
     """The document store that the settings name, ready, and of this build's version: MongoDB by its URL, else SQLite in the data folder.
 
     Raises Unavailable for a server that does not answer or a damaged file, SettingsError for a URL or folder that cannot be used, or that a
     newer build made.
     """
-    async with _checked(settings) as documents:
-        await documents.setup(COLLECTIONS)
-        await versions.upgrade(documents)
-        yield documents
+    async with _checked(settings) as records:
+        await records.setup(COLLECTIONS)
+        await versions.upgrade(records)
+        yield records
 
 
 async def refuse_newer(settings: Settings) -> None:
-    """Look only whether the store may be used. Raises what ``open_documents`` raises."""
+    """Look only whether the store may be used. Raises what ``open_records`` raises."""
     async with _checked(settings):
         pass
 
 
 @asynccontextmanager
-async def _checked(settings: Settings) -> AsyncGenerator[Documents, None]:
-    documents = await _connect(settings)
+async def _checked(settings: Settings) -> AsyncGenerator[Records, None]:
+    records = await _connect(settings)
     place = (f"The data folder {settings.data_dir}", "another folder: PENSTOCK_DATA_DIR or --data-dir")
     if settings.mongo_url:
         place = ("The database that PENSTOCK_MONGO_URL names", "another database")
     try:
-        await versions.check(documents, *place)
-        yield documents
+        await versions.check(records, *place)
+        yield records
     finally:
-        await documents.close()
+        await records.close()
 
 
-async def _connect(settings: Settings) -> Documents:
+async def _connect(settings: Settings) -> Records:
     if not settings.mongo_url:
-        return await SqliteDocuments.open(settings.data_dir)
+        return await SqliteRecords.open(settings.data_dir)
     return await asyncio.to_thread(_mongo, settings.mongo_url)
 
 
-def _mongo(url: str) -> Documents:
+def _mongo(url: str) -> Records:
     """Off the event loop, because the driver takes longer to import than all the rest; and here only, because most have no MongoDB."""
-    from core.storage.records.mongo import MongoDocuments  # noqa: PLC0415
+    from core.storage.records.mongo import MongoRecords  # noqa: PLC0415
 
-    return MongoDocuments.connect(url)
+    return MongoRecords.connect(url)

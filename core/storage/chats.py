@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, StampedChat, size_of
 from core.storage import messages
-from core.storage.records.port import KEY, Added, Collection, Documents, In, Index, Order, Record
-from core.storage.timestamps import Moments
+from core.storage.records.port import KEY, Added, Collection, In, Index, Order, Record, Records
+from core.storage.timestamps import Timestamps
 
 SECOND = 1_000_000
 COLLECTION = Collection(
@@ -27,25 +27,25 @@ COLLECTION = Collection(
 class Chats:
     """Rows of chats. ``touched`` (microseconds since 1970) orders changes within a second, ``version`` counts all but those of times."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
-        self._moments = Moments()
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._moments = Timestamps()
 
     async def get(self, chat_id: str) -> Chat | None:
         """A chat, whoever's."""
-        return await self._documents.get(COLLECTION, chat_id, Chat)
+        return await self._records.get(COLLECTION, chat_id, Chat)
 
     async def stamped(self, chat_id: str) -> StampedChat | None:
         """A chat, whoever's, with the moment of its last change."""
-        return await self._documents.get(COLLECTION, chat_id, StampedChat)
+        return await self._records.get(COLLECTION, chat_id, StampedChat)
 
     async def several(self, chat_ids: Sequence[str]) -> list[Chat]:
         """Those among some chats that are there, whoever's, in any order."""
-        return await self._documents.find(COLLECTION, {KEY: In(tuple(chat_ids))}, Chat)
+        return await self._records.find(COLLECTION, {KEY: In(tuple(chat_ids))}, Chat)
 
     async def versioned(self, chat_id: str) -> tuple[Chat, int] | None:
         """A chat with its version, to be changed by ``change``."""
-        record = await self._documents.get(COLLECTION, chat_id, Record)
+        record = await self._records.get(COLLECTION, chat_id, Record)
         return (msgspec.convert(record, Chat), record["version"]) if record else None
 
     async def of_user(
@@ -54,16 +54,16 @@ class Chats:
         """A user's chats that have these marks (``pinned``, ``archived``), newest change first; None where there is no ``after``."""
         place = None
         if after is not None:
-            last = await self._documents.get(COLLECTION, after, Record)
+            last = await self._records.get(COLLECTION, after, Record)
             if last is None or last["user_id"] != user_id:
                 return None
             place = (last["touched"], after)
         order = Order("touched", descending=True, after=place)
-        return await self._documents.find(COLLECTION, {"user_id": user_id, **marks}, Chat, order=order, limit=limit, skip=skip)
+        return await self._records.find(COLLECTION, {"user_id": user_id, **marks}, Chat, order=order, limit=limit, skip=skip)
 
     async def ids(self, user_id: str, limit: int | None = None) -> list[str]:
         """The ids of a user's chats, newest change first."""
-        found = await self._documents.find(COLLECTION, {"user_id": user_id}, _Named, order=_NEWEST, limit=limit)
+        found = await self._records.find(COLLECTION, {"user_id": user_id}, _Named, order=_NEWEST, limit=limit)
         return [chat.id for chat in found]
 
     async def insert(self, detail: ChatDetail) -> None:
@@ -79,27 +79,27 @@ class Chats:
         """Write a chat's new content if nobody has changed that since ``version``; whether it was written. Its marks stay as they are."""
         content = {name: msgspec.to_builtins(getattr(chat, name)) for name in _CONTENT}
         changes: dict[str, Any] = {**content, "touched": self._moments.next(), "version": version + 1}
-        return await self._documents.update(COLLECTION, chat.id, changes, where={"version": version})
+        return await self._records.update(COLLECTION, chat.id, changes, where={"version": version})
 
     async def mark(self, chat_id: str, mark: str, value: Any, *, was: Any) -> bool:
         """Set ``pinned``, ``archived`` or ``share_id``, which is no change of the chat, if it is what it ``was``; whether it was set."""
-        return await self._documents.update(COLLECTION, chat_id, {mark: value}, where={mark: was})
+        return await self._records.update(COLLECTION, chat_id, {mark: value}, where={mark: was})
 
     async def archive_all(self, user_id: str, archived: bool) -> int:  # noqa: FBT001 - the value itself
         """Archive all chats of a user, or none; how many changed."""
-        return await self._documents.change(COLLECTION, {"user_id": user_id, "archived": not archived}, {"archived": archived})
+        return await self._records.change(COLLECTION, {"user_id": user_id, "archived": not archived}, {"archived": archived})
 
     async def touch(self, chat_id: str, at: int) -> bool:
         """Note that a chat got something new, at Unix seconds ``at``; whether the chat is still there."""
-        return await self._documents.update(COLLECTION, chat_id, {"updated_at": at, "touched": self._moments.next()})
+        return await self._records.update(COLLECTION, chat_id, {"updated_at": at, "touched": self._moments.next()})
 
     async def remove(self, *chat_ids: str) -> int:
         """Take chats away; how many were there."""
-        return await self._documents.delete(COLLECTION, {KEY: In(chat_ids)})
+        return await self._records.delete(COLLECTION, {KEY: In(chat_ids)})
 
     async def _insert(self, details: Sequence[ChatDetail], moment: int, touched: Callable[[Chat, int], int]) -> None:
         size = sum(size_of(detail.messages) + MESSAGE_BYTES for detail in details)
-        await self._documents.insert_several(await off_loop(size, _rows, details, moment, touched))
+        await self._records.insert_several(await offload(size, _rows, details, moment, touched))
 
 
 def _rows(details: Sequence[ChatDetail], moment: int, touched: Callable[[Chat, int], int]) -> Added:

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.chats import Message, size_of
-from core.storage.records.port import KEY, Collection, Contains, Documents, In, Index, Order, Record, folded
-from core.storage.timestamps import Moments
+from core.storage.records.port import KEY, Collection, Contains, In, Index, Order, Record, Records, fold_case
+from core.storage.timestamps import Timestamps
 
 COLLECTION = Collection("messages", indexes=(Index(("chat_id", "position")),), opaque=("content", "extra", "posted"))
 
@@ -19,43 +19,43 @@ _DELETE_AT_ONCE = 500
 class Messages:
     """Rows of messages. Ids are unique within a chat, so a row's key is made of both."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
-        self._moments = Moments()
+    def __init__(self, records: Records) -> None:
+        self._records = records
+        self._moments = Timestamps()
 
     async def of_chat(self, chat_id: str) -> list[Message]:
         """All, in order."""
-        return await self._documents.find(COLLECTION, {"chat_id": chat_id}, Message, order=_BY_POSITION)
+        return await self._records.find(COLLECTION, {"chat_id": chat_id}, Message, order=_BY_POSITION)
 
     async def of_chats(self, chat_ids: Sequence[str]) -> list[Message]:
         """All of several chats, each chat's in order."""
-        return await self._documents.find(COLLECTION, {"chat_id": In(tuple(chat_ids))}, Message, order=_BY_POSITION)
+        return await self._records.find(COLLECTION, {"chat_id": In(tuple(chat_ids))}, Message, order=_BY_POSITION)
 
-    async def holding(self, chat_ids: Sequence[str], text: str) -> set[str]:
+    async def find_chats_holding(self, chat_ids: Sequence[str], text: str) -> set[str]:
         """Those of some chats in which a message holds a text, whatever its case."""
-        found = await self._documents.find(COLLECTION, {"chat_id": In(tuple(chat_ids)), "text": Contains(text)}, _Placed)
+        found = await self._records.find(COLLECTION, {"chat_id": In(tuple(chat_ids)), "text": Contains(text)}, _Placed)
         return {message.chat_id for message in found}
 
     async def insert(self, messages: Sequence[Message]) -> None:
         """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
         if messages:
-            await self._documents.insert(COLLECTION, await off_loop(size_of(messages), records, messages, self._moments.next()))
+            await self._records.insert(COLLECTION, await offload(size_of(messages), records, messages, self._moments.next()))
 
     async def versioned(self, chat_id: str) -> "list[Versioned]":
         """All, in order, with their versions, to be changed by ``change``."""
-        return await self._documents.find(COLLECTION, {"chat_id": chat_id}, Versioned, order=_BY_POSITION)
+        return await self._records.find(COLLECTION, {"chat_id": chat_id}, Versioned, order=_BY_POSITION)
 
     async def change(self, message: Message, version: int) -> bool:
         """Write a whole message if nobody has written it since ``version``; whether it was written."""
         (record,) = records((message,), self._moments.next())
-        return await self._documents.update(COLLECTION, record.pop(KEY), record, where={"version": version})
+        return await self._records.update(COLLECTION, record.pop(KEY), record, where={"version": version})
 
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> bool:
         """Set a message's content and some of what it holds besides; whether it is still there. Of several at once none is lost."""
         key = _key(chat_id, message_id)
-        while (record := await self._documents.get(COLLECTION, key, Record)) is not None:
+        while (record := await self._records.get(COLLECTION, key, Record)) is not None:
             changes = {"content": content, "extra": {**record["extra"], **extra}, "text": _text(content), "version": self._moments.next()}
-            if await self._documents.update(COLLECTION, key, changes, where={"version": record["version"]}):
+            if await self._records.update(COLLECTION, key, changes, where={"version": record["version"]}):
                 return True
         return False
 
@@ -63,11 +63,11 @@ class Messages:
         """Take some of a chat's messages away."""
         keys = [_key(chat_id, message_id) for message_id in message_ids]
         for start in range(0, len(keys), _DELETE_AT_ONCE):
-            await self._documents.delete(COLLECTION, {KEY: In(tuple(keys[start : start + _DELETE_AT_ONCE]))})
+            await self._records.delete(COLLECTION, {KEY: In(tuple(keys[start : start + _DELETE_AT_ONCE]))})
 
     async def remove_chats(self, *chat_ids: str) -> None:
         """Take all messages of some chats away."""
-        await self._documents.delete(COLLECTION, {"chat_id": In(chat_ids)})
+        await self._records.delete(COLLECTION, {"chat_id": In(chat_ids)})
 
 
 def records(messages: Iterable[Message], version: int) -> list[Record]:
@@ -110,10 +110,10 @@ class _Placed(msgspec.Struct, frozen=True):
 def _text(content: Any) -> str:
     """The words of a message: of its text, or of its parts that are texts."""
     if isinstance(content, str):
-        return folded(content)
+        return fold_case(content)
     parts = content if isinstance(content, list) else ()
     texts = (part.get("text") for part in parts if isinstance(part, dict))
-    return folded("\n".join(text for text in texts if isinstance(text, str)))
+    return fold_case("\n".join(text for text in texts if isinstance(text, str)))
 
 
 def _key(chat_id: str, message_id: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from core.models.catalog import CustomModel
-from core.storage.records.port import KEY, Collection, Documents, Index
+from core.storage.records.port import KEY, Collection, Index, Records
 
 COLLECTION = Collection("models", indexes=(Index(("user_id",)),), opaque=("params", "meta"))
 
@@ -13,29 +13,29 @@ COLLECTION = Collection("models", indexes=(Index(("user_id",)),), opaque=("param
 class Models:
     """Rows of custom models."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     async def get(self, model_id: str) -> CustomModel | None:
         """One, whoever's."""
-        return await self._documents.get(COLLECTION, model_id, CustomModel)
+        return await self._records.get(COLLECTION, model_id, CustomModel)
 
     async def all(self) -> list[CustomModel]:
         """All, in any order."""
-        return await self._documents.find(COLLECTION, {}, CustomModel)
+        return await self._records.find(COLLECTION, {}, CustomModel)
 
     async def of_user(self, user_id: str) -> list[CustomModel]:
         """A user's, in any order."""
-        return await self._documents.find(COLLECTION, {"user_id": user_id}, CustomModel)
+        return await self._records.find(COLLECTION, {"user_id": user_id}, CustomModel)
 
     async def insert(self, model: CustomModel) -> None:
         """Add one. Raises Conflict where the id is taken."""
-        await self._documents.insert(COLLECTION, [{KEY: model.id, **msgspec.to_builtins(model)}])
+        await self._records.insert(COLLECTION, [{KEY: model.id, **msgspec.to_builtins(model)}])
 
     async def change(self, model_id: str, changes: dict[str, Any]) -> bool:
         """Set some fields; whether it was there."""
-        return await self._documents.update(COLLECTION, model_id, changes)
+        return await self._records.update(COLLECTION, model_id, changes)
 
     async def remove(self, model_id: str) -> bool:
         """Take one away; whether it was there."""
-        return bool(await self._documents.delete(COLLECTION, {KEY: model_id}))
+        return bool(await self._records.delete(COLLECTION, {KEY: model_id}))

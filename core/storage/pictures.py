@@ -3,7 +3,7 @@
 import msgspec
 
 from core.models.pictures import Picture
-from core.storage.records.port import KEY, Collection, Documents
+from core.storage.records.port import KEY, Collection, Records
 
 COLLECTION = Collection("pictures")
 
@@ -11,17 +11,17 @@ COLLECTION = Collection("pictures")
 class Pictures:
     """One for each user, at most."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     async def get(self, user_id: str) -> Picture | None:
         """A user's."""
-        return await self._documents.get(COLLECTION, user_id, Picture)
+        return await self._records.get(COLLECTION, user_id, Picture)
 
     async def put(self, picture: Picture) -> None:
         """Keep one, in place of the one before."""
-        await self._documents.put(COLLECTION, [{KEY: picture.id, **msgspec.to_builtins(picture)}])
+        await self._records.put(COLLECTION, [{KEY: picture.id, **msgspec.to_builtins(picture)}])
 
     async def remove_user(self, user_id: str) -> None:
         """Forget a user's."""
-        await self._documents.delete(COLLECTION, {KEY: user_id})
+        await self._records.delete(COLLECTION, {KEY: user_id})

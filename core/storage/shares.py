@@ -3,25 +3,25 @@
 import msgspec
 
 from core.models.shares import Share
-from core.storage.records.port import KEY, Collection, Documents, In, Index
+from core.storage.records.port import KEY, Collection, In, Index, Records
 
 COLLECTION = Collection("shares", indexes=(Index(("chat_id",)),), opaque=("chat",))
 
 
 class Shares:
-    """Documents of shares."""
+    """Rows of shares."""
 
-    def __init__(self, documents: Documents) -> None:
-        self._documents = documents
+    def __init__(self, records: Records) -> None:
+        self._records = records
 
     async def get(self, share_id: str) -> Share | None:
         """One, whoever's."""
-        return await self._documents.get(COLLECTION, share_id, Share)
+        return await self._records.get(COLLECTION, share_id, Share)
 
     async def put(self, share: Share) -> None:
         """Write one, new or not."""
-        await self._documents.put(COLLECTION, [{KEY: share.id, **msgspec.to_builtins(share)}])
+        await self._records.put(COLLECTION, [{KEY: share.id, **msgspec.to_builtins(share)}])
 
     async def remove_chats(self, *chat_ids: str) -> None:
         """Take all of some chats' away."""
-        await self._documents.delete(COLLECTION, {"chat_id": In(chat_ids)})
+        await self._records.delete(COLLECTION, {"chat_id": In(chat_ids)})

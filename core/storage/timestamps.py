@@ -1,9 +1,9 @@
-"""Moments of writing."""
+"""Times of writing."""
 
 import time
 
 
-class Moments:
+class Timestamps:
     """Microseconds since 1970, each later than the one before, whatever the clock does."""
 
     def __init__(self) -> None:

@@ -15,9 +15,9 @@ import msgspec
 
 from core.errors import Conflict, PenstockError, SettingsError
 from core.logging import get_logger
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.storage import generations, messages, pulls, users
-from core.storage.records.port import KEY, Collection, Documents, Filter, In, Order, Range, Record
+from core.storage.records.port import KEY, Collection, Filter, In, Order, Range, Record, Records
 
 COLLECTION = Collection("versions")
 STORE = "store"
@@ -43,7 +43,7 @@ _WAITING = In(("queued", "running"))
 
 
 def _in_progress(_: Record) -> Record:
-    return {"status": GenerationStatus.IN_PROGRESS.value}
+    return {"status": JobStatus.IN_PROGRESS.value}
 
 
 # By the version that they lead to, from 1: never changed, only added to. 0 is a store without a note.
@@ -78,13 +78,13 @@ class _Keyed(msgspec.Struct, frozen=True):
     key: str = msgspec.field(name=KEY)
 
 
-async def check(documents: Documents, place: str, other: str) -> None:
+async def check(records: Records, place: str, other: str) -> None:
     """Look who made the store before anything else is written to it.
 
     Raises SettingsError where a newer build did. ``place``: what the settings name; ``other``: what they might name instead.
     """
-    await documents.setup((COLLECTION,))
-    found = (await _note(documents)).version
+    await records.setup((COLLECTION,))
+    found = (await _note(records)).version
     if found > len(UPGRADES):
         message = (
             f"{place} was made by a newer Penstock: its version is {found}, and this Penstock knows versions up to {len(UPGRADES)}. "
@@ -93,16 +93,16 @@ async def check(documents: Documents, place: str, other: str) -> None:
         raise SettingsError(message)
 
 
-async def upgrade(documents: Documents) -> None:
+async def upgrade(records: Records) -> None:
     """Bring the store to this build's version, or wait while another process does. Raises what the store raises."""
     seen, since, waits = None, 0.0, False
-    while (note := await _note(documents)).version < len(UPGRADES):
+    while (note := await _note(records)).version < len(UPGRADES):
         if note != seen:
             seen, since = note, time.monotonic()
         if not note.holder or time.monotonic() - since > SILENT_S:
             held = msgspec.structs.replace(note, holder=uuid.uuid4().hex)
-            if await _write(documents, note, held):
-                await _upgrade(documents, held)
+            if await _write(records, note, held):
+                await _upgrade(records, held)
             continue
         if not waits:
             waits = True
@@ -110,16 +110,16 @@ async def upgrade(documents: Documents) -> None:
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-async def _upgrade(documents: Documents, note: _Note) -> None:
+async def _upgrade(records: Records, note: _Note) -> None:
     """Until all is done or another process has gone on in our place."""
     changed, said = 0, time.monotonic()
     try:
         while note.version < len(UPGRADES):
             step = UPGRADES[note.version][note.step]
-            rows, after = await _some(documents, step, note.after)
+            rows, after = await _some(records, step, note.after)
             changed += len(rows)
             behind = note.behind(after)
-            if not await _write(documents, note, behind):
+            if not await _write(records, note, behind):
                 return
             note = behind
             if time.monotonic() - said > SAY_S:
@@ -127,31 +127,31 @@ async def _upgrade(documents: Documents, note: _Note) -> None:
                 log.info("loading", step=f"upgrading the store: {changed} rows so far, now those of {step.collection.name}")
     finally:
         with suppress(PenstockError):
-            await _write(documents, note, msgspec.structs.replace(note, holder=""))
+            await _write(records, note, msgspec.structs.replace(note, holder=""))
     if changed:
         log.info("loading", step=f"the store is upgraded to version {note.version}: {changed} rows changed")
 
 
-async def _some(documents: Documents, step: Step, after: str) -> tuple[list[Record], str | None]:
+async def _some(records: Records, step: Step, after: str) -> tuple[list[Record], str | None]:
     """Change the next rows behind a key. Which they were, and the key to go on behind: None where there are no more."""
     by_key = Order(KEY)
-    ends = await documents.find(step.collection, {KEY: Range(gt=after)}, _Keyed, order=by_key, skip=LOOKED_AT - 1, limit=1)
+    ends = await records.find(step.collection, {KEY: Range(gt=after)}, _Keyed, order=by_key, skip=LOOKED_AT - 1, limit=1)
     last = ends[0].key if ends else None
-    rows = await documents.find(step.collection, {**step.where, KEY: Range(gt=after, lte=last)}, Record, order=by_key, limit=ROWS)
+    rows = await records.find(step.collection, {**step.where, KEY: Range(gt=after, lte=last)}, Record, order=by_key, limit=ROWS)
     changes = await asyncio.to_thread(lambda: list(map(step.changes, rows)))
     await asyncio.gather(
-        *(documents.update(step.collection, row[KEY], change, where=step.where) for row, change in zip(rows, changes, strict=True))
+        *(records.update(step.collection, row[KEY], change, where=step.where) for row, change in zip(rows, changes, strict=True))
     )
     return rows, rows[-1][KEY] if len(rows) == ROWS else last
 
 
-async def _note(documents: Documents) -> _Note:
-    while (found := await documents.get(COLLECTION, STORE, _Note)) is None:
+async def _note(records: Records) -> _Note:
+    while (found := await records.get(COLLECTION, STORE, _Note)) is None:
         with suppress(Conflict):  # another process has written it
-            await documents.insert(COLLECTION, [{KEY: STORE, **msgspec.structs.asdict(_Note())}])
+            await records.insert(COLLECTION, [{KEY: STORE, **msgspec.structs.asdict(_Note())}])
     return found
 
 
-async def _write(documents: Documents, old: _Note, new: _Note) -> bool:
+async def _write(records: Records, old: _Note, new: _Note) -> bool:
     """If the note is still the old one; whether it was."""
-    return await documents.update(COLLECTION, STORE, msgspec.structs.asdict(new), where=msgspec.structs.asdict(old))
+    return await records.update(COLLECTION, STORE, msgspec.structs.asdict(new), where=msgspec.structs.asdict(old))

@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from core.errors import Forbidden, ModelNotFound, PenstockError, UpstreamBroken, UpstreamError
-from core.security import shown_url
+from core.security import redact_url
 
 PIECE_BYTES = 1_048_576
 ATTEMPTS = 5
@@ -56,7 +56,7 @@ async def download(client: aiohttp.ClientSession, file: RemoteFile, target: Path
             except (aiohttp.ClientError, ConnectionError, TimeoutError):
                 failures += 1
                 if failures >= ATTEMPTS:
-                    place = shown_url(file.url)
+                    place = redact_url(file.url)
                     message = f"{place} broke off {failures} times without bringing anything. What arrived is kept: pull it again later."
                     raise UpstreamBroken(message) from None
                 await asyncio.sleep(PAUSE_S)
@@ -78,7 +78,7 @@ async def _continued(
     wanted = {**headers, "Accept-Encoding": "identity", **({"Range": f"bytes={done}-"} if done else {})}
     async with client.get(file.url, headers=wanted) as response:
         if response.status not in {200, 206}:
-            raise _problem(shown_url(file.url), response.status)
+            raise _problem(redact_url(file.url), response.status)
         if done and response.status == 200:  # noqa: PLR2004 - the whole file, whatever was asked for
             done = await asyncio.to_thread(_emptied, sink)
         async for piece in response.content.iter_chunked(PIECE_BYTES):

@@ -18,7 +18,7 @@ import msgspec
 from core.errors import BadRequest, Forbidden, ModelNotFound, PenstockError, Unavailable, UpstreamError, UpstreamRefused
 from core.models.events import Progress
 from core.models.pulls import MARKER, MODELS_FOLDER, Pulled
-from core.security import shown_url
+from core.security import redact_url
 from core.settings import Settings
 from pipelines.pulls.download import RemoteFile, download
 
@@ -44,7 +44,7 @@ class Hub:
 
     def __init__(self, settings: Settings, client: aiohttp.ClientSession) -> None:
         self._endpoint = settings.hf_endpoint.rstrip("/")
-        self._place = shown_url(self._endpoint)
+        self._place = redact_url(self._endpoint)
         self._token = settings.hf_token
         self._root = settings.data_dir / MODELS_FOLDER
         self._client = client
@@ -56,7 +56,7 @@ class Hub:
         """
         repository_id, _, part = name.partition(":")
         repository = await asyncio.to_thread(self._look, repository_id)
-        files = chosen(repository.files, part, name)
+        files = choose_files(repository.files, part, name)
         yield Progress(status="pulling manifest")
         revision = "-".join(filter(None, (repository.revision[:REVISION_CHARACTERS], re.sub(r"\W", "_", part))))
         folder = self._root.joinpath(*repository_id.split("/"), revision)
@@ -120,7 +120,7 @@ def _refusal(place: str, repository_id: str, status: int) -> PenstockError:
     return UpstreamError(f"{place} answered with HTTP {status}.")
 
 
-def chosen(files: Sequence[RemoteFile], part: str, name: str) -> list[RemoteFile]:
+def choose_files(files: Sequence[RemoteFile], part: str, name: str) -> list[RemoteFile]:
     """What to fetch, of the repository's top folder: safetensors with their configuration, else one GGUF. Raises BadRequest."""
     top = [file for file in files if re.fullmatch(r"[\w][\w.+ -]*", file.name) and file.name != MARKER]
     weights = [file for file in top if file.name.endswith(WEIGHTS)]

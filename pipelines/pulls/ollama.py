@@ -7,7 +7,7 @@ import msgspec
 
 from core.errors import ModelNotFound, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
 from core.models.events import Progress
-from core.security import shown_url
+from core.security import redact_url
 
 MISSING = ("file does not exist", "not found")
 SHOWN_CHARACTERS = 300
@@ -29,7 +29,7 @@ _decode = msgspec.json.Decoder(Line).decode
 async def pull(client: aiohttp.ClientSession, url: str, name: str) -> AsyncGenerator[Progress, None]:
     """Its progress. Closing it stops the pull. Raises ModelNotFound before anything is given, UpstreamError and its kin."""
     first: Progress | None = None
-    place = shown_url(url)
+    place = redact_url(url)
     try:
         async with client.post(f"{url}/api/pull", json={"model": name, "name": name, "stream": True}) as response:
             async for raw in response.content:

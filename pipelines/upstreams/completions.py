@@ -10,8 +10,8 @@ from core.errors import UpstreamBroken, UpstreamError
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
 from pipelines.chat import Prompt
-from pipelines.upstreams.endpoint import Endpoint, decoded
-from pipelines.upstreams.schemas import Answer, Chunk, delta_of, usage_of
+from pipelines.upstreams.endpoint import Endpoint, decode_answer
+from pipelines.upstreams.schemas import Chunk, WireCompletion, delta_of, usage_of
 
 SHOWN_CHARACTERS = 300
 
@@ -40,7 +40,7 @@ def _asks(value: Any) -> bool:
     return any(value.values()) if isinstance(value, dict) else bool(value)
 
 
-async def streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncGenerator[Part, None]:
+async def read_stream(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncGenerator[Part, None]:
     """Server-sent events by whatever pieces the network brings; the end is ``[DONE]``, and a stream without one broke off."""
     rest, tokens, usage, finished = b"", 0, None, False
     async for piece in response.content.iter_any():
@@ -52,7 +52,7 @@ async def streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> Asyn
             if data == b"[DONE]":
                 yield usage or Usage(prompt_tokens=0, completion_tokens=tokens, total_tokens=tokens)
                 return
-            chunk = decoded(data, Chunk, endpoint)
+            chunk = decode_answer(data, Chunk, endpoint)
             if chunk.error is not None:
                 message = f"The upstream {endpoint.url} failed: {str(chunk.error)[:SHOWN_CHARACTERS]}"
                 raise UpstreamError(message)
@@ -71,9 +71,9 @@ async def streamed(response: aiohttp.ClientResponse, endpoint: Endpoint) -> Asyn
     yield usage or Usage(prompt_tokens=0, completion_tokens=tokens, total_tokens=tokens)
 
 
-def whole(body: bytes, endpoint: Endpoint) -> Sequence[Part]:
+def read_whole(body: bytes, endpoint: Endpoint) -> Sequence[Part]:
     """All of an answer at once."""
-    answer = decoded(body, Answer, endpoint)
+    answer = decode_answer(body, WireCompletion, endpoint)
     parts: list[Part] = []
     for choice in answer.choices:
         parts.append(delta_of(choice) or Delta(choice=choice.index))

@@ -12,7 +12,7 @@ from core.errors import UpstreamError
 from core.models.completions import Usage
 from core.models.embeddings import Vectors
 from pipelines.embedding import EmbeddingTask
-from pipelines.upstreams.endpoint import Endpoint, decoded
+from pipelines.upstreams.endpoint import Endpoint, decode_answer
 from pipelines.upstreams.schemas import EmbeddingAnswer
 
 
@@ -25,7 +25,7 @@ def body_of(task: EmbeddingTask) -> bytes:
 
 def vectors_of(body: bytes, endpoint: Endpoint) -> Vectors:
     """The vectors in an answer, by their indexes. Raises UpstreamError where they are not of one length."""
-    answer = decoded(body, EmbeddingAnswer, endpoint)
+    answer = decode_answer(body, EmbeddingAnswer, endpoint)
     try:
         rows = [_packed(row.embedding) for row in sorted(answer.data, key=lambda row: row.index)]
     except (binascii.Error, OverflowError):

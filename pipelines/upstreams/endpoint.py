@@ -21,10 +21,10 @@ from core.errors import (
     UpstreamLimited,
     UpstreamTimeout,
 )
-from core.models.catalog import Model, readable
+from core.models.catalog import Model, display_name
 from core.models.pools import Pool
-from core.security import shown_url
-from pipelines.upstreams.schemas import Problem, Tags, listed, tasks_of
+from core.security import redact_url
+from pipelines.upstreams.schemas import Problem, Tags, read_listing, tasks_of
 
 LIST_TIMEOUT_S = 10
 REMEMBERED_S = 30.0
@@ -44,7 +44,7 @@ class Endpoint:
     owner = "openai"
 
     def __init__(self, url: str, key: str = "") -> None:
-        self.url = shown_url(url).rstrip("/")
+        self.url = redact_url(url).rstrip("/")
         self._authorization = f"Bearer {key}" if key else _basic(url)
         self.running = 0
         self.models: tuple[Model, ...] = ()
@@ -68,7 +68,7 @@ class Endpoint:
             timeout = aiohttp.ClientTimeout(total=LIST_TIMEOUT_S)
             async with client.get(self.listing_url, headers=self.headers, timeout=timeout) as response:
                 if response.status != 200:  # noqa: PLR2004 - the one good status
-                    raise await problem(self, response)
+                    raise await read_problem(self, response)
                 self.models = self._listed(await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError, msgspec.MsgspecError, PenstockError) as error:
             self.error = error.detail if isinstance(error, PenstockError) else f"The upstream {self.url} cannot be reached."
@@ -82,13 +82,13 @@ class Endpoint:
         return tuple(
             Model(
                 id=row.id,
-                name=_text(row.name) or readable(row.id),
+                name=_text(row.name) or display_name(row.id),
                 owned_by=_text(row.owned_by) or self.owner,
                 created=_moment(row.created) or self._first_seen.setdefault(row.id, int(time.time())),
                 pool=Pool.RELAY,
                 tasks=tasks_of(row.id, str(row.type or "")),
             )
-            for row in listed(body)
+            for row in read_listing(body)
         )
 
 
@@ -110,7 +110,7 @@ class OllamaEndpoint(Endpoint):
         return tuple(
             Model(
                 id=row.name,
-                name=readable(row.name),
+                name=display_name(row.name),
                 owned_by=self.owner,
                 created=_seconds(row.modified_at),
                 pool=Pool.RELAY,
@@ -146,7 +146,7 @@ def _seconds(moment: str) -> int:
         return 0
 
 
-def decoded(data: bytes, kind: type[T], endpoint: Endpoint) -> T:
+def decode_answer(data: bytes, kind: type[T], endpoint: Endpoint) -> T:
     """What a server answered. Raises UpstreamError where it is not of OpenAI's form."""
     try:
         return msgspec.json.decode(data, type=kind)
@@ -155,7 +155,7 @@ def decoded(data: bytes, kind: type[T], endpoint: Endpoint) -> T:
         raise UpstreamError(message) from None
 
 
-async def problem(endpoint: Endpoint, response: aiohttp.ClientResponse) -> PenstockError:
+async def read_problem(endpoint: Endpoint, response: aiohttp.ClientResponse) -> PenstockError:
     """An upstream's error as one of ours; its own words are kept where they are the client's to read."""
     text = (await response.text(errors="replace"))[:4000]
     try:

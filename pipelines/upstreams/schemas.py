@@ -78,7 +78,7 @@ class Chunk(msgspec.Struct, kw_only=True):
     error: Any = None
 
 
-class Answer(msgspec.Struct, kw_only=True):
+class WireCompletion(msgspec.Struct, kw_only=True):
     """A whole answer."""
 
     choices: list[WireChoice]
@@ -115,7 +115,7 @@ class Listing(msgspec.Struct, kw_only=True):
     data: list[Any] = []
 
 
-def listed(body: bytes) -> Iterator[ListedModel]:
+def read_listing(body: bytes) -> Iterator[ListedModel]:
     """The models in a listing; a row that is none costs itself only. Raises msgspec's errors for what is no listing."""
     found = msgspec.json.decode(body, type=Listing | list[Any])
     for row in found.data if isinstance(found, Listing) else found:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import aiohttp
 
 from core.errors import ModelNotFound, UpstreamBroken, UpstreamError, UpstreamRefused, UpstreamTimeout
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.catalog import Model
 from core.models.embeddings import Vectors
 from core.models.numerics import Numerics
@@ -21,7 +21,7 @@ from pipelines.chat import Prompt
 from pipelines.embedding import EmbeddingTask
 from pipelines.upstreams import completions, embeddings
 from pipelines.upstreams.completions import Part
-from pipelines.upstreams.endpoint import Endpoint, OllamaEndpoint, problem
+from pipelines.upstreams.endpoint import Endpoint, OllamaEndpoint, read_problem
 
 CONNECT_TIMEOUT_S = 5
 MAX_CONNECTIONS = 512
@@ -129,17 +129,17 @@ class Upstreams:
     async def _answer(self, endpoint: Endpoint, body: bytes, *, stream: bool) -> AsyncGenerator[Part, None]:
         async with self._post(endpoint, "chat/completions", body) as response:
             if stream and "event-stream" in response.headers.get("Content-Type", ""):
-                async with aclosing(completions.streamed(response, endpoint)) as parts:
+                async with aclosing(completions.read_stream(response, endpoint)) as parts:
                     async for part in parts:
                         yield part
             else:
-                for part in completions.whole(await response.read(), endpoint):
+                for part in completions.read_whole(await response.read(), endpoint):
                     yield part
 
     async def _vectors(self, endpoint: Endpoint, body: bytes) -> AsyncGenerator[Vectors, None]:
         async with self._post(endpoint, "embeddings", body) as response:
             answer = await response.read()
-        yield await off_loop(len(answer), embeddings.vectors_of, answer, endpoint)
+        yield await offload(len(answer), embeddings.vectors_of, answer, endpoint)
 
     @asynccontextmanager
     async def _post(self, endpoint: Endpoint, path: str, body: bytes) -> AsyncGenerator[aiohttp.ClientResponse, None]:
@@ -149,7 +149,7 @@ class Upstreams:
         try:
             async with self._client.post(f"{endpoint.url}/{path}", data=body, headers=headers) as response:
                 if response.status != 200:  # noqa: PLR2004 - the one good status
-                    raise await problem(endpoint, response)
+                    raise await read_problem(endpoint, response)
                 answering = True
                 yield response
         except TimeoutError:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tests.api.conftest import Client
-from tests.api.server_fixture import PASSWORD, PIXEL, Stage
+from tests.api.server_fixture import PASSWORD, PIXEL, ServerFixture
 
 NOTHING: Mapping[str, str] = {}
 MESSAGES = [{"role": "user", "content": "Hello!"}]
@@ -36,13 +36,13 @@ def sent(body: Any) -> bytes | None:
     return body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
 
 
-Prepare = Callable[[Stage, Client, Client], Awaitable[Call]]
+Prepare = Callable[[ServerFixture, Client, Client], Awaitable[Call]]
 
 
 def simply(body: Any = None, **query: str) -> Prepare:
     """A call that needs nothing prepared."""
 
-    async def prepare(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+    async def prepare(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
         return Call(body=body, query=query)
 
     return prepare
@@ -51,8 +51,8 @@ def simply(body: Any = None, **query: str) -> Prepare:
 def chat(body: Any = None) -> Prepare:
     """A call for a chat of the owner's."""
 
-    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
-        return Call({"chat_id": await stage.chat(owner)}, body)
+    async def prepare(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+        return Call({"chat_id": await server.chat(owner)}, body)
 
     return prepare
 
@@ -60,8 +60,8 @@ def chat(body: Any = None) -> Prepare:
 def message(body: Any = None) -> Prepare:
     """A call for a message of a chat of the owner's."""
 
-    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
-        return Call({"chat_id": await stage.chat(owner), "message_id": "m1"}, body)
+    async def prepare(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+        return Call({"chat_id": await server.chat(owner), "message_id": "m1"}, body)
 
     return prepare
 
@@ -69,8 +69,8 @@ def message(body: Any = None) -> Prepare:
 def share(body: Any = None) -> Prepare:
     """A call for a chat that the owner shares."""
 
-    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
-        return Call({"share_id": await stage.shared(owner)}, body)
+    async def prepare(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+        return Call({"share_id": await server.shared(owner)}, body)
 
     return prepare
 
@@ -78,8 +78,8 @@ def share(body: Any = None) -> Prepare:
 def model(body: Any = None, *, named: bool = False) -> Prepare:
     """A call for a custom model of the owner's; ``named``: behind the ``?``."""
 
-    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
-        model_id = await stage.model(owner)
+    async def prepare(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+        model_id = await server.model(owner)
         return Call(body=body, query={"id": model_id}) if named else Call({"model_id": model_id}, body)
 
     return prepare
@@ -88,8 +88,8 @@ def model(body: Any = None, *, named: bool = False) -> Prepare:
 def key(body: Any = None) -> Prepare:
     """A call for an API key of the owner's."""
 
-    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
-        return Call({"key_id": await stage.key(owner)}, body)
+    async def prepare(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+        return Call({"key_id": await server.key(owner)}, body)
 
     return prepare
 
@@ -97,7 +97,7 @@ def key(body: Any = None) -> Prepare:
 def user(body: Any = None) -> Prepare:
     """A call for the owner's account."""
 
-    async def prepare(_stage: Stage, owner: Client, _asker: Client) -> Call:
+    async def prepare(_server: ServerFixture, owner: Client, _asker: Client) -> Call:
         return Call({"user_id": owner.user["id"]}, body)
 
     return prepare
@@ -106,67 +106,67 @@ def user(body: Any = None) -> Prepare:
 def mine(*, mark: str = "", **query: str) -> Prepare:
     """A call for lists: the owner has a chat with that mark, and a key."""
 
-    async def prepare(stage: Stage, owner: Client, _asker: Client) -> Call:
-        chat_id = await stage.chat(owner)
+    async def prepare(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+        chat_id = await server.chat(owner)
         if mark:
             await owner.post(f"/api/chats/{chat_id}/{mark}", {})
-        await stage.key(owner)
+        await server.key(owner)
         return Call(query=query)
 
     return prepare
 
 
-async def signing_up(_stage: Stage, _owner: Client, asker: Client) -> Call:
+async def signing_up(_server: ServerFixture, _owner: Client, asker: Client) -> Call:
     return Call(body=SIGN_UP | {"email": f"{asker.user.get('id', 'john')}@example.com"})
 
 
-async def adding(_stage: Stage, _owner: Client, asker: Client) -> Call:
+async def adding(_server: ServerFixture, _owner: Client, asker: Client) -> Call:
     return Call(body=SIGN_UP | {"email": f"{asker.user.get('id', 'john')}@example.com", "role": "user"})
 
 
-async def signing_in(_stage: Stage, owner: Client, _asker: Client) -> Call:
+async def signing_in(_server: ServerFixture, owner: Client, _asker: Client) -> Call:
     return Call(body={"email": owner.user["email"], "password": PASSWORD})
 
 
-async def picture(_stage: Stage, owner: Client, _asker: Client) -> Call:
+async def picture(_server: ServerFixture, owner: Client, _asker: Client) -> Call:
     await owner.post("/api/auths/update/profile", {"profile_image_url": PICTURE})
     return Call({"user_id": owner.user["id"]})
 
 
-async def making_a_model(_stage: Stage, _owner: Client, asker: Client) -> Call:
+async def making_a_model(_server: ServerFixture, _owner: Client, asker: Client) -> Call:
     parameters = {"system": "You are a helpful assistant.", "temperature": 0.7}
     return Call(body={"name": f"my-custom-model {asker.user.get('id', '')}".strip(), "base_model": "echo", "params": parameters})
 
 
-async def having_a_model(stage: Stage, owner: Client, _asker: Client) -> Call:
-    await stage.model(owner)
+async def having_a_model(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+    await server.model(owner)
     return Call()
 
 
-async def answered(stage: Stage, owner: Client, _asker: Client) -> Call:
-    return Call({"generation_id": await stage.answered(owner)}, query={"after": "0-0"})
+async def answered(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+    return Call({"generation_id": await server.answered(owner)}, query={"after": "0-0"})
 
 
-async def pull(stage: Stage, _owner: Client, _asker: Client) -> Call:
-    return Call({"pull_id": await stage.pulled()})
+async def pull(server: ServerFixture, _owner: Client, _asker: Client) -> Call:
+    return Call({"pull_id": await server.pulled()})
 
 
-async def generation(stage: Stage, owner: Client, _asker: Client) -> Call:
-    return Call({"generation_id": await stage.generation(owner)})
+async def generation(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+    return Call({"generation_id": await server.generation(owner)})
 
 
-async def graphql(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+async def graphql(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
     return Call(body={"query": OPERATION}, headers={"Content-Type": "application/json"})
 
 
-async def connecting(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+async def connecting(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
     return Call(query={"EIO": "4", "transport": "polling"})
 
 
-async def polling(stage: Stage, _owner: Client, _asker: Client) -> Call:
+async def polling(server: ServerFixture, _owner: Client, _asker: Client) -> Call:
     """A packet to a connection that has just been opened: ``40`` asks for the namespace."""
-    address = f"{stage.visitor.url}/socket.io/?EIO=4&transport=polling"
-    async with stage.visitor.session.get(address) as response:
+    address = f"{server.visitor.url}/socket.io/?EIO=4&transport=polling"
+    async with server.visitor.session.get(address) as response:
         session = (await response.text()).split('"sid":"')[1].split('"')[0]
     return Call(body=b"40", query={"EIO": "4", "transport": "polling", "sid": session})
 
@@ -252,15 +252,15 @@ CALLS: dict[str, Prepare] = {
 }
 
 
-async def streaming(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+async def streaming(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
     return Call(body={"model": "echo", "messages": MESSAGES, "stream": True})
 
 
-async def shared_page(stage: Stage, owner: Client, _asker: Client) -> Call:
-    return Call({"share_id": await stage.shared(owner)}, headers=PAGE)
+async def shared_page(server: ServerFixture, owner: Client, _asker: Client) -> Call:
+    return Call({"share_id": await server.shared(owner)}, headers=PAGE)
 
 
-async def graphiql(_stage: Stage, _owner: Client, _asker: Client) -> Call:
+async def graphiql(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
     return Call(headers=PAGE)
 
 

@@ -13,14 +13,14 @@ import jwt
 
 from core.models.completions import Usage
 from core.models.events import Finished
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.pools import Pool, Worker
 from core.models.pulls import StartPull
 from core.models.users import Credentials, Role, User
 from core.services import Services
 from core.storage import users
 from tests.api.conftest import Client
-from tests.api.manual_jobs import Making, make_next
+from tests.api.manual_jobs import ManualJob, claim_next
 from tests.core.services.people import ADMIN
 from tests.polling import until
 
@@ -29,7 +29,7 @@ PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
 QUEUES = ("dramatiq:gpu.generate", "dramatiq:gpu.embed", "dramatiq:cpu.pull")
 
 
-class Stage:
+class ServerFixture:
     """``visitor``: nobody in particular."""
 
     def __init__(self, services: Services, visitor: Client, password_hash: str) -> None:
@@ -39,12 +39,12 @@ class Stage:
         self._numbers = itertools.count(1)
 
     @classmethod
-    async def of(cls, services: Services, visitor: Client) -> "Stage":
+    async def of(cls, services: Services, visitor: Client) -> "ServerFixture":
         """With one password for all, because hashing takes long."""
-        stage = cls(services, visitor, await services.users._passwords.hash(PASSWORD))
-        await stage.person(Role.ADMIN, "First")
-        await stage.attend()
-        return stage
+        server = cls(services, visitor, await services.users._passwords.hash(PASSWORD))
+        await server.person(Role.ADMIN, "First")
+        await server.attend()
+        return server
 
     async def attend(self) -> None:
         """A worker says that it lives."""
@@ -58,7 +58,7 @@ class Stage:
             "started_at": 0,
         }
         for pool in Pool:
-            await self.services.pools.report(Worker(id=f"by-hand-{pool}", pool=pool, **here))
+            await self.services.workers.report(Worker(id=f"by-hand-{pool}", pool=pool, **here))
 
     async def person(self, role: Role, name: str = "Somebody") -> Client:
         """Somebody new, signed in."""
@@ -79,7 +79,7 @@ class Stage:
     async def gone(self) -> Client:
         """Somebody who was deleted; their token says nothing of that."""
         client = await self.person(Role.USER)
-        await self.services.documents.delete(users.COLLECTION, {"_id": client.user["id"]})
+        await self.services.records.delete(users.COLLECTION, {"_id": client.user["id"]})
         return client
 
     def with_token(self, client: Client, token: str) -> Client:
@@ -126,7 +126,7 @@ class Stage:
         """An answer that is complete."""
         await self.forget_jobs()
         generation_id = await self.generation(owner)
-        making = await make_next(self.services)
+        making = await claim_next(self.services)
         await making.say("Hi! ", "How can I help?")
         await making.finish()
         return generation_id
@@ -161,7 +161,7 @@ class Stage:
             await work(job.decode())
 
     async def _generate(self, job_id: str) -> None:
-        making = await Making.of(self.services, job_id)
+        making = await ManualJob.of(self.services, job_id)
         await making.say("Hi! ", "How can I help you today?")
         await making.finish()
 
@@ -173,4 +173,4 @@ class Stage:
         claim = await self.services.claims.claim(job_id, "by-hand")
         assert claim
         end: Any = Finished(usage=Usage(prompt_tokens=1, completion_tokens=0, total_tokens=1))
-        await self.services.claims.append(claim, 1, (end,), end=GenerationStatus.FINISHED)
+        await self.services.claims.append(claim, 1, (end,), end=JobStatus.FINISHED)

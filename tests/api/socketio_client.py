@@ -10,7 +10,7 @@ from tests.api.conftest import Client
 from tests.polling import until
 
 
-class Socket:
+class SocketClient:
     """A client; everything it is told, by event, in order."""
 
     def __init__(self, **options: Any) -> None:
@@ -42,10 +42,10 @@ class Socket:
 
 
 @asynccontextmanager
-async def connected(
+async def connect_socket(
     user: Client, *, path: str = "socket.io", url: str | None = None, transports: tuple[str, ...] = ("websocket",)
-) -> AsyncIterator[Socket]:
-    socket = Socket()
+) -> AsyncIterator[SocketClient]:
+    socket = SocketClient()
     await socket.client.connect(url or user.url, auth={"token": user.token}, socketio_path=path, transports=list(transports))
     try:
         yield socket

@@ -12,7 +12,7 @@ from core.services import Services
 from core.settings import Settings
 from tests.api.calls import CALLS, Call, filled, sent
 from tests.api.conftest import MODEL, Client
-from tests.api.server_fixture import Stage
+from tests.api.server_fixture import ServerFixture
 
 EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)
 WHO = ("nobody", "bad token", "expired token", "pending", "stranger", "owner", "admin", "deleted user")
@@ -103,25 +103,25 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-async def stage(services: Services, visitor: Client) -> Stage:
+async def server(services: Services, visitor: Client) -> ServerFixture:
     await services.models.publish("tests", (MODEL, EMBED))
-    return await Stage.of(services, visitor)
+    return await ServerFixture.of(services, visitor)
 
 
-async def asker(stage: Stage, who: str, owner: Client) -> Client:
+async def asker(server: ServerFixture, who: str, owner: Client) -> Client:
     """One of those who ask."""
     if who == "pending":
-        return await stage.person(Role.PENDING)
+        return await server.person(Role.PENDING)
     if who == "stranger":
-        return await stage.person(Role.USER)
+        return await server.person(Role.USER)
     if who == "admin":
-        return await stage.person(Role.ADMIN)
+        return await server.person(Role.ADMIN)
     if who == "deleted user":
-        return await stage.gone()
+        return await server.gone()
     others = {
-        "nobody": stage.visitor,
-        "bad token": stage.with_token(owner, owner.token[:-4] + "AAAA"),
-        "expired token": stage.expired(owner),
+        "nobody": server.visitor,
+        "bad token": server.with_token(owner, owner.token[:-4] + "AAAA"),
+        "expired token": server.expired(owner),
         "owner": owner,
     }
     return others[who]
@@ -133,29 +133,29 @@ def test_every_route_has_a_row_and_a_call() -> None:
     assert set(names) == set(CALLS)
 
 
-async def test_everybody_gets_the_code_that_is_written_down(stage: Stage) -> None:
+async def test_everybody_gets_the_code_that_is_written_down(server: ServerFixture) -> None:
     wrong = []
     for route in ROUTES:
         name = f"{route.method} {route.path}"
-        await stage.attend()
+        await server.attend()
         for who, code in zip(WHO, EXPECTED.get(name, "").split(), strict=True):
             for pattern in (route.path, *route.also):
-                owner = await stage.person(Role.USER, "Owner")
-                client = await asker(stage, who, owner)
-                call = await CALLS[name](stage, owner, client)
-                await stage.forget_jobs()
-                async with stage.worker():
+                owner = await server.person(Role.USER, "Owner")
+                client = await asker(server, who, owner)
+                call = await CALLS[name](server, owner, client)
+                await server.forget_jobs()
+                async with server.worker():
                     got = await status(client, route.method, filled(pattern, call.variables), call)
                 if got != int(code):
                     wrong.append(f"{route.method} {pattern}: {who} got {got}, not {code}")
     assert wrong == []
 
 
-async def test_a_token_of_another_key_or_algorithm_opens_nothing(stage: Stage) -> None:
-    owner = await stage.person(Role.ADMIN)
+async def test_a_token_of_another_key_or_algorithm_opens_nothing(server: ServerFixture) -> None:
+    owner = await server.person(Role.ADMIN)
     claims = {"id": owner.user["id"], "exp": 2_000_000_000, "jti": "x", "epoch": 0}
     for token in (jwt.encode(claims, "another key" * 4, "HS256"), jwt.encode(claims, None, "none")):
-        assert (await stage.with_token(owner, token).get("/api/auths/")).status == 401
+        assert (await server.with_token(owner, token).get("/api/auths/")).status == 401
 
 
 async def status(client: Client, method: str, path: str, call: Call) -> int:

@@ -18,7 +18,7 @@ import pytest
 import redis.asyncio
 
 from tests.api.conftest import Client, sign_up
-from tests.api.socketio_client import connected
+from tests.api.socketio_client import connect_socket
 from tests.polling import until
 from tests.ports import free_port
 from tests.servers import missing
@@ -95,12 +95,12 @@ async def test_rooms_span_web_processes_and_hear_answers_asked_anywhere(stack: S
     await stack.start_api(port=other_port)
     other = f"http://127.0.0.1:{other_port}"
     chat_id = await user.chat(models=["slow"])
-    async with connected(user) as here, connected(user, url=other) as there:
+    async with connect_socket(user) as here, connect_socket(user, url=other) as there:
         for one in (here, there):
             await one.call("join_chat", {"chat_id": chat_id})
         sent = await here.call("message", {"chat_id": chat_id, "message": {"content": "x"}})
         await until(there.pieces, "the other process tells of the answer")
-        async with connected(user, url=other) as late:
+        async with connect_socket(user, url=other) as late:
             await late.call("join_chat", {"chat_id": chat_id})
             for one, wholes in ((here, 2), (there, 2), (late, 1)):
                 await one.hears(wholes)
@@ -114,8 +114,8 @@ async def test_who_was_on_a_killed_process_is_soon_in_no_room(stack: Stack, user
     other_port = free_port()
     dying = await stack.start_api(port=other_port)
     chat_id = await user.chat()
-    async with redis.asyncio.Redis.from_url(stack.redis_url) as store, connected(user) as here:
-        async with connected(user, url=f"http://127.0.0.1:{other_port}") as there:
+    async with redis.asyncio.Redis.from_url(stack.redis_url) as store, connect_socket(user) as here:
+        async with connect_socket(user, url=f"http://127.0.0.1:{other_port}") as there:
             await there.call("join_chat", {"chat_id": chat_id})
             assert await store.exists(f"presence:room:{chat_id}")
             await dying.kill()
@@ -137,7 +137,7 @@ async def test_sessions_of_polling_are_found_where_several_processes_share_the_p
     await until(lambda: all(b"api ready" in process.log.read_bytes() for process in processes), "all of them listen")
     chat_id = await user.chat(models=["words"])
     for _ in range(6):
-        async with connected(user, url=url, transports=transports) as one:
+        async with connect_socket(user, url=url, transports=transports) as one:
             assert (await one.call("join_chat", {"chat_id": chat_id}))["ok"]
             await one.call("message", {"chat_id": chat_id, "message": {"content": "x"}})
             await one.hears(2)
@@ -172,7 +172,7 @@ async def test_sigterm_ends_open_streams_cleanly_and_soon_and_they_are_resumed_a
     begun = asyncio.Event()
     completion = asyncio.create_task(_error_of(user, "slow", begun))
     await begun.wait()
-    async with user.session.get(user.url + path, headers=user.headers) as response, connected(user) as listener:
+    async with user.session.get(user.url + path, headers=user.headers) as response, connect_socket(user) as listener:
         await listener.call("join_chat", {"chat_id": chat_id})
         signalled = 0.0
         async for line in response.content:  # until it ends, without an error of the transport

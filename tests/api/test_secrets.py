@@ -9,7 +9,7 @@ import socketio
 from structlog.testing import capture_logs
 
 from tests.api.conftest import Client
-from tests.api.socketio_client import connected
+from tests.api.socketio_client import connect_socket
 
 PASSWORD = "correct horse battery"  # as the fixtures' users have it
 WRONG = "a wrong guess of mine"
@@ -32,10 +32,10 @@ async def test_no_token_key_or_password_is_ever_logged(
             query = {"query": "mutation($e: String!, $p: String!) { signIn(email: $e, password: $p) { token } }"}
             await bob.post("/graphql", query | {"variables": {"e": "bob@example.com", "p": PASSWORD}}, headers=JSON)
             await bob.post("/graphql", query | {"variables": {"e": "bob@example.com", "p": [WRONG]}}, headers=JSON)
-        async with connected(bob) as socket:
+        async with connect_socket(bob) as socket:
             await socket.call("join_chat", {"chat_id": "x", "token": bob.token})
         with pytest.raises(socketio.exceptions.ConnectionError):
-            async with connected(Client(bob.url, bob.session, bob.user, f"{bob.token}x")):
+            async with connect_socket(Client(bob.url, bob.session, bob.user, f"{bob.token}x")):
                 pass
     written = f"{logs} {caplog.text} {capsys.readouterr()}"
     assert len(logs) > 10
@@ -68,10 +68,10 @@ async def test_a_bug_on_a_socket_is_a_reference_too(bob: Client, services: Any, 
         message = "the secret inside"
         raise ZeroDivisionError(message)
 
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         monkeypatch.setattr(services.chats, "readable", broken)
         with capture_logs() as logs:
             answer = await socket.call("join_chat", {"chat_id": "x"})
-    (line,) = [line for line in logs if line["event"] == "bug"]
+    (line,) = [line for line in logs if line["event"] == "unhandled error"]
     assert answer["error"]["detail"].endswith(f"reference: {line['reference']}.")
     assert "secret" not in msgspec.json.encode(answer).decode()

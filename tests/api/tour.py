@@ -20,8 +20,8 @@ from aiohttp import web
 
 from api.app import create_app
 from api.docs.openapi import EXAMPLES, encoded
-from api.docs.operations import name as operation_name
-from api.docs.operations import plain
+from api.docs.operations import operation_id as operation_name
+from api.docs.operations import plain_path
 from api.http.authentication import Access
 from api.http.keys import SERVICES
 from api.routes import ROUTES
@@ -31,7 +31,7 @@ from core.models.users import Role
 from core.settings import Settings
 from tests.api.calls import CALLS, MORE, PROBLEMS, Call, Prepare, filled, sent
 from tests.api.conftest import MODEL, Client
-from tests.api.server_fixture import Stage
+from tests.api.server_fixture import ServerFixture
 from tests.servers import redis_server
 
 EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)
@@ -67,7 +67,7 @@ class Visit:
         self.media = ""
         self.answer: Any = None
         method, path = name.split(" ")
-        self.operation = described["paths"][plain(path)][method.lower()]
+        self.operation = described["paths"][plain_path(path)][method.lower()]
         self._described = described
 
     async def make(self, client: Client) -> None:
@@ -128,7 +128,7 @@ def closed(schema: Any) -> Any:
     return found
 
 
-async def tour(stage: Stage) -> tuple[dict[str, Any], list[str]]:
+async def tour(server: ServerFixture) -> tuple[dict[str, Any], list[str]]:
     """Examples by operation, and what is not as documented."""
     described = json.loads(encoded(ROUTES))
     examples: dict[str, Any] = {}
@@ -136,33 +136,33 @@ async def tour(stage: Stage) -> tuple[dict[str, Any], list[str]]:
     for route in ROUTES:
         name = f"{route.method} {route.path}"
         for prepare in (CALLS[name], *MORE.get(name, ())):
-            visit = await visited(stage, described, name, prepare, admin=route.access is Access.ADMIN)
+            visit = await visited(server, described, name, prepare, admin=route.access is Access.ADMIN)
             faults += visit.faults()
             example = visit.example()
             known = examples.setdefault(operation_name(route, route.path), example)
             known["answers"] |= example["answers"]
-    examples["problems"] = {kind: await refusal(stage, kind) for kind in PROBLEMS}
+    examples["problems"] = {kind: await refusal(server, kind) for kind in PROBLEMS}
     examples["documentationOpenapi"]["answers"] = {JSON: {"openapi": "3.1.0", "info": {"title": "Penstock"}, "paths": {}}}
     return stable(examples), faults
 
 
-async def refusal(stage: Stage, kind: str) -> Any:
+async def refusal(server: ServerFixture, kind: str) -> Any:
     """What somebody is told who asks for what cannot be."""
     method, path, body = PROBLEMS[kind]
-    asker = stage.visitor if kind.startswith("Unauthorized") else await stage.person(Role.USER)
+    asker = server.visitor if kind.startswith("Unauthorized") else await server.person(Role.USER)
     reply = await asker.ask(method, path, body)
     assert HTTPStatus(reply.status).phrase.replace(" ", "") == kind.removesuffix("ForOpenAI")
     return reply.body
 
 
-async def visited(stage: Stage, described: dict[str, Any], name: str, prepare: Prepare, *, admin: bool) -> Visit:
+async def visited(server: ServerFixture, described: dict[str, Any], name: str, prepare: Prepare, *, admin: bool) -> Visit:
     """One call, by somebody who may make it."""
-    await stage.attend()
-    owner = await stage.person(Role.USER, "John Doe")
-    asker = await stage.person(Role.ADMIN, "Ada") if admin else owner
-    visit = Visit(described, name, await prepare(stage, owner, asker))
-    await stage.forget_jobs()
-    async with stage.worker():
+    await server.attend()
+    owner = await server.person(Role.USER, "John Doe")
+    asker = await server.person(Role.ADMIN, "Ada") if admin else owner
+    visit = Visit(described, name, await prepare(server, owner, asker))
+    await server.forget_jobs()
+    async with server.worker():
         await visit.make(asker)
     return visit
 
@@ -181,7 +181,7 @@ def stable(examples: dict[str, Any]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def opened(app: web.Application) -> AsyncGenerator[Stage, None]:
+async def opened(app: web.Application) -> AsyncGenerator[ServerFixture, None]:
     """A stage over a server of its own."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
@@ -189,15 +189,15 @@ async def opened(app: web.Application) -> AsyncGenerator[Stage, None]:
     try:
         await app[SERVICES].models.publish("tests", (MODEL, EMBED))
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(PATIENCE_S)) as session:
-            yield await Stage.of(app[SERVICES], Client(f"http://127.0.0.1:{runner.addresses[0][1]}", session))
+            yield await ServerFixture.of(app[SERVICES], Client(f"http://127.0.0.1:{runner.addresses[0][1]}", session))
     finally:
         await runner.cleanup()
 
 
 async def write(app: web.Application) -> list[str]:
     """The examples, into their file; what is not as documented."""
-    async with opened(app) as stage:
-        examples, faults = await tour(stage)
+    async with opened(app) as server:
+        examples, faults = await tour(server)
     EXAMPLES.write_text(json.dumps(examples, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return faults
 

@@ -1,18 +1,18 @@
 """Fixtures of the core tests."""
 
-from tests.core.chat_service import chats, generations, rooms, shown
-from tests.core.stores import atomic_documents, atomic_settings, documents, store_settings
-from tests.job_backend import desk, new_spec
+from tests.core.chat_service import chats, generations, notifications, read_markers
+from tests.core.stores import atomic_records, atomic_settings, records, store_settings
+from tests.job_backend import backend, new_spec
 
 __all__ = [
-    "atomic_documents",
+    "atomic_records",
     "atomic_settings",
+    "backend",
     "chats",
-    "desk",
-    "documents",
     "generations",
     "new_spec",
-    "rooms",
-    "shown",
+    "notifications",
+    "read_markers",
+    "records",
     "store_settings",
 ]

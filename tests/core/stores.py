@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.settings import Settings
-from core.storage import open_documents
-from core.storage.records.port import Documents
+from core.storage import open_records
+from core.storage.records.port import Records
 
 SECRET_KEY = "a secret key that only these tests know"
 
@@ -30,14 +30,14 @@ def atomic_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def documents(store_settings: Settings) -> AsyncIterator[Documents]:
+async def records(store_settings: Settings) -> AsyncIterator[Records]:
     """A store, open and empty."""
-    async with open_documents(store_settings) as opened:
+    async with open_records(store_settings) as opened:
         yield opened
 
 
 @pytest.fixture
-async def atomic_documents(atomic_settings: Settings) -> AsyncIterator[Documents]:
+async def atomic_records(atomic_settings: Settings) -> AsyncIterator[Records]:
     """A store for racing writers, open and empty."""
-    async with open_documents(atomic_settings) as opened:
+    async with open_records(atomic_settings) as opened:
         yield opened

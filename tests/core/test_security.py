@@ -53,7 +53,7 @@ def test_a_token_says_whose_it_is_and_until_when() -> None:
     tokens = Tokens(msgspec.structs.replace(SETTINGS, token_days=2))
     token, expires_at = tokens.issue("u1")
     assert abs(expires_at - time.time() - 2 * 86_400) < 5
-    assert tokens.verify(token) == security.Claim(
+    assert tokens.verify(token) == security.TokenClaims(
         user_id="u1", session=jwt.decode(token, KEY, algorithms=["HS256"])["jti"], expires_at=expires_at
     )
     assert tokens.verify(token) == Tokens(SETTINGS).verify(token)

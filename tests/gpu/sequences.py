@@ -5,7 +5,7 @@ import itertools
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
-from gpu.completion import Answer
+from gpu.completion import Completion
 from gpu.requests import Piece, Request, Sampling
 from gpu.sequence import Sequence
 
@@ -20,7 +20,7 @@ def sequence(length: int, sampling: Sampling = PLAIN, *, choice: int = 0, emitte
 
 def like(prompt: list[int], sampling: Sampling = PLAIN, *, choice: int = 0, emitted: tuple[int, ...] = ()) -> Sequence:
     """A prompt of these ids."""
-    answer = Answer(Tokenizer(WordLevel({"a": 0}, "a")), ends=frozenset(), stops=(), room=10_000)
+    answer = Completion(Tokenizer(WordLevel({"a": 0}, "a")), ends=frozenset(), stops=(), room=10_000)
     return Sequence(Request(id="", choice=choice, messages=[], sampling=sampling, emitted=emitted), prompt, answer, _ignore)
 
 

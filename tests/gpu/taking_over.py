@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from gpu.completion import Answer
+from gpu.completion import Completion
 from gpu.config import EngineConfig
 from gpu.llama import LlamaForward
 from gpu.requests import Piece, Request, Sampling
@@ -53,7 +53,7 @@ class Bench:
 
     def add(self, prompt: list[int], sampling: Sampling, emitted: list[int], more: int) -> Sequence:
         """An answer to go on with for some tokens."""
-        answer = Answer(self._tokenizer, ends=frozenset(), stops=(), room=more)
+        answer = Completion(self._tokenizer, ends=frozenset(), stops=(), room=more)
         asked = Request(id="", messages=[], sampling=sampling, emitted=tuple(emitted))
         sequence = Sequence(asked, list(prompt), answer, _ignore)
         self.scheduler.add(sequence)

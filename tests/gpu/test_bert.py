@@ -17,7 +17,7 @@ from core.settings import Settings
 from gpu import kernels, sources
 from gpu.bert import BertEncoder
 from gpu.cores import Cores
-from gpu.device_lock import Turns
+from gpu.device_lock import DeviceLock
 from gpu.embedder import Embedder
 from gpu.kernels import FLAGS, HEADER, Kernels, KernelsMissing, address, compiled, targets
 from gpu.torch_bert import TorchBertEncoder
@@ -30,10 +30,10 @@ from pathlib import Path
 from core.settings import Settings
 from gpu.embedder import Embedder
 from gpu.sources import embedder
-from gpu.device_lock import Turns
+from gpu.device_lock import DeviceLock
 from workers.runtimes.local_embedder import LocalEmbedder
 
-made = Embedder(embedder(), Settings(device="cpu", data_dir=Path(sys.argv[1])), turns=Turns())
+made = Embedder(embedder(), Settings(device="cpu", data_dir=Path(sys.argv[1])), device_lock=DeviceLock())
 data, tokens = asyncio.run(made.embed(["a text"]))
 assert (len(data), tokens) == (4 * made.dimensions, 4)
 print(sorted({"torch", "transformers"} & sys.modules.keys()))
@@ -168,7 +168,7 @@ async def test_without_a_compiler_torch_embeds(tmp_path: Path, functions: Kernel
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(kernels, "version", missing)
-    embedder = await asyncio.to_thread(Embedder, source, Settings(device="cpu", data_dir=tmp_path), turns=Turns(), threads=1)
+    embedder = await asyncio.to_thread(Embedder, source, Settings(device="cpu", data_dir=tmp_path), device_lock=DeviceLock(), threads=1)
     data, _ = await embedder.embed(["a text"])
     assert isinstance(embedder._encoder, TorchBertEncoder)
     ours = await asyncio.to_thread(lambda: encoder(source.path, functions)(embedder._read(["a text"])))

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from gpu.completion import Answer
-from gpu.detokenizer import Detokeniser
+from gpu.completion import Completion
+from gpu.detokenizer import Detokenizer
 from gpu.stops import StopMatcher
 from gpu.tokenizer import TOKENIZER_FILE
 
@@ -31,15 +31,15 @@ def ids_of(tokenizer: Tokenizer, text: str) -> list[int]:
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_pieces_joined_are_the_text(tokenizer: Tokenizer, text: str) -> None:
-    detokeniser = Detokeniser(tokenizer)
-    pieces = [detokeniser.push(token) for token in ids_of(tokenizer, text)]
+    detokenizer = Detokenizer(tokenizer)
+    pieces = [detokenizer.push(token) for token in ids_of(tokenizer, text)]
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece for piece in pieces)
 
 
 def test_special_tokens_are_not_text(tokenizer: Tokenizer) -> None:
-    detokeniser = Detokeniser(tokenizer)
-    assert "".join(detokeniser.push(token) for token in ids_of(tokenizer, "one<|im_start|> two")) == "one two"
+    detokenizer = Detokenizer(tokenizer)
+    assert "".join(detokenizer.push(token) for token in ids_of(tokenizer, "one<|im_start|> two")) == "one two"
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -47,7 +47,7 @@ def test_what_replayed_ids_made_visible_is_what_they_made_visible_before(tokeniz
     ids = ids_of(tokenizer, text)
 
     def replay(count: int) -> str:
-        answer = Answer(tokenizer, ends=frozenset(), stops=("nowhere", "🌕🌕", "のテスト"), room=1000)
+        answer = Completion(tokenizer, ends=frozenset(), stops=("nowhere", "🌕🌕", "のテスト"), room=1000)
         return "".join(answer.push(token) for token in ids[:count])
 
     grown = [replay(count) for count in range(len(ids) + 1)]
@@ -55,14 +55,14 @@ def test_what_replayed_ids_made_visible_is_what_they_made_visible_before(tokeniz
 
 
 def test_an_end_shows_what_was_held_back(tokenizer: Tokenizer) -> None:
-    answer = Answer(tokenizer, ends=frozenset({2}), stops=("end of story",), room=100)
+    answer = Completion(tokenizer, ends=frozenset({2}), stops=("end of story",), room=100)
     text = "".join(answer.push(token) for token in [*ids_of(tokenizer, "the end of"), 2])
     assert (text, answer.finish_reason) == ("the end of", "stop")
 
 
 def test_so_does_having_no_more_room(tokenizer: Tokenizer) -> None:
     ids = ids_of(tokenizer, "the end of")
-    answer = Answer(tokenizer, ends=frozenset({2}), stops=("end of story",), room=len(ids))
+    answer = Completion(tokenizer, ends=frozenset({2}), stops=("end of story",), room=len(ids))
     assert "".join(answer.push(token) for token in ids) == "the end of"
     assert answer.finish_reason == "length"
 

@@ -13,7 +13,7 @@ from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
 from core.settings import Settings
 from gpu import sources
 from gpu.bert import BertEncoder, Vectors
-from gpu.device_lock import Turns
+from gpu.device_lock import DeviceLock
 from gpu.embedder import Embedder
 from gpu.kernels import Kernels
 from tests.gpu.asking import Started
@@ -40,7 +40,7 @@ def embedder(functions: Kernels, first_start: Started) -> Iterator[Embedder]:
 def loaded(settings: Settings) -> Embedder:
     source = sources.embedder()
     assert source
-    return Embedder(source, settings, turns=Turns(), threads=1)
+    return Embedder(source, settings, device_lock=DeviceLock(), threads=1)
 
 
 def vectors(data: bytes) -> torch.Tensor:
@@ -185,20 +185,20 @@ def test_what_it_says_of_itself(embedder: Embedder) -> None:
 
 
 def test_turns_are_given_in_order_to_one_at_a_time() -> None:
-    turns, order = Turns(), list[int]()
+    device_lock, order = DeviceLock(), list[int]()
     inside = threading.Lock()
 
     def work(number: int) -> None:
-        with turns.take():
+        with device_lock.take():
             assert inside.acquire(blocking=False)
             order.append(number)
             inside.release()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    with turns.take():
+    with device_lock.take():
         for number, thread in enumerate(threads):
             thread.start()
-            while len(turns._waiting) <= number:
+            while len(device_lock._waiting) <= number:
                 time.sleep(0.001)
     for thread in threads:
         thread.join()

@@ -12,11 +12,11 @@ from transformers import LlamaConfig
 from core.errors import ModelNotFound, Unavailable
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.models.pulls import PullTask
 from core.settings import Settings
 from gpu.engine import Engine, load
-from gpu.sources import ModelSource, pulled
+from gpu.sources import ModelSource, find_pulled
 from pipelines.chat import prompt_of
 from pipelines.pulls.puller import Puller
 from tests.gpu import folders
@@ -63,7 +63,7 @@ async def local(settings: Settings) -> AsyncIterator[LocalModels]:
         loaded.append(load(source, settings, threads=1, max_batch=2))
         return loaded[-1]
 
-    yield LocalModels({}, look=lambda: pulled(settings), load=opened)
+    yield LocalModels({}, look=lambda: find_pulled(settings), load=opened)
     for engine in loaded:
         await asyncio.to_thread(engine.close)
 
@@ -77,7 +77,7 @@ async def bring(settings: Settings, name: str) -> None:
 
 async def answer(local: LocalModels, model: str) -> list[Delta | ChoiceFinished | Usage]:
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "the river"}], "max_tokens": 8})
-    spec = GenerationSpec(id="1", user_id="u", model=model, queue="gpu.generate", seed=1, created_at=1, body=msgspec.Raw(body))
+    spec = JobSpec(id="1", user_id="u", model=model, queue="gpu.generate", seed=1, created_at=1, body=msgspec.Raw(body))
     return [part async for part in local.generate(prompt_of(spec, None))]
 
 

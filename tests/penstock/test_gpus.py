@@ -7,7 +7,7 @@ import pytest
 
 from core.settings import Settings
 from penstock import gpus
-from penstock.environment import of_child
+from penstock.environment import child_environment
 
 
 @pytest.fixture
@@ -38,6 +38,6 @@ def test_a_device_that_the_operator_names_is_left_to_them(tmp_path: Path) -> Non
 
 def test_a_worker_sees_its_gpu_unless_the_operator_chose(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert of_child({}, gpu="GPU-one")["CUDA_VISIBLE_DEVICES"] == "GPU-one"
+    assert child_environment({}, gpu="GPU-one")["CUDA_VISIBLE_DEVICES"] == "GPU-one"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert of_child({}, gpu="GPU-one")["CUDA_VISIBLE_DEVICES"] == "3"
+    assert child_environment({}, gpu="GPU-one")["CUDA_VISIBLE_DEVICES"] == "3"

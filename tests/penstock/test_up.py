@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.data_dir import running_in
+from penstock.data_dir import find_running
 from tests.penstock.conftest import Command, Run, alive, family
 from tests.polling import until
 from tests.ports import free_port
@@ -58,7 +58,7 @@ async def test_up_starts_everything_keeps_it_running_and_stops_it_all(penstock: 
     assert await up.end(signal.SIGTERM) == 0
     assert not any(map(alive, children))
     assert up.errors == ""
-    assert running_in(data) is None
+    assert find_running(data) is None
     assert list((data / "redis" / "appendonlydir").iterdir())
     assert {path.name for path in (data / "logs").iterdir()} == {"api.log", "cpu.log", "gpu.log", "redis.log", "relay.log"}
 

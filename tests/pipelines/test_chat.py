@@ -3,17 +3,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.chat_documents.document import parts, rows
+from core.chat_documents.document import build_messages, split_document
 from core.models.chats import Chat, ChatDetail
 from core.models.events import ChoiceFinished, Delta, Event, Started
-from core.models.generations import GenerationSpec
-from pipelines.chat import Transcript, history, instructed, origin, prompt_of, replay
+from core.models.generations import JobSpec
+from pipelines.chat import Transcript, add_system_prompt, history, origin, prompt_of, replay
 
 
 def detail(document: dict[str, Any]) -> ChatDetail:
-    pieces = parts(document)
+    pieces = split_document(document)
     chat = Chat(id="c", user_id="u", title="t", document=pieces.document, layout=pieces.layout, created_at=1, updated_at=1)
-    return ChatDetail(chat=chat, messages=tuple(rows(pieces, chat_id="c", now=1)))
+    return ChatDetail(chat=chat, messages=tuple(build_messages(pieces, chat_id="c", now=1)))
 
 
 def said(name: str, role: str = "user", parent: str | None = None) -> dict[str, Any]:
@@ -75,13 +75,13 @@ def test_a_log_is_replayed_per_choice() -> None:
     ],
 )
 def test_a_custom_models_system_prompt_comes_first(messages: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
-    assert instructed("S", messages) == expected
-    assert instructed("", messages) == messages
+    assert add_system_prompt("S", messages) == expected
+    assert add_system_prompt("", messages) == messages
 
 
 def test_whole_numbers_may_be_written_with_a_fraction_in_a_job_as_in_a_request() -> None:
     body = msgspec.Raw(b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":10.0}')
-    spec = GenerationSpec(id="1", user_id="u", model="m", queue="gpu.generate", seed=1, created_at=1, body=body)
+    spec = JobSpec(id="1", user_id="u", model="m", queue="gpu.generate", seed=1, created_at=1, body=body)
     assert prompt_of(spec, None).request.max_tokens == 10
 
 

@@ -9,7 +9,7 @@ from core.events import events_key
 from core.models.chats import SendMessage
 from core.models.completions import Usage
 from core.models.events import Delta, Finished, Started
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.users import Session
 from core.services import Services
 from tests.browser import opened
@@ -47,7 +47,7 @@ async def test_the_page_asks_and_listens(url: str, services: Services, ada: Sess
         await services.claims.append(claim, 1, (Started(model="echo", attempt=1), Delta(text="To the sea.")))
         await expect(result).to_contain_text("To the sea.")
         end = (Finished(usage=Usage(prompt_tokens=3, completion_tokens=2, total_tokens=5)),)
-        await services.claims.append(claim, 3, end, end=GenerationStatus.FINISHED)
+        await services.claims.append(claim, 3, end, end=JobStatus.FINISHED)
         await expect(result).to_contain_text("GenerationFinished")
         await expect(result).to_contain_text('"answerSoFar": "To the sea."')
 

@@ -125,7 +125,7 @@ async def test_an_unexpected_error_is_masked_with_a_reference(transport: Transpo
     with capture_logs() as logs:
         answer = await transport.ask("{ models { id } }", ada.token)
     assert code(answer) == "internal_error"
-    assert [line["reference"] for line in logs if line["event"] == "bug"] == [answer["errors"][0]["extensions"]["reference"]]
+    assert [line["reference"] for line in logs if line["event"] == "unhandled error"] == [answer["errors"][0]["extensions"]["reference"]]
     assert answer["errors"][0]["extensions"]["reference"] in answer["errors"][0]["message"]
     assert "JSON" not in str(answer["errors"])
 
@@ -149,7 +149,7 @@ async def test_limits_hold(transport: Transport, ada: Session) -> None:
 async def test_the_histories_of_many_chats_are_read_at_once(
     transport: Transport, services: Services, ada: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    principal, find, finds = await services.users.authenticate(ada.token), services.documents.find, []
+    principal, find, finds = await services.users.authenticate(ada.token), services.records.find, []
     for number in range(10):
         await services.chats.create(principal, {"title": f"{number}", "messages": [{"role": "user", "content": f"in {number}"}]})
 
@@ -157,7 +157,7 @@ async def test_the_histories_of_many_chats_are_read_at_once(
         finds.append(collection.name)
         return await find(collection, *words, **options)
 
-    monkeypatch.setattr(services.documents, "find", counted)
+    monkeypatch.setattr(services.records, "find", counted)
     answer = await transport.ask("{ chats { nodes { title messages { nodes { content } } } } }", ada.token)
     found = {chat["title"]: [message["content"] for message in chat["messages"]["nodes"]] for chat in answer["data"]["chats"]["nodes"]}
     assert found == {f"{number}": [f"in {number}"] for number in range(10)}

@@ -8,7 +8,7 @@ from core.events import events_key
 from core.jobs.claims import Claim
 from core.models.completions import Usage
 from core.models.events import Cancelled, ChoiceFinished, Delta, Failed, Finished, Started
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.users import Session
 from core.services import Services
 from tests.polling import until
@@ -59,7 +59,7 @@ async def test_each_event_comes_once_those_before_and_those_after_listening_bega
     await services.claims.append(claim, 1, ANSWER[:2])
     async with aclosing(stream.listen(FOLLOW, ada.token, id=generation_id)) as answers:
         first = [await anext(answers), await anext(answers)]
-        await services.claims.append(claim, 3, ANSWER[2:], end=GenerationStatus.FINISHED)
+        await services.claims.append(claim, 3, ANSWER[2:], end=JobStatus.FINISHED)
         events = events_of([*first, *[answer async for answer in answers]])
     assert [event.pop("id") for event in events] == [f"{claim.epoch}-{seq}" for seq in range(1, 6)]
     assert events == [
@@ -74,7 +74,7 @@ async def test_each_event_comes_once_those_before_and_those_after_listening_bega
 async def test_it_goes_on_after_the_last_event_seen(stream: Transport, services: Services, ada: Session) -> None:
     generation_id = await asked(stream, ada)
     claim = await claimed(services, generation_id)
-    await services.claims.append(claim, 1, ANSWER, end=GenerationStatus.FINISHED)
+    await services.claims.append(claim, 1, ANSWER, end=JobStatus.FINISHED)
     whole = events_of(await heard(stream, ada, generation_id))
     for place, event in enumerate(whole[:-1]):
         assert events_of(await heard(stream, ada, generation_id, event["id"])) == whole[place + 1 :]
@@ -85,7 +85,7 @@ async def test_several_listeners_hear_the_same(stream: Transport, services: Serv
     claim = await claimed(services, generation_id)
     listening = [asyncio.create_task(heard(stream, ada, generation_id)) for _ in range(3)]
     for seq in range(len(ANSWER)):
-        end = GenerationStatus.FINISHED if isinstance(ANSWER[seq], Finished) else None
+        end = JobStatus.FINISHED if isinstance(ANSWER[seq], Finished) else None
         await services.claims.append(claim, seq + 1, ANSWER[seq : seq + 1], end=end)
     first, *others = await asyncio.gather(*listening)
     assert len(events_of(first)) == len(ANSWER)
@@ -95,7 +95,7 @@ async def test_several_listeners_hear_the_same(stream: Transport, services: Serv
 async def test_a_failure_ends_it_with_its_code(stream: Transport, services: Services, ada: Session) -> None:
     generation_id = await asked(stream, ada)
     failed = Failed(code="upstream_timeout", detail="The model's server took too long.")
-    await services.claims.append(await claimed(services, generation_id), 1, (failed,), end=GenerationStatus.FAILED)
+    await services.claims.append(await claimed(services, generation_id), 1, (failed,), end=JobStatus.FAILED)
     (event,) = events_of(await heard(stream, ada, generation_id))
     assert (event["__typename"], event["code"]) == ("GenerationFailed", "upstream_timeout")
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.graphql import view
 from api.graphql.view import close_sockets
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.users import Session, SignIn, SignUp
 from core.services import Services
 from core.settings import Settings
@@ -185,7 +185,7 @@ async def test_a_session_that_ends_closes_its_websockets_and_no_others(url: str,
         message = await ended.receive()
         assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4403)
         assert "Sign in again" in str(message.extra)
-        await services.claims.append(claim, 2, ANSWER[1:], end=GenerationStatus.FINISHED)
+        await services.claims.append(claim, 2, ANSWER[1:], end=JobStatus.FINISHED)
         heard = [await kept.receive_json() for _ in ANSWER]
         assert (heard[0]["payload"]["data"]["generation"]["text"], heard[-1]) == ("To the ", {"id": "2", "type": "complete"})
     await until(lambda: nobody_listens(services, generation_id), "nothing of them is left behind")

@@ -11,18 +11,18 @@ import uvloop
 from core.models.chats import ChatDetail
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta, Event, Started
-from core.models.generations import GenerationSpec, GenerationStatus
+from core.models.generations import JobSpec, JobStatus
 from core.models.numerics import Continued, Numerics
 from core.models.pools import Pool, Worker
 from core.redis.client import Scripts
-from core.redis.workers import Pools
+from core.redis.workers import WorkerRegistry
 from pipelines.chat import Prompt
-from tests.job_backend import LEASE_MS, Desk, desk, new_spec
+from tests.job_backend import LEASE_MS, JobBackend, backend, new_spec
 from workers.actors.replies import Replies
 from workers.leases import Leases
 from workers.offers import Offers, Taker
 
-__all__ = ["desk", "new_spec"]
+__all__ = ["backend", "new_spec"]
 
 PLACES = 2
 WORDS = [f"{number} " for number in range(20)]
@@ -60,13 +60,13 @@ class Kept:
     """Where answers are saved: in memory, with the interface of core.services.answers."""
 
     def __init__(self) -> None:
-        self.saved: list[tuple[str, str, GenerationStatus]] = []
+        self.saved: list[tuple[str, str, JobStatus]] = []
 
-    async def chat(self, spec: GenerationSpec) -> ChatDetail | None:
+    async def chat(self, spec: JobSpec) -> ChatDetail | None:
         del spec
         return None
 
-    async def save(self, spec: GenerationSpec, text: str, status: GenerationStatus, last: Event) -> None:
+    async def save(self, spec: JobSpec, text: str, status: JobStatus, last: Event) -> None:
         del last
         self.saved.append((spec.id, text, status))
 
@@ -74,25 +74,25 @@ class Kept:
 class Bench:
     """One worker's parts, without its process: what it takes are offers, and what a test gives it."""
 
-    def __init__(self, desk: Desk, generator: Counting, name: str) -> None:
-        self.desk = desk
+    def __init__(self, backend: JobBackend, generator: Counting, name: str) -> None:
+        self.backend = backend
         self.name = name
-        self.pools = Pools(Scripts(desk.redis))
-        self.offers = Offers(claims=desk.claims, queue=desk.queue, events=desk.log, pools=self.pools)
+        self.pools = WorkerRegistry(Scripts(backend.redis))
+        self.offers = Offers(claims=backend.claims, queue=backend.queue, events=backend.log, pools=self.pools)
         self.generator = generator
         self.kept = Kept()
-        self.leases = Leases(desk.claims, desk.queue, desk.log, lease_ms=LEASE_MS, offer=self.offers.offer)
+        self.leases = Leases(backend.claims, backend.queue, backend.log, lease_ms=LEASE_MS, offer=self.offers.offer)
         self.replies = Replies(
             worker_id=name,
-            claims=desk.claims,
+            claims=backend.claims,
             leases=self.leases,
-            events=desk.log,
+            events=backend.log,
             answers=cast("Any", self.kept),
             generator=generator,
             flush_ms=5,
             timeout_s=3_600,
         )
-        self.taker = Taker(desk.log, self.replies.make, places=PLACES)
+        self.taker = Taker(backend.log, self.replies.make, places=PLACES)
         self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
 
     async def report(self) -> None:
@@ -115,15 +115,15 @@ class Bench:
 
     async def text(self, job_id: str) -> str:
         """What the log's readers have seen."""
-        return "".join(event.text for _, event in await self.desk.log.read(job_id) if isinstance(event, Delta))
+        return "".join(event.text for _, event in await self.backend.log.read(job_id) if isinstance(event, Delta))
 
     async def last(self, job_id: str) -> Event:
         """The log's last entry."""
-        return (await self.desk.log.read(job_id))[-1][1]
+        return (await self.backend.log.read(job_id))[-1][1]
 
     async def starts(self, job_id: str) -> list[tuple[str, Continued | None]]:
         """Who has begun a job or gone on with it, and how well."""
-        return [(event.worker, event.continued) for _, event in await self.desk.log.read(job_id) if isinstance(event, Started)]
+        return [(event.worker, event.continued) for _, event in await self.backend.log.read(job_id) if isinstance(event, Started)]
 
     async def die(self) -> None:
         """As by kill -9, as far as Redis can see: nothing is renewed nor heard any more."""
@@ -145,10 +145,10 @@ def release(generator: Counting, words: int) -> None:
         generator.go.release()
 
 
-async def submitted(desk: Desk, new_spec: Callable[[], GenerationSpec]) -> GenerationSpec:
+async def submitted(backend: JobBackend, new_spec: Callable[[], JobSpec]) -> JobSpec:
     """A job of a chat's answer, that nobody has claimed."""
     spec = msgspec.structs.replace(new_spec(), chat_id="a chat", message_id="its answer")
-    await desk.claims.submit(spec)
+    await backend.claims.submit(spec)
     return spec
 
 
@@ -163,11 +163,11 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 @pytest.fixture
-async def new_bench(desk: Desk) -> AsyncIterator[Callable[..., Bench]]:
+async def new_bench(backend: JobBackend) -> AsyncIterator[Callable[..., Bench]]:
     benches: list[Bench] = []
 
     def make(generator: Counting | None = None, name: str = "one") -> Bench:
-        benches.append(Bench(desk, generator or Counting(), name))
+        benches.append(Bench(backend, generator or Counting(), name))
         return benches[-1]
 
     yield make

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
 
-from core import settings as settings_room
+from core import settings as settings_module
 from core.logging import configure
 from core.models.catalog import Model
 from core.models.completions import Usage
@@ -53,7 +53,7 @@ class CountingWork:
 
 
 if __name__ == "__main__":
-    settings = settings_room.with_secret_key(settings_room.load())
+    settings = settings_module.with_secret_key(settings_module.load())
     configure(settings)
     WorkerProcess(Pool.GPU, settings, CountingWork(sys.argv[1])).run()  # type: ignore[arg-type]  # its attributes have narrower types
     sys.stderr.flush()

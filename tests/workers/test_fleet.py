@@ -14,7 +14,7 @@ from core.jobs import GenerateReply
 from core.jobs.claims import PICKUP_MS, Claims
 from core.jobs.queue import JobQueue
 from core.models.events import Delta, Started
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.models.numerics import Continued
 from core.redis.client import Scripts, connect
 from tests.polling import until
@@ -56,7 +56,7 @@ async def taken_over(stack: Stack, number: signal.Signals, *fingerprints: str) -
     scripts, log = Scripts(redis), EventLog(redis)
     first = await started(stack, fingerprints[0])
     body = msgspec.Raw(b'{"model":"counting","messages":[{"role":"user","content":"count"}]}')
-    spec = GenerationSpec(id="1", user_id="u", model=MODEL, queue=GenerateReply.queue, seed=1, created_at=1, body=body)
+    spec = JobSpec(id="1", user_id="u", model=MODEL, queue=GenerateReply.queue, seed=1, created_at=1, body=body)
     await Claims(scripts, lease_ms=LEASE_MS).submit(spec)
     await JobQueue(scripts, Scripts(broker)).enqueue(GenerateReply(id=spec.id))
 

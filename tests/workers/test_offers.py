@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.models.numerics import Continued
-from tests.job_backend import Desk
+from tests.job_backend import JobBackend
 from tests.polling import until
 from tests.workers.conftest import PLACES, WORDS, Bench, Counting, longer, release, stepwise, submitted
 
 Benches = Callable[..., Bench]
-Specs = Callable[[], GenerationSpec]
+Specs = Callable[[], JobSpec]
 WHOLE = "".join(WORDS)
 BEGUN = 3
 
@@ -20,8 +20,8 @@ BEGUN = 3
 class Fleet:
     """Workers, of which the first has begun an answer."""
 
-    def __init__(self, desk: Desk, spec: GenerationSpec, benches: list[Bench], task: "asyncio.Task[None]") -> None:
-        self.desk = desk
+    def __init__(self, backend: JobBackend, spec: JobSpec, benches: list[Bench], task: "asyncio.Task[None]") -> None:
+        self.backend = backend
         self.id = spec.id
         self.first, *self.others = benches
         self.task = task
@@ -29,7 +29,7 @@ class Fleet:
     async def kill_first(self) -> None:
         """And have somebody else, of whatever kind, notice that its lease has run out."""
         await self.first.die()
-        await until(lambda: self.desk.queue.reap(self.others[-1].offers.offer), "the lease runs out")
+        await until(lambda: self.backend.queue.reap(self.others[-1].offers.offer), "the lease runs out")
 
     async def drain_first(self) -> None:
         await self.first.taker.leave()
@@ -37,7 +37,7 @@ class Fleet:
 
     async def waiting(self) -> int:
         """How many messages are there for whoever comes."""
-        return await self.desk.queue.length("gpu.generate")
+        return await self.backend.queue.length("gpu.generate")
 
     async def starts(self) -> list[tuple[str, Continued | None]]:
         return await self.first.starts(self.id)
@@ -55,11 +55,11 @@ Fleets = Callable[..., Awaitable[Fleet]]
 
 
 @pytest.fixture
-def fleet(desk: Desk, new_spec: Specs, new_bench: Benches) -> Fleets:
+def fleet(backend: JobBackend, new_spec: Specs, new_bench: Benches) -> Fleets:
     """Workers of these fingerprints, named by their number; the first has begun an answer and stands still."""
 
     async def make(*fingerprints: str, continued: Continued = "exact") -> Fleet:
-        spec = await submitted(desk, new_spec)
+        spec = await submitted(backend, new_spec)
         first = new_bench(stepwise(continued, fingerprints[0]), name="1")
         others = [new_bench(Counting(continued, fingerprint), name=str(number)) for number, fingerprint in enumerate(fingerprints[1:], 2)]
         for bench in (first, *others):
@@ -67,7 +67,7 @@ def fleet(desk: Desk, new_spec: Specs, new_bench: Benches) -> Fleets:
         task = asyncio.create_task(first.replies.make(spec.id))
         release(first.generator, BEGUN)
         await until(lambda: longer(first, spec.id, BEGUN - 1), "the answer is begun")
-        return Fleet(desk, spec, [first, *others], task)
+        return Fleet(backend, spec, [first, *others], task)
 
     return make
 
@@ -119,18 +119,22 @@ async def test_nobody_is_preferred_where_it_makes_no_difference(fleet: Fleets, f
     await alike.ends()
 
 
-async def test_a_job_of_which_nothing_is_seen_yet_is_anybodys(desk: Desk, new_spec: Specs, new_bench: Benches) -> None:
-    spec, first, other = await submitted(desk, new_spec), new_bench(stepwise(), name="1"), new_bench(Counting(fingerprint="f2"), name="2")
+async def test_a_job_of_which_nothing_is_seen_yet_is_anybodys(backend: JobBackend, new_spec: Specs, new_bench: Benches) -> None:
+    spec, first, other = (
+        await submitted(backend, new_spec),
+        new_bench(stepwise(), name="1"),
+        new_bench(Counting(fingerprint="f2"), name="2"),
+    )
     await first.report()
     await other.report()
-    assert await desk.claims.claim(spec.id, "1")
-    await until(lambda: desk.queue.reap(other.offers.offer), "the lease runs out")
-    assert await desk.queue.length("gpu.generate") == 1
+    assert await backend.claims.claim(spec.id, "1")
+    await until(lambda: backend.queue.reap(other.offers.offer), "the lease runs out")
+    assert await backend.queue.length("gpu.generate") == 1
 
 
 async def test_what_goes_wrong_with_an_offer_costs_nothing(fleet: Fleets, capsys: pytest.CaptureFixture[str]) -> None:
     mixed = await fleet("f1", "f1", "f2")
-    await mixed.desk.redis.hset("workers", "one of another version", "{}")
+    await mixed.backend.redis.hset("workers", "one of another version", "{}")
     await mixed.kill_first()
     assert "ValidationError" in "".join(capsys.readouterr())
     assert await mixed.waiting() == 1
@@ -139,11 +143,11 @@ async def test_what_goes_wrong_with_an_offer_costs_nothing(fleet: Fleets, capsys
     assert await mixed.starts() == [("1", None), ("2", "exact")]
 
 
-async def test_one_that_is_full_takes_an_offer_when_a_place_is_free(fleet: Fleets, desk: Desk, new_spec: Specs) -> None:
+async def test_one_that_is_full_takes_an_offer_when_a_place_is_free(fleet: Fleets, backend: JobBackend, new_spec: Specs) -> None:
     mixed = await fleet("f1", "f1", "f2")
     same = mixed.others[0]
     same.generator.go = asyncio.Semaphore(0)
-    busy = [asyncio.create_task(same.taker.make((await submitted(desk, new_spec)).id)) for _ in range(PLACES)]
+    busy = [asyncio.create_task(same.taker.make((await submitted(backend, new_spec)).id)) for _ in range(PLACES)]
     await until(lambda: len(same.leases) == PLACES, "all places are taken")
     await mixed.kill_first()
     assert await mixed.starts() == [("1", None)]
@@ -154,17 +158,17 @@ async def test_one_that_is_full_takes_an_offer_when_a_place_is_free(fleet: Fleet
 
 
 async def test_an_offer_that_nobody_takes_in_time_is_for_all_whatever_message_of_it_is_left(
-    fleet: Fleets, desk: Desk, new_spec: Specs
+    fleet: Fleets, backend: JobBackend, new_spec: Specs
 ) -> None:
     mixed = await fleet("f1", "f1", "f2")
     same = mixed.others[0]
     same.generator.go = asyncio.Semaphore(0)
-    busy = [asyncio.create_task(same.taker.make((await submitted(desk, new_spec)).id)) for _ in range(PLACES)]
+    busy = [asyncio.create_task(same.taker.make((await submitted(backend, new_spec)).id)) for _ in range(PLACES)]
     await until(lambda: len(same.leases) == PLACES, "all places are taken")
-    await desk.broker.hset("dramatiq:gpu.generate.msgs", mixed.id, "fetched by the dead one and never acknowledged")
+    await backend.broker.hset("dramatiq:gpu.generate.msgs", mixed.id, "fetched by the dead one and never acknowledged")
     await mixed.kill_first()
-    await desk.redis.zadd("leases", {mixed.id: 1})  # the pick-up time is over
-    assert await desk.queue.reap(same.offers.offer) == []
+    await backend.redis.zadd("leases", {mixed.id: 1})  # the pick-up time is over
+    assert await backend.queue.reap(same.offers.offer) == []
     assert await mixed.waiting() == 1
     await mixed.others[1].taker.make(mixed.id)
     release(same.generator, len(WORDS) * (PLACES + 1))

@@ -7,7 +7,7 @@ from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims
 from core.jobs.results import Results
 from core.models.embeddings import Vectors
 from core.models.events import Cancelled, Event, Finished
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from pipelines.embedding import Embedder, embed
 from workers.failures import failure
 from workers.leases import Ending, Leases
@@ -36,13 +36,13 @@ class Embeddings:
         """Embed, keep, tell; how it ended."""
         try:
             if claim.cancelled:
-                return await self._end(claim, GenerationStatus.CANCELLED, Cancelled())
+                return await self._end(claim, JobStatus.CANCELLED, Cancelled())
             vectors = await self._embed(claim)
         except asyncio.CancelledError:
             return await self._interrupted(claim, held)
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
-            return await self._end(claim, GenerationStatus.FAILED, failure(error, claim.spec, TIME_LIMIT_S))
-        return await self._end(claim, GenerationStatus.FINISHED, Finished(usage=vectors.usage))
+            return await self._end(claim, JobStatus.FAILED, failure(error, claim.spec, TIME_LIMIT_S))
+        return await self._end(claim, JobStatus.FINISHED, Finished(usage=vectors.usage))
 
     async def _embed(self, claim: Claim) -> Vectors:
         if claim.attempt > MAX_ATTEMPTS:
@@ -57,10 +57,10 @@ class Embeddings:
         if held.reason is None or held.reason == "lost":
             raise asyncio.CancelledError
         if held.reason == "stopped":
-            return await self._end(claim, GenerationStatus.CANCELLED, Cancelled())
+            return await self._end(claim, JobStatus.CANCELLED, Cancelled())
         await self._leases.give_back(claim)
         return "handed back"
 
-    async def _end(self, claim: Claim, status: GenerationStatus, last: Event) -> str:
+    async def _end(self, claim: Claim, status: JobStatus, last: Event) -> str:
         await self._claims.append(claim, 1, (last,), end=status)
         return str(status)

@@ -11,7 +11,7 @@ from core.events import EventLog
 from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims, Fenced
 from core.models.completions import Usage
 from core.models.events import Cancelled, Event, Failed, Finished, Progress
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.pulls import PullTask
 from core.services.models.models import LOOK_TOPIC
 from core.services.pulls import Pulls as PullService
@@ -50,16 +50,16 @@ class Pulls:
         writer = LogWriter(self._claims, claim, flush_ms=FLUSH_MS)
         try:
             if claim.cancelled:
-                return await self._end(claim, writer, GenerationStatus.CANCELLED, Cancelled())
+                return await self._end(claim, writer, JobStatus.CANCELLED, Cancelled())
             await self._pull(claim, writer)
         except asyncio.CancelledError:
             return await self._interrupted(claim, writer, held)
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits must hear of it
-            return await self._end(claim, writer, GenerationStatus.FAILED, failure(error, claim.spec, TIME_LIMIT_S))
+            return await self._end(claim, writer, JobStatus.FAILED, failure(error, claim.spec, TIME_LIMIT_S))
         await self._events.notify(LOOK_TOPIC, b"")
-        return await self._end(claim, writer, GenerationStatus.FINISHED, _DONE)
+        return await self._end(claim, writer, JobStatus.FINISHED, _DONE)
 
     async def _pull(self, claim: Claim, writer: LogWriter) -> None:
         if claim.attempt > MAX_ATTEMPTS:
@@ -87,12 +87,12 @@ class Pulls:
         if held.reason is None or held.reason == "lost":
             raise asyncio.CancelledError
         if held.reason == "stopped":
-            return await self._end(claim, writer, GenerationStatus.CANCELLED, Cancelled())
+            return await self._end(claim, writer, JobStatus.CANCELLED, Cancelled())
         await writer.flush()
         await self._leases.give_back(claim)
         return "handed back"
 
-    async def _end(self, claim: Claim, writer: LogWriter, status: GenerationStatus, last: Event) -> str:
+    async def _end(self, claim: Claim, writer: LogWriter, status: JobStatus, last: Event) -> str:
         """Note first, then say so: a worker that dies between the two is taken over, and its successor does both again."""
         await writer.flush()
         await self._pulls.finish(claim.spec.id, status, last.detail if isinstance(last, Failed) else None)

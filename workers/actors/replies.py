@@ -9,10 +9,10 @@ from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims, Fenced
 from core.logging import get_logger
 from core.models.completions import Usage
 from core.models.events import Cancelled, Event, Finished, Started
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.numerics import Continued, Numerics
 from core.services.answers import Answers
-from pipelines.chat import Generator, Transcript, note, origin, prompt_of, replay
+from pipelines.chat import Generator, Transcript, add_event, origin, prompt_of, replay
 from workers.failures import failure
 from workers.leases import Ending, Leases
 from workers.log_writer import LogWriter
@@ -72,15 +72,15 @@ class _Reply:
         """Generate, save, publish; how it ended."""
         try:
             if self._claim.cancelled:
-                return await self._end(GenerationStatus.CANCELLED, Cancelled())
+                return await self._end(JobStatus.CANCELLED, Cancelled())
             usage = await self._generate()
         except asyncio.CancelledError:
             return await self._interrupted(held)
         except Fenced:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the readers must hear of it
-            return await self._end(GenerationStatus.FAILED, failure(error, self._claim.spec, self._by.timeout_s))
-        return await self._end(GenerationStatus.FINISHED, Finished(usage=usage))
+            return await self._end(JobStatus.FAILED, failure(error, self._claim.spec, self._by.timeout_s))
+        return await self._end(JobStatus.FINISHED, Finished(usage=usage))
 
     async def _generate(self) -> Usage:
         spec, begun = self._claim.spec, self._begun()
@@ -96,7 +96,7 @@ class _Reply:
                     usage = part
                     continue
                 self._writer.add(part)
-                note(self._transcripts, part)
+                add_event(self._transcripts, part)
         return usage
 
     def _started(self, numerics: Numerics | None, *, begun: bool) -> Started:
@@ -116,7 +116,7 @@ class _Reply:
             fingerprint=fingerprint,
         )
 
-    async def _end(self, status: GenerationStatus, last: Event) -> str:
+    async def _end(self, status: JobStatus, last: Event) -> str:
         """Save first, then say so: a worker that dies between the two is taken over, and its successor does both again.
 
         A stale one must not save.
@@ -135,9 +135,9 @@ class _Reply:
         if held.reason is None or held.reason == "lost":
             raise asyncio.CancelledError
         if held.reason == "stopped":
-            return await self._end(GenerationStatus.CANCELLED, Cancelled())
+            return await self._end(JobStatus.CANCELLED, Cancelled())
         if self._relayed and self._begun():
-            return await self._end(GenerationStatus.FAILED, failure(UpstreamBroken(_CUT), self._claim.spec, self._by.timeout_s))
+            return await self._end(JobStatus.FAILED, failure(UpstreamBroken(_CUT), self._claim.spec, self._by.timeout_s))
         await self._writer.flush()
         await self._by.leases.give_back(self._claim)
         return "handed back"

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 from core.errors import BadRequest, ModelNotFound, SettingsError, Unavailable
-from core.models.catalog import Model, Task, readable
+from core.models.catalog import Model, Task, display_name
 from core.models.completions import CompletionRequest, Logprobs, TokenLogprob, TopLogprob, Usage
 from core.models.events import ChoiceFinished, Delta
 from core.models.numerics import Numerics
@@ -46,7 +46,7 @@ class LocalModels:
         loaded = [
             Model(
                 id=name,
-                name=readable(name),
+                name=display_name(name),
                 owned_by=engine.owned_by,
                 created=engine.created,
                 pool=Pool.GPU,
@@ -102,7 +102,7 @@ class LocalModels:
 
 def _waiting(source: ModelSource) -> Model:
     """A model that is loaded when it is asked."""
-    return Model(id=source.id, name=readable(source.id), owned_by=OWNER, created=source.created, pool=Pool.GPU, tasks=(Task.CHAT,))
+    return Model(id=source.id, name=display_name(source.id), owned_by=OWNER, created=source.created, pool=Pool.GPU, tasks=(Task.CHAT,))
 
 
 def _numerics(engine: Engine) -> Numerics:

@@ -106,23 +106,23 @@ class GpuWork:
 
 
 def _load(settings: Settings) -> GpuWork:
-    from gpu.sources import embedder, pulled, sources  # noqa: PLC0415 - only this pool's processes have this room
+    from gpu.sources import embedder, find_pulled, sources  # noqa: PLC0415 - only this pool's processes have this package
 
     found, embedding = sources(settings), embedder()  # what is not there is told before torch is imported
-    from gpu.device_lock import Turns  # noqa: PLC0415 - only this pool's processes have this room
+    from gpu.device_lock import DeviceLock  # noqa: PLC0415 - only this pool's processes have this package
     from gpu.embedder import Embedder as VectorEngine  # noqa: PLC0415 - imports torch
     from gpu.engine import load  # noqa: PLC0415 - imports torch
     from workers.runtimes.local import LocalModels  # noqa: PLC0415 - imports torch
     from workers.runtimes.local_embedder import LocalEmbedder  # noqa: PLC0415 - imports torch
 
-    turns = Turns()
+    device_lock = DeviceLock()
 
     def loaded(source: "ModelSource") -> "Engine":
-        engine = load(source, settings, progress=lambda line: log.info("loading", step=line), turns=turns)
+        engine = load(source, settings, progress=lambda line: log.info("loading", step=line), device_lock=device_lock)
         log.info("numerics", model=source.id, continued=engine.continued, fingerprint=engine.fingerprint, text=engine.numerics)
         return engine
 
     engines = {source.id: loaded(source) for source in found}
-    local = LocalModels(engines, look=lambda: pulled(settings), load=loaded)
-    vectors = LocalEmbedder(VectorEngine(embedding, settings, turns=turns)) if embedding else None
+    local = LocalModels(engines, look=lambda: find_pulled(settings), load=loaded)
+    vectors = LocalEmbedder(VectorEngine(embedding, settings, device_lock=device_lock)) if embedding else None
     return GpuWork(local, vectors, ", ".join(sorted({engine.device for engine in engines.values()})) or settings.device)

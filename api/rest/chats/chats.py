@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from api.http.json import answer, query, read, written
-from api.http.keys import PRINCIPAL, READY_CHATS, SERVICES
-from api.rest.chats.response_cache import whole
+from api.http.json import json_response, raw_json, read, read_query
+from api.http.keys import PRINCIPAL, RESPONSE_CACHE, SERVICES
+from api.rest.chats.response_cache import render_chat
 from api.rest.chats.schemas import ChatSummary
 
 MAX_PAGE = 1_000
@@ -49,38 +49,38 @@ class ChatUpsert(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/chats/``: one's own chats, newest change first: whole, or a page of them; pinned and archived ones among them."""
-    wanted = query(request, ListChats)
+    wanted = read_query(request, ListChats)
     marks = {"pinned": wanted.pinned, "archived": wanted.archived}
     return await _listed(request, wanted, {mark: value for mark, value in marks.items() if value is not None})
 
 
 async def list_pinned(request: web.Request) -> web.Response:
     """``GET /api/chats/pinned``: one's own chats that are pinned."""
-    return await _listed(request, query(request, ListMarked), {"pinned": True})
+    return await _listed(request, read_query(request, ListMarked), {"pinned": True})
 
 
 async def list_archived(request: web.Request) -> web.Response:
     """``GET /api/chats/archived``: one's own chats that are archived."""
-    return await _listed(request, query(request, ListMarked), {"archived": True})
+    return await _listed(request, read_query(request, ListMarked), {"archived": True})
 
 
 async def search(request: web.Request) -> web.Response:
     """``GET /api/chats/search``: one's own chats whose title or a message of which holds a text, newest change first."""
-    wanted = query(request, SearchChats)
+    wanted = read_query(request, SearchChats)
     skip = (wanted.page - 1) * wanted.limit
     found = await request.app[SERVICES].chat_search.find(request[PRINCIPAL], wanted.text, limit=wanted.limit, skip=skip)
-    return answer([ChatSummary.of(chat) for chat in found])
+    return json_response([ChatSummary.of(chat) for chat in found])
 
 
 async def get(request: web.Request) -> web.Response:
     """``GET /api/chats/{chat_id}``: a chat with its messages."""
-    return written(await request.app[READY_CHATS].get(request[PRINCIPAL], request.match_info["chat_id"]))
+    return raw_json(await request.app[RESPONSE_CACHE].get(request[PRINCIPAL], request.match_info["chat_id"]))
 
 
 async def create(request: web.Request) -> web.Response:
     """``POST /api/chats/new``: begin a chat."""
     posted = await read(request, ChatUpsert)
-    return written(await whole(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
+    return raw_json(await render_chat(await request.app[SERVICES].chats.create(request[PRINCIPAL], posted.chat)), status=201)
 
 
 async def update(request: web.Request) -> web.Response:
@@ -90,23 +90,25 @@ async def update(request: web.Request) -> web.Response:
     the chat or sent to it before: what somebody else said meanwhile stays.
     """
     posted = await read(request, ChatUpsert)
-    return written(await whole(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat)))
+    return raw_json(
+        await render_chat(await request.app[SERVICES].chats.update(request[PRINCIPAL], request.match_info["chat_id"], posted.chat))
+    )
 
 
 async def delete(request: web.Request) -> web.Response:
     """``DELETE /api/chats/{chat_id}``: delete a chat with its messages."""
     await request.app[SERVICES].chats.delete(request[PRINCIPAL], request.match_info["chat_id"])
-    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+    return json_response(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
 async def delete_all(request: web.Request) -> web.Response:
     """``DELETE /api/chats/``: delete all of one's own chats. Answers that still run are stopped."""
     await request.app[SERVICES].chats.delete_all(request[PRINCIPAL].id)
-    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+    return json_response(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
 async def _listed(request: web.Request, wanted: ListMarked, marks: Mapping[str, bool]) -> web.Response:
     limit = wanted.limit or (PAGE if wanted.page else None)
     skip = (wanted.page - 1) * (limit or 0) if wanted.page else 0
     found = await request.app[SERVICES].chats.list(request[PRINCIPAL], limit=limit, after=wanted.after, skip=skip, marks=marks)
-    return answer([ChatSummary.of(chat) for chat in found])
+    return json_response([ChatSummary.of(chat) for chat in found])

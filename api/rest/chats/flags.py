@@ -3,7 +3,7 @@
 import msgspec
 from aiohttp import web
 
-from api.http.json import answer, read
+from api.http.json import json_response, read
 from api.http.keys import PRINCIPAL, SERVICES
 from api.rest.chats.schemas import ChatSummary
 
@@ -28,7 +28,7 @@ async def pin(request: web.Request) -> web.Response:
 async def pinned(request: web.Request) -> web.Response:
     """``GET /api/chats/{chat_id}/pinned``: whether a chat is pinned."""
     chat = await request.app[SERVICES].chats.readable(request[PRINCIPAL], request.match_info["chat_id"])
-    return answer(chat.pinned)
+    return json_response(chat.pinned)
 
 
 async def archive(request: web.Request) -> web.Response:
@@ -39,16 +39,16 @@ async def archive(request: web.Request) -> web.Response:
 async def archive_all(request: web.Request) -> web.Response:
     """``POST /api/chats/archive/all``: put all of one's own chats into the archive."""
     await request.app[SERVICES].chats.archive_all(request[PRINCIPAL], archived=True)
-    return answer(True)  # noqa: FBT003 - the whole body, as clients know it
+    return json_response(True)  # noqa: FBT003 - the whole body, as clients know it
 
 
 async def unarchive_all(request: web.Request) -> web.Response:
     """``POST /api/chats/unarchive/all``: take all of one's own chats out of the archive."""
     await request.app[SERVICES].chats.archive_all(request[PRINCIPAL], archived=False)
-    return answer(True)  # noqa: FBT003 - the same
+    return json_response(True)  # noqa: FBT003 - the same
 
 
 async def _marked(request: web.Request, mark: str, value: bool | None) -> web.Response:  # noqa: FBT001 - one of three values
-    return answer(
+    return json_response(
         ChatSummary.of(await request.app[SERVICES].chats.mark(request[PRINCIPAL], request.match_info["chat_id"], mark, value=value))
     )

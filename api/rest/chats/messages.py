@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from api.http.json import answer, read, written
+from api.http.json import json_response, raw_json, read
 from api.http.keys import GENERATION_ID, PRINCIPAL, SERVICES
-from api.rest.chats.response_cache import whole
+from api.rest.chats.response_cache import render_chat
 from core.models.chats import SendMessage
 from core.services.chats.chats import message_document
 
@@ -41,17 +41,19 @@ async def send(request: web.Request) -> web.Response:
     command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
     request[GENERATION_ID] = spec.id
-    return answer(SendMessageResponse(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201)
+    return json_response(
+        SendMessageResponse(generation_id=spec.id, message=message_document(asked), answer=message_document(reply)), status=201
+    )
 
 
 async def edit(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/messages/{message_id}``: give a message another content."""
     posted = await read(request, MessageEdit)
     chat_id, message_id = request.match_info["chat_id"], request.match_info["message_id"]
-    return written(await whole(await request.app[SERVICES].chats.edit(request[PRINCIPAL], chat_id, message_id, posted.content)))
+    return raw_json(await render_chat(await request.app[SERVICES].chats.edit(request[PRINCIPAL], chat_id, message_id, posted.content)))
 
 
 async def delete(request: web.Request) -> web.Response:
     """``DELETE /api/chats/{chat_id}/messages/{message_id}``: take a message out of a chat. What hung below it hangs below its parent."""
     chat_id, message_id = request.match_info["chat_id"], request.match_info["message_id"]
-    return written(await whole(await request.app[SERVICES].chats.remove(request[PRINCIPAL], chat_id, message_id)))
+    return raw_json(await render_chat(await request.app[SERVICES].chats.remove(request[PRINCIPAL], chat_id, message_id)))

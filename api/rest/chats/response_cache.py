@@ -6,10 +6,10 @@ import msgspec
 
 from api.http.json import encode
 from api.rest.chats.schemas import ChatResponse
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.chats import ChatDetail, StampedChat, size_of
 from core.models.users import Principal
-from core.redis.read_markers import Given
+from core.redis.read_markers import DeliveredMessages
 from core.services.chats.chats import Chats
 
 WORTH_BYTES = 65_536
@@ -17,23 +17,23 @@ ROOM_BYTES = 64 * 1_048_576
 KEPT_S = 60.0  # where a writer died between a message and its chat, nothing says that the chat has changed
 
 
-class Ready(msgspec.Struct, frozen=True):
+class CachedResponse(msgspec.Struct, frozen=True):
     """``body``: JSON of a ChatResponse."""
 
     chat: StampedChat
     body: bytes
-    given: Given
+    given: DeliveredMessages
     until: float
 
 
-class ReadyChats:
+class ResponseCache:
     """A process keeps its own; whether one is as it was, the store says at each request."""
 
     def __init__(self, chats: Chats, room: int = ROOM_BYTES) -> None:
         """``room``: bytes, for all that are kept."""
         self._chats = chats
         self._room = room
-        self._kept: dict[str, Ready] = {}
+        self._kept: dict[str, CachedResponse] = {}
 
     async def get(self, principal: Principal, chat_id: str) -> bytes:
         """A chat's JSON for a client, of which it is noted what it was given. Raises NotFound."""
@@ -43,19 +43,19 @@ class ReadyChats:
             ready = await self._made(chat)
         if len(ready.body) >= WORTH_BYTES:
             self._keep(ready)
-        self._chats.given(principal, chat_id, ready.given)
+        self._chats.note_delivered(principal, chat_id, ready.given)
         return ready.body
 
-    def _taken(self, chat: StampedChat) -> Ready | None:
+    def _taken(self, chat: StampedChat) -> CachedResponse | None:
         ready = self._kept.get(chat.id)
         return ready if ready and ready.chat == chat and time.monotonic() < ready.until else None
 
-    async def _made(self, chat: StampedChat) -> Ready:
+    async def _made(self, chat: StampedChat) -> CachedResponse:
         since = time.time_ns() // 1000
         detail = await self._chats.whole(chat)
-        return Ready(chat, await whole(detail), Given.of(detail.messages, since), time.monotonic() + KEPT_S)
+        return CachedResponse(chat, await render_chat(detail), DeliveredMessages.of(detail.messages, since), time.monotonic() + KEPT_S)
 
-    def _keep(self, ready: Ready) -> None:
+    def _keep(self, ready: CachedResponse) -> None:
         """As the youngest; the oldest give way."""
         before = self._kept.pop(ready.chat.id, None)
         self._room += (len(before.body) if before else 0) - len(ready.body)
@@ -64,9 +64,9 @@ class ReadyChats:
             self._room += len(self._kept.pop(next(iter(self._kept))).body)
 
 
-async def whole(detail: ChatDetail) -> bytes:
+async def render_chat(detail: ChatDetail) -> bytes:
     """A chat as JSON; a long one is written beside the event loop."""
-    return await off_loop(size_of(detail.messages), _written, detail)
+    return await offload(size_of(detail.messages), _written, detail)
 
 
 def _written(detail: ChatDetail) -> bytes:

@@ -8,21 +8,21 @@ from typing import Any
 
 import msgspec
 
-from core.chat_documents.document import as_document, message_document, weight
-from core.chat_documents.edits import all_taken_in, new_chat
+from core.chat_documents.document import as_document, estimate_bytes, message_document
+from core.chat_documents.edits import import_chats, new_chat
 from core.errors import BadRequest, Conflict, NotFound
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, ChatImport, Message, StampedChat
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.models.users import Principal
-from core.redis.read_markers import Given, Shown
-from core.services.chats.writes import NO_CHAT, ChatWrites, owned
-from core.services.notifications import Rooms
+from core.redis.read_markers import DeliveredMessages, ReadMarkers
+from core.services.chats.writes import NO_CHAT, ChatWrites, require_owner
+from core.services.notifications import Notifications
 from core.storage.chats import Chats as ChatRows
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import Messages as MessageRows
 from core.storage.shares import Shares as ShareRows
-from core.storage.timestamps import Moments
+from core.storage.timestamps import Timestamps
 
 __all__ = ["Chats", "as_document", "message_document"]
 
@@ -33,16 +33,23 @@ class Chats:
     """The service of chats."""
 
     def __init__(
-        self, *, rows: ChatRows, messages: MessageRows, generations: GenerationRows, shares: ShareRows, rooms: Rooms, shown: Shown
+        self,
+        *,
+        rows: ChatRows,
+        messages: MessageRows,
+        generations: GenerationRows,
+        shares: ShareRows,
+        notifications: Notifications,
+        read_markers: ReadMarkers,
     ) -> None:
         self._chats = rows
         self._messages = messages
         self._generations = generations
         self._shares = shares
-        self._rooms = rooms
-        self._shown = shown
-        self._writes = ChatWrites(rows, messages, shown)
-        self._moments = Moments()
+        self._notifications = notifications
+        self._read_markers = read_markers
+        self._writes = ChatWrites(rows, messages, read_markers)
+        self._moments = Timestamps()
 
     async def list(
         self, principal: Principal, *, limit: int | None = None, after: str | None = None, skip: int = 0, marks: Mapping[str, bool] = {}
@@ -59,7 +66,7 @@ class Chats:
 
     async def readable(self, principal: Principal, chat_id: str) -> Chat:
         """The chat, if the principal may see it: the one place that decides. Raises NotFound for a stranger's, for administrators too."""
-        return owned(principal, await self._chats.get(chat_id))
+        return require_owner(principal, await self._chats.get(chat_id))
 
     async def get(self, principal: Principal, chat_id: str) -> ChatDetail:
         """A chat with its messages. Raises NotFound."""
@@ -67,15 +74,15 @@ class Chats:
 
     async def stamped(self, principal: Principal, chat_id: str) -> StampedChat:
         """The chat with the moment of its last change, if the principal may see it. Raises NotFound."""
-        return owned(principal, await self._chats.stamped(chat_id))
+        return require_owner(principal, await self._chats.stamped(chat_id))
 
     async def whole(self, chat: Chat) -> ChatDetail:
         """A chat that was read just now, with its messages."""
         return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat.id)))
 
-    def given(self, principal: Principal, chat_id: str, given: Given) -> None:
+    def note_delivered(self, principal: Principal, chat_id: str, given: DeliveredMessages) -> None:
         """Note that a client was given a chat's messages."""
-        self._shown.given(principal, chat_id, given)
+        self._read_markers.note_delivered(principal, chat_id, given)
 
     async def histories(self, principal: Principal, chat_ids: Sequence[str]) -> dict[str, tuple[Message, ...]]:
         """The messages of several chats at once, by chat; those that the principal may not see are left out."""
@@ -92,15 +99,15 @@ class Chats:
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""
         made = partial(new_chat, now=int(time.time()), stored=self._moments.next())
-        detail = await off_loop(weight(document), made, principal, document)
+        detail = await offload(estimate_bytes(document), made, principal, document)
         await self._chats.insert(detail)
         return detail
 
-    async def take_in(self, principal: Principal, chats: Sequence[ChatImport]) -> Sequence[Chat]:
+    async def import_chats(self, principal: Principal, chats: Sequence[ChatImport]) -> Sequence[Chat]:
         """New chats out of a file, with their times and marks, all or none. Raises BadRequest that names the first field at fault."""
         now = int(time.time())
         stored = self._moments.next()
-        found = await off_loop(sum(weight(chat.chat) + MESSAGE_BYTES for chat in chats), all_taken_in, principal, chats, now, stored)
+        found = await offload(sum(estimate_bytes(chat.chat) + MESSAGE_BYTES for chat in chats), import_chats, principal, chats, now, stored)
         await self._chats.take_in(found)
         return [detail.chat for detail in found]
 
@@ -119,8 +126,8 @@ class Chats:
         """Take a message out; an answer that still runs is stopped. Raises NotFound."""
         detail = await self._writes.remove(principal, chat_id, message_id)
         for generation in await self._generations.running(chat_id):
-            if generation.message_id == message_id and await self._rooms.unwanted(generation.id):
-                await self._generations.finish(generation.id, GenerationStatus.CANCELLED)
+            if generation.message_id == message_id and await self._notifications.stop_unwanted(generation.id):
+                await self._generations.finish(generation.id, JobStatus.CANCELLED)
         return detail
 
     async def mark(self, principal: Principal, chat_id: str, mark: str, *, value: bool | None = None) -> Chat:
@@ -185,7 +192,7 @@ class Chats:
         await self._clear(*chat_ids)
         await self._chats.remove(*chat_ids)
         await self._clear(*chat_ids)  # what was appended while the rest went
-        await asyncio.gather(*(self._rooms.closed(chat_id, stopped) for chat_id, stopped in running.items()))
+        await asyncio.gather(*(self._notifications.announce_deletion(chat_id, stopped) for chat_id, stopped in running.items()))
 
     async def _clear(self, *chat_ids: str) -> None:
         await asyncio.gather(*(kept.remove_chats(*chat_ids) for kept in (self._messages, self._generations, self._shares)))

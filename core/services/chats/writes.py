@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any, TypeVar
 
 from core.chat_documents import edits as changes
-from core.chat_documents.document import TREE, Parts, parts, spoken, weight
+from core.chat_documents.document import TREE, Parts, estimate_bytes, split_document, without_null_messages
 from core.chat_documents.merge import Merge
 from core.errors import Conflict, NotFound
-from core.json.offload import off_loop
+from core.json.offload import offload
 from core.models.chats import Chat, ChatDetail, Message, size_of
 from core.models.users import Principal
-from core.redis.read_markers import Before, Shown
+from core.redis.read_markers import ReadMarkers, SeenMessages
 from core.storage.chats import Chats as ChatRows
 from core.storage.messages import Messages as MessageRows
 
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 AnyChat = TypeVar("AnyChat", bound=Chat)
 
 
-def owned(principal: Principal, chat: AnyChat | None) -> AnyChat:
+def require_owner(principal: Principal, chat: AnyChat | None) -> AnyChat:
     """The chat, if it is theirs: the one place that decides. Raises NotFound."""
     if chat is None or chat.user_id != principal.id:
         raise NotFound(NO_CHAT)
@@ -40,45 +40,45 @@ class ChatWrites:
     New messages first, then changed ones, then the chat, and last of all what is taken out: whatever breaks off between loses none.
     """
 
-    def __init__(self, chats: ChatRows, messages: MessageRows, shown: Shown) -> None:
+    def __init__(self, chats: ChatRows, messages: MessageRows, read_markers: ReadMarkers) -> None:
         self._chats = chats
         self._messages = messages
-        self._shown = shown
+        self._read_markers = read_markers
 
     async def update(self, principal: Principal, chat_id: str, document: Json) -> ChatDetail:
         """Merge a posted document into a chat. Of its messages only those that the client had been given can be left out."""
-        size = weight(document)
-        pieces = await off_loop(size, parts, document)
+        size = estimate_bytes(document)
+        pieces = await offload(size, split_document, document)
         if pieces.listed is None and pieces.document.get(TREE) is None:
             return await self._merge(principal, chat_id, pieces)
-        before = self._shown.before(principal, chat_id)
-        detail, posted = await self._write(principal, chat_id, partial(_again, spoken(document)), before, size)
-        sent = changes.named(posted)
-        self._shown.sent(principal, chat_id, [message for message in detail.messages if message.id in sent])
+        before = self._read_markers.find_seen(principal, chat_id)
+        detail, posted = await self._write(principal, chat_id, partial(_again, without_null_messages(document)), before, size)
+        sent = changes.message_ids(posted)
+        self._read_markers.note_sent(principal, chat_id, [message for message in detail.messages if message.id in sent])
         return detail
 
     async def edit(self, principal: Principal, chat_id: str, message_id: str, content: Any) -> ChatDetail:
         """Give one message another content. Raises NotFound."""
-        detail, _ = await self._write(principal, chat_id, lambda there: changes.edited(there, message_id, content), ())
+        detail, _ = await self._write(principal, chat_id, lambda there: changes.edit_message(there, message_id, content), ())
         return detail
 
     async def remove(self, principal: Principal, chat_id: str, message_id: str) -> ChatDetail:
         """Take one message out. Raises NotFound."""
-        detail, _ = await self._write(principal, chat_id, lambda there: changes.without(there, message_id), (message_id,))
+        detail, _ = await self._write(principal, chat_id, lambda there: changes.remove_message(there, message_id), (message_id,))
         return detail
 
     async def _merge(self, principal: Principal, chat_id: str, pieces: Parts) -> ChatDetail:
         """Without messages: of two who change different fields at once neither is lost, because the row is compared and set."""
         for attempt in range(ATTEMPTS):
             old, version = await self._read(principal, chat_id)
-            chat = changes.changed(old, pieces.title, changes.merged(old, pieces), old.layout, int(time.time()))
+            chat = changes.replace_document(old, pieces.title, changes.merge_fields(old, pieces), old.layout, int(time.time()))
             if await self._chats.change(chat, version):
                 return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
             await _pause(attempt)
         raise _too_many()
 
     async def _write(
-        self, principal: Principal, chat_id: str, change: Callable[[Json], Json], may_go: Before | Collection[str], size: int = 0
+        self, principal: Principal, chat_id: str, change: Callable[[Json], Json], may_go: SeenMessages | Collection[str], size: int = 0
     ) -> tuple[ChatDetail, Json]:
         """The chat as it is afterwards, and what was posted, of about ``size`` bytes, with the ids that its messages got."""
         for attempt in range(ATTEMPTS):
@@ -90,23 +90,23 @@ class ChatWrites:
                 raise
             there = await self._messages.versioned(chat_id)
             size = max(size, size_of(there))
-            merge = await off_loop(size, Merge, old, there, change)
+            merge = await offload(size, Merge, old, there, change)
             kept = await _unknown(principal, old, may_go, merge.missing) if merge.missing else []
             if kept:
-                await off_loop(size, merge.keep, {message.id for message in kept})
+                await offload(size, merge.keep, {message.id for message in kept})
             if await self._put(merge) and await self._chats.change(merge.detail.chat, version):
                 if merge.missing:
                     await self._messages.remove(chat_id, [message.id for message in merge.missing])
                     await self._chats.touch(chat_id, merge.detail.chat.updated_at)
                 return merge.detail, merge.posted
-            if isinstance(may_go, Before):
+            if isinstance(may_go, SeenMessages):
                 change = partial(_again, merge.posted)
             await _pause(attempt)
         raise _too_many()
 
     async def _read(self, principal: Principal, chat_id: str) -> tuple[Chat, int]:
         found = await self._chats.versioned(chat_id)
-        return owned(principal, found[0] if found else None), found[1] if found else 0
+        return require_owner(principal, found[0] if found else None), found[1] if found else 0
 
     async def _put(self, merge: Merge) -> bool:
         """Write what is new and what differs; whether nobody else has written any of it meanwhile."""
@@ -126,9 +126,9 @@ def _again(document: Json, _: Json) -> Json:
     return document
 
 
-async def _unknown(principal: Principal, chat: Chat, may_go: Before | Collection[str], missing: Sequence[Message]) -> list[Message]:
+async def _unknown(principal: Principal, chat: Chat, may_go: SeenMessages | Collection[str], missing: Sequence[Message]) -> list[Message]:
     """Those that stay: whoever made a chat knows what it was made with."""
-    if not isinstance(may_go, Before):
+    if not isinstance(may_go, SeenMessages):
         return [message for message in missing if message.id not in may_go]
     made = chat.stored if chat.session == principal.client else None
     return await may_go.unseen([message for message in missing if message.stored != made])

@@ -31,13 +31,13 @@ def check_messages(messages: list[dict[str, Any]]) -> None:
     for place, message in enumerate(messages):
         content, where = message.get("content"), f"messages[{place}].content"
         if not isinstance(content, str | list | None):
-            _deny(where, "a text, a list of parts or null")
+            _deny(where, "a string, a list of parts or null")
         for index, part in enumerate(content if isinstance(content, list) else ()):
             kind, field = _kind(part), f"{where}[{index}]"
             if not isinstance(part, dict):
                 _deny(field, "an object such as {'type': 'text', 'text': 'Hello!'}")
             if kind in {"text", "refusal"} and not isinstance(part.get(kind), str):
-                _deny(f"{field}.{kind}", "a text")
+                _deny(f"{field}.{kind}", "a string")
             if kind not in {"text", "refusal"}:
                 _refuse(field, f"local models read text only, not {kind!r}. Leave this part out, or ask a model of an upstream that can.")
 

@@ -16,13 +16,13 @@ NOT_SAMPLING = frozenset(
 LENGTHS = frozenset({"max_tokens", "max_completion_tokens"})  # two names for one thing
 
 
-def based(body: bytes, custom: CustomModel) -> bytes:
+def apply_custom_model(body: bytes, custom: CustomModel) -> bytes:
     """A request of a custom model as one of the model behind it. ``body`` was checked before."""
     given = msgspec.json.decode(body, type=dict[str, Any])
-    return msgspec.json.encode(completed({**given, "model": custom.base_model_id}, custom.params))
+    return msgspec.json.encode(fill_in({**given, "model": custom.base_model_id}, custom.params))
 
 
-def completed(given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+def fill_in(given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
     """What is given wins; where that is missing or null, a custom model's parameter stands. ``custom_params`` are parameters too."""
     more = params.get("custom_params")
     offered = {**params, **(more if isinstance(more, dict) else {})}

@@ -8,10 +8,10 @@ import msgspec
 from core.errors import BadRequest, Conflict, Forbidden, NotFound
 from core.models.pictures import Picture
 from core.models.users import Principal, Role, SignUp, User
-from core.redis.sign_in_attempts import Guesses
+from core.redis.sign_in_attempts import SignInAttempts
 from core.security import Passwords
-from core.services.api_keys import signed_in
-from core.services.notifications import Revoked
+from core.services.api_keys import require_session
+from core.services.notifications import AnnounceRevocation
 from core.services.users import fields
 from core.services.users.pictures import Image, Pictures
 from core.services.users.removal import Removal
@@ -57,18 +57,18 @@ class Accounts:
         users: Users,
         pictures: Pictures,
         passwords: Passwords,
-        guesses: Guesses,
+        sign_in_attempts: SignInAttempts,
         removal: Removal,
-        revoked: Revoked,
+        announce_revocation: AnnounceRevocation,
     ) -> None:
-        """``revoked`` tells of those whose tokens end with their password."""
+        """``announce_revocation`` tells of those whose tokens end with their password."""
         self._rows = rows
         self._users = users
         self._pictures = pictures
         self._passwords = passwords
-        self._guesses = guesses
+        self._sign_in_attempts = sign_in_attempts
         self._removal = removal
-        self._revoked = revoked
+        self._announce_revocation = announce_revocation
 
     async def list(self, principal: Principal, command: ListUsers) -> tuple[list[User], int]:
         """Users for an administrator, and how many there are on all pages. Raises Forbidden, BadRequest for an ``after`` that is nobody."""
@@ -97,31 +97,31 @@ class Accounts:
     async def add(self, principal: Principal, command: SignUp, role: str | None = None) -> User:
         """A new user, made by an administrator. Raises Forbidden, BadRequest that names the field at fault."""
         _administrator(principal)
-        return await self._users.add(command, Role.USER if role is None else fields.role(role))
+        return await self._users.add(command, Role.USER if role is None else fields.check_role(role))
 
     async def change_password(self, principal: Principal, old: str, new: str, address: str = "") -> None:
         """Another password for oneself; all one's tokens but the one that this came with end.
 
         Raises BadRequest where the old one is wrong or the new one cannot be used, RateLimited, Forbidden for an API key.
         """
-        signed_in(principal)
-        fields.password(new, "new_password")
-        attempt = await self._guesses.begin(principal.user.email, address)
+        require_session(principal)
+        fields.check_password(new, "new_password")
+        attempt = await self._sign_in_attempts.begin(principal.user.email, address)
         found = await self._rows.credentials(principal.user.email)
         right = found and found[0].id == principal.id and await self._passwords.verify(fields.password_to_try(old), found[1].password_hash)
         if not right:
-            message = "password is not your password so far."
+            message = "The current password is incorrect."
             raise BadRequest(message, param="password")
-        await attempt.succeeded()
+        await attempt.succeed()
         await self._rows.set_password(principal.id, await self._passwords.hash(new), keep=principal.session)
-        await self._revoked(principal.id)
+        await self._announce_revocation(principal.id)
 
     async def update(self, principal: Principal, user_id: str, changes: UserChanges) -> User:
         """Change one's own name and picture; administrators change everything of everybody. A role from others is ignored.
 
         Raises Forbidden, NotFound, BadRequest that names the field at fault.
         """
-        role = None if changes.role is None else fields.role(changes.role)
+        role = None if changes.role is None else fields.check_role(changes.role)
         if not principal.is_admin:
             if user_id != principal.id:
                 raise Forbidden(_ADMINISTRATORS)
@@ -134,13 +134,13 @@ class Accounts:
         user = await self._change(user, changes)
         if password_hash:
             await self._rows.set_password(user_id, password_hash, keep=principal.session if user_id == principal.id else "")
-            await self._revoked(user_id)
+            await self._announce_revocation(user_id)
         return user
 
     async def set_role(self, principal: Principal, user_id: str, role: str) -> User:
         """Give a user another role. Raises Forbidden, NotFound, BadRequest for a role that is none and for the last administrator."""
         _administrator(principal)
-        return await self._removal.change_role(await self._there(user_id), fields.role(role))
+        return await self._removal.change_role(await self._there(user_id), fields.check_role(role))
 
     async def delete(self, principal: Principal, user_id: str) -> None:
         """Take a user away with all that is theirs. Raises Forbidden, NotFound, BadRequest for the last administrator."""
@@ -168,8 +168,8 @@ class Accounts:
         """Empty where the password stays: forms send an empty one for that."""
         if not password:
             return ""
-        signed_in(principal)
-        return await self._passwords.hash(fields.password(password))
+        require_session(principal)
+        return await self._passwords.hash(fields.check_password(password))
 
     async def _change(self, user: User, changes: UserChanges) -> User:
         """Write a name, address and picture over those that are there; of two writers at once neither is lost."""
@@ -191,9 +191,9 @@ class Accounts:
         """The user as they will be, and an image to be kept. Raises BadRequest that names the field at fault."""
         image, picture = user.profile_image_url, None
         if changes.profile_image_url is not None:
-            image, picture = self._pictures.checked(user.id, changes.profile_image_url)
-        name = user.name if changes.name is None else fields.name(changes.name)
-        email = user.email if changes.email is None else fields.email(changes.email)
+            image, picture = self._pictures.check(user.id, changes.profile_image_url)
+        name = user.name if changes.name is None else fields.check_name(changes.name)
+        email = user.email if changes.email is None else fields.check_email(changes.email)
         if email != user.email and await self._rows.credentials(email):
             raise BadRequest(_TAKEN, param="email")
         new = msgspec.structs.replace(user, name=name, email=email, profile_image_url=image, updated_at=int(time.time()))
@@ -216,7 +216,7 @@ def _administrator(principal: Principal) -> None:
 
 def _own(user: User, changes: UserChanges) -> UserChanges:
     """What somebody may change of themself. Raises Forbidden for more, but not for what forms send along."""
-    if changes.email is not None and fields.folded_email(changes.email) != user.email:
+    if changes.email is not None and fields.fold_email(changes.email) != user.email:
         message = "Only administrators may change an e-mail address. Leave email out."
         raise Forbidden(message, param="email")
     if changes.password:

@@ -19,23 +19,23 @@ _PATH = re.compile(r"/(?![/\\])[^\s\x00-\x1f\x7f\\]*")
 _NOT_IN_URLS = re.compile(r"[\s\x00-\x1f\x7f\\]")
 
 
-def email(given: str) -> str:
+def check_email(given: str) -> str:
     """Folded. What nobody sees, such as a space of no width, would let one address look like another's."""
-    folded = folded_email(given)
+    folded = fold_email(given)
     if len(folded) > MAX_EMAIL or not _EMAIL.fullmatch(folded) or not folded.isprintable():
         message = "email must be an address such as name@example.com."
         raise BadRequest(message, param="email")
     return folded
 
 
-def folded_email(given: str) -> str:
+def fold_email(given: str) -> str:
     """As it is looked for, whether it is an address or not: without cases and composed, however it was typed."""
     if len(given) > MAX_TRIED:
         return ""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", given.strip()).casefold())
 
 
-def name(given: str) -> str:
+def check_name(given: str) -> str:
     """Without space around it. Others see it, so it must look like what it is."""
     stripped = given.strip()
     if not 1 <= len(stripped) <= MAX_NAME or not is_text(stripped):
@@ -47,7 +47,7 @@ def name(given: str) -> str:
     return stripped
 
 
-def password(given: str, param: str = "password") -> str:
+def check_password(given: str, param: str = "password") -> str:
     """As it is."""
     if not MIN_PASSWORD <= len(given) <= MAX_PASSWORD:
         message = f"{param} must have {MIN_PASSWORD} to {MAX_PASSWORD} characters; this one has {len(given)}."
@@ -63,7 +63,7 @@ def password_to_try(given: str) -> str:
     return given if len(given) <= MAX_PASSWORD and is_text(given) else ""
 
 
-def role(given: str) -> Role:
+def check_role(given: str) -> Role:
     """One of ours."""
     try:
         return Role(given)
@@ -72,7 +72,7 @@ def role(given: str) -> Role:
         raise BadRequest(message, param="role") from None
 
 
-def image_address(given: str) -> str:
+def check_image_address(given: str) -> str:
     """Nothing, a path of this server, or an address of another. What a browser might run is neither."""
     address = given.strip()
     if not address or (len(address) <= MAX_URL and is_text(address) and (_PATH.fullmatch(address) or _is_web(address))):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from core.errors import BadRequest, NotFound
 from core.models.pictures import Picture
-from core.services.users.fields import IMAGE_RULE, image_address
+from core.services.users.fields import IMAGE_RULE, check_image_address
 from core.storage.pictures import Pictures as PictureRows
 
 MAX_DATA_URL = 1_048_576
@@ -28,19 +28,19 @@ class Pictures:
     def __init__(self, pictures: PictureRows) -> None:
         self._pictures = pictures
 
-    def checked(self, user_id: str, given: str) -> tuple[str, Picture | None]:
+    def check(self, user_id: str, given: str) -> tuple[str, Picture | None]:
         """What a user's ``profile_image_url`` becomes, and the image to be kept. Raises BadRequest."""
         if given.strip()[: len(SCHEME)].lower() != SCHEME:
-            return image_address(given), None
+            return check_image_address(given), None
         kind, data = _image(given.strip())
         version = hashlib.sha256(data).hexdigest()[:12]
-        return f"{path(user_id)}?v={version}", Picture(id=user_id, kind=kind, data=base64.b64encode(data).decode())
+        return f"{picture_path(user_id)}?v={version}", Picture(id=user_id, kind=kind, data=base64.b64encode(data).decode())
 
     async def keep(self, user_id: str, address: str, picture: Picture | None) -> None:
-        """After ``checked``: keep the image; one that is no longer shown is forgotten."""
+        """After ``check``: keep the image; one that is no longer shown is forgotten."""
         if picture:
             await self._pictures.put(picture)
-        elif not address.startswith(path(user_id)):
+        elif not address.startswith(picture_path(user_id)):
             await self._pictures.remove_user(user_id)
 
     async def get(self, user_id: str) -> Image:
@@ -52,7 +52,7 @@ class Pictures:
         return Image(picture.kind, base64.b64decode(picture.data))
 
 
-def path(user_id: str) -> str:
+def picture_path(user_id: str) -> str:
     """Where the picture of a user is read."""
     return f"/api/users/{user_id}/profile/image"
 

@@ -6,7 +6,7 @@ import msgspec
 
 from core.errors import BadRequest, NotFound
 from core.models.users import Role, User
-from core.services.notifications import Revoked
+from core.services.notifications import AnnounceRevocation
 from core.storage.administrators import Administrators
 from core.storage.users import Users as UserRows
 
@@ -16,12 +16,17 @@ Belongings = Callable[[str], Awaitable[object]]
 class Removal:
     """Roles and deletions."""
 
-    def __init__(self, rows: UserRows, administrators: Administrators, belongings: Sequence[Belongings], revoked: Revoked) -> None:
-        """``belongings``: take away what a user, by id, has of some kind; safe to repeat. ``revoked`` tells of those with fewer rights."""
+    def __init__(
+        self, rows: UserRows, administrators: Administrators, belongings: Sequence[Belongings], announce_revocation: AnnounceRevocation
+    ) -> None:
+        """``belongings``: take away what a user, by id, has of some kind; safe to repeat.
+
+        ``announce_revocation`` tells of those with fewer rights.
+        """
         self._rows = rows
         self._administrators = administrators
         self._belongings = belongings
-        self._revoked = revoked
+        self._announce_revocation = announce_revocation
 
     async def change_role(self, user: User, role: Role) -> User:
         """Give a user another role. Raises BadRequest for the last administrator, NotFound where the user has gone meanwhile."""
@@ -31,7 +36,7 @@ class Removal:
                 message = "There is no such user. They may have been deleted."
                 raise NotFound(message)
             user = found
-        await self._revoked(user.id)
+        await self._announce_revocation(user.id)
         return msgspec.structs.replace(user, role=role)
 
     async def remove(self, user: User) -> None:
@@ -54,14 +59,14 @@ class Removal:
         return await self._rows.set_role(user.id, role, was=user.role)
 
     async def _demote(self, user: User, role: Role) -> bool:
-        entry = await self._administrators.goes(user.id)
+        entry = await self._administrators.begin_removal(user.id)
         if entry is None:
             message = "This is the last administrator. Make somebody else administrator first."
             raise BadRequest(message)
         try:
             return await self._change(user, role)
         finally:
-            await self._administrators.gone(entry)
+            await self._administrators.end_removal(entry)
 
     async def _clear(self, user: User) -> None:
         for take_away in self._belongings:

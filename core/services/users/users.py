@@ -8,14 +8,14 @@ from core.errors import BadRequest, Conflict, PenstockError, Unauthenticated
 from core.ids import new_id
 from core.models.api_keys import ApiKey
 from core.models.users import Credentials, Principal, Role, Session, Sessions, SignIn, SignUp, User
-from core.redis.sign_in_attempts import Guesses
-from core.security import API_KEY_PREFIX, Passwords, Tokens, api_key_hash
-from core.services.api_keys import signed_in
-from core.services.notifications import Revoked
+from core.redis.sign_in_attempts import SignInAttempts
+from core.security import API_KEY_PREFIX, Passwords, Tokens, hash_api_key
+from core.services.api_keys import require_session
+from core.services.notifications import AnnounceRevocation
 from core.services.users import fields
 from core.services.users.pictures import Pictures
 from core.settings import Settings
-from core.storage.api_keys import Keys as KeyRows
+from core.storage.api_keys import ApiKeys as KeyRows
 from core.storage.users import Users as UserRows
 
 ACTIVE_EVERY_S = 60
@@ -32,18 +32,18 @@ class Users:
         pictures: Pictures,
         passwords: Passwords,
         tokens: Tokens,
-        guesses: Guesses,
+        sign_in_attempts: SignInAttempts,
         settings: Settings,
-        revoked: Revoked,
+        announce_revocation: AnnounceRevocation,
     ) -> None:
-        """``revoked`` tells of those who sign out."""
+        """``announce_revocation`` tells of those who sign out."""
         self._rows = rows
         self._keys = keys
         self._pictures = pictures
         self._passwords = passwords
         self._tokens = tokens
-        self._guesses = guesses
-        self._revoked = revoked
+        self._sign_in_attempts = sign_in_attempts
+        self._announce_revocation = announce_revocation
         self._role = settings.default_user_role
         self._noting: dict[str, asyncio.Task[None]] = {}
 
@@ -53,14 +53,14 @@ class Users:
         Raises BadRequest that says what is wrong with the name, address, password or picture, or that the address is taken.
         """
         user = await self.add(command, self._role)
-        await self._guesses.welcome(user.email, address)
+        await self._sign_in_attempts.welcome(user.email, address)
         return self._session(user, 0)
 
     async def add(self, command: SignUp, role: Role) -> User:
         """The same for a given role, without coming in."""
-        user_id, email, name = new_id(), fields.email(command.email), fields.name(command.name)
-        image, picture = self._pictures.checked(user_id, command.profile_image_url)
-        password_hash = await self._passwords.hash(fields.password(command.password))
+        user_id, email, name = new_id(), fields.check_email(command.email), fields.check_name(command.name)
+        image, picture = self._pictures.check(user_id, command.profile_image_url)
+        password_hash = await self._passwords.hash(fields.check_password(command.password))
         now = int(time.time())
         newcomer = User(
             id=user_id,
@@ -86,8 +86,8 @@ class Users:
 
         Raises Unauthenticated, with one text and in the same time for an unknown address and a wrong password; RateLimited after too many.
         """
-        email, password = fields.folded_email(command.email), fields.password_to_try(command.password)
-        attempt = await self._guesses.begin(email, address)
+        email, password = fields.fold_email(command.email), fields.password_to_try(command.password)
+        attempt = await self._sign_in_attempts.begin(email, address)
         found = await self._rows.credentials(email)
         if found is None:
             known = await self._passwords.verify_dummy(password)
@@ -96,15 +96,15 @@ class Users:
         if found is None or not known:
             message = "The e-mail address or the password is wrong."
             raise Unauthenticated(message)
-        await attempt.succeeded()
+        await attempt.succeed()
         return self._session(found[0], found[1].epoch)
 
     async def sign_out(self, principal: Principal) -> None:
         """The token that they came with is worth nothing from now on, on every process. Raises Forbidden for an API key."""
-        signed_in(principal)
+        require_session(principal)
         if principal.expires_at is not None:
             await self._rows.end_session(principal.id, principal.session, principal.expires_at)
-            await self._revoked(principal.id)
+            await self._announce_revocation(principal.id)
 
     async def authenticate(self, token: str) -> Principal:
         """Whose token or API key it is, as they are in the store now.
@@ -123,7 +123,7 @@ class Users:
         return Principal(user=user, session=claim.session, expires_at=claim.expires_at)
 
     async def _key(self, token: str) -> ApiKey:
-        key, now = await self._keys.of_hash(api_key_hash(token)), int(time.time())
+        key, now = await self._keys.of_hash(hash_api_key(token)), int(time.time())
         if key is None:
             message = "The API key is not valid. It may have been revoked: make another one."
             raise Unauthenticated(message)
@@ -131,17 +131,17 @@ class Users:
             message = "The API key has expired. Make another one."
             raise Unauthenticated(message)
         if now - (key.last_used_at or 0) >= ACTIVE_EVERY_S:
-            self._note(key.id, lambda: self._keys.used(key, now))
+            self._note(key.id, lambda: self._keys.note_use(key, now))
         return key
 
     async def _user(self, user_id: str) -> tuple[User, Sessions]:
-        found = await self._rows.recognised(user_id)
+        found = await self._rows.get_with_sessions(user_id)
         if found is None:
             message = "The user of this token is no longer there."
             raise Unauthenticated(message)
         now = int(time.time())
         if now - found[0].last_active_at >= ACTIVE_EVERY_S:
-            self._note(user_id, lambda: self._rows.seen(user_id, now))
+            self._note(user_id, lambda: self._rows.note_activity(user_id, now))
         return found
 
     def _session(self, user: User, epoch: int) -> Session:

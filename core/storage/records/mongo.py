@@ -1,4 +1,4 @@
-"""Documents in MongoDB, through motor.
+"""Records in MongoDB, through motor.
 
 Compare-and-set is an ``update_one`` with the version in its filter, and unique indexes have the last word: nothing here needs a transaction
 or findAndModify.
@@ -29,8 +29,8 @@ from pymongo.errors import (
 )
 
 from core.errors import BadRequest, Conflict, PenstockError, SettingsError, Unavailable
-from core.json.offload import in_turns
-from core.storage.records.port import KEY, Added, Collection, Contains, Filter, In, Order, Range, Record, encode, folded, scalar
+from core.json.offload import map_in_turns
+from core.storage.records.port import KEY, Added, Collection, Contains, Filter, In, Order, Range, Record, check_scalar, encode, fold_case
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ _BOUNDS = ("gte", "gt", "lte", "lt")
 _decode = msgspec.json.decode
 
 
-class MongoDocuments:
+class MongoRecords:
     """The port on MongoDB. Opaque fields are kept as JSON text: BSON cannot hold every JSON (big integers, keys with dots or dollars)."""
 
     def __init__(self, client: Any, database: Any) -> None:
@@ -55,7 +55,7 @@ class MongoDocuments:
         self._database = database
 
     @classmethod
-    def connect(cls, url: str) -> "MongoDocuments":
+    def connect(cls, url: str) -> "MongoRecords":
         """A client of a ``mongodb://`` URL, whose path names the database (else: penstock). Nothing is sent yet. Raises SettingsError."""
         try:
             if not url.startswith(SCHEMES):
@@ -91,7 +91,7 @@ class MongoDocuments:
     async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
         """One document, by key."""
         with _explained():
-            found = await self._of(collection).find_one({KEY: scalar(key)})
+            found = await self._of(collection).find_one({KEY: check_scalar(key)})
         return None if found is None else msgspec.convert(_opened(collection, found), kind)
 
     async def find(
@@ -106,7 +106,7 @@ class MongoDocuments:
                 way = DESCENDING if order.descending else ASCENDING
                 cursor = cursor.sort([(order.field, way), (KEY, way)])
             found = await cursor.to_list(None)
-        return await in_turns(lambda record: msgspec.convert(_opened(collection, record), kind), found)
+        return await map_in_turns(lambda record: msgspec.convert(_opened(collection, record), kind), found)
 
     async def count(self, collection: Collection, where: Filter) -> int:
         """Counted by the server."""
@@ -119,7 +119,7 @@ class MongoDocuments:
             return
         with _explained():
             try:
-                await self._of(collection).insert_many(await in_turns(partial(_closed, collection), records))
+                await self._of(collection).insert_many(await map_in_turns(partial(_closed, collection), records))
             except BulkWriteError as error:
                 done = [record[KEY] for record in records[: error.details["nInserted"]]]
                 if done:
@@ -142,7 +142,7 @@ class MongoDocuments:
         """One ``update_one``, condition included."""
         with _explained():
             result = await self._of(collection).update_one(
-                {**_filter(where or {}), KEY: scalar(key)}, {"$set": _closed(collection, changes)}
+                {**_filter(where or {}), KEY: check_scalar(key)}, {"$set": _closed(collection, changes)}
             )
             return bool(result.matched_count)
 
@@ -167,13 +167,13 @@ def _filter(where: Filter, order: Order | None = None) -> dict[str, Any]:
     query: dict[str, Any] = {}
     for field, wanted in where.items():
         if isinstance(wanted, In):
-            query[field] = {"$in": [scalar(value) for value in wanted.values]}
+            query[field] = {"$in": [check_scalar(value) for value in wanted.values]}
         elif isinstance(wanted, Range):
-            query[field] = {f"${bound}": scalar(getattr(wanted, bound)) for bound in _BOUNDS if getattr(wanted, bound) is not None}
+            query[field] = {f"${bound}": check_scalar(getattr(wanted, bound)) for bound in _BOUNDS if getattr(wanted, bound) is not None}
         elif isinstance(wanted, Contains):
-            query[field] = {"$regex": re.escape(folded(wanted.text))}
+            query[field] = {"$regex": re.escape(fold_case(wanted.text))}
         else:
-            query[field] = scalar(wanted)
+            query[field] = check_scalar(wanted)
     if order and order.after:
         value, key = order.after
         operator = "$lt" if order.descending else "$gt"

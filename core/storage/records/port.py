@@ -73,7 +73,7 @@ class Order(msgspec.Struct, frozen=True):
     after: tuple[Value, str] | None = None
 
 
-class Documents(Protocol):
+class Records(Protocol):
     """A store of records. Every verb raises Unavailable where the store cannot be reached or written."""
 
     async def setup(self, collections: Sequence[Collection]) -> None:
@@ -121,7 +121,7 @@ class Documents(Protocol):
         """Let go of everything."""
 
 
-def scalar(value: Any) -> Any:
+def check_scalar(value: Any) -> Any:
     """A value to look for. Raises BadRequest for an object or a list: a client's JSON in its place would be read as an operator."""
     if value is not None and not isinstance(value, str | int | float):
         message = "An id or a value to look for must be a text or a number."
@@ -129,7 +129,7 @@ def scalar(value: Any) -> Any:
     return value
 
 
-def folded(text: str) -> str:
+def fold_case(text: str) -> str:
     """A text as it is kept to be searched: without cases (STRASSE and Straße are one), composed (NFC), without NULs."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).replace("\0", "")
 

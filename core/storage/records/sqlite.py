@@ -1,4 +1,4 @@
-"""Documents in one SQLite file: WAL, several processes at once, one thread that reads and one that writes.
+"""Records in one SQLite file: WAL, several processes at once, one thread that reads and one that writes.
 
 A record is a row of its key and its JSON text; declared indexes are indexes on expressions over that text, so that declaring one more is no
 migration.
@@ -16,8 +16,8 @@ import apsw
 import msgspec
 
 from core.errors import SettingsError
-from core.storage.records.port import KEY, Added, Collection, Filter, Order, Record, encode, scalar
-from core.storage.records.sqlite_errors import explained
+from core.storage.records.port import KEY, Added, Collection, Filter, Order, Record, check_scalar, encode
+from core.storage.records.sqlite_errors import explain
 from core.storage.records.sqlite_sql import conditions, index, ordering, table
 from core.storage.records.sqlite_threads import SqliteThread, read, write
 
@@ -38,7 +38,7 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-class SqliteDocuments:
+class SqliteRecords:
     """The port on SQLite. Made by ``open``."""
 
     def __init__(self, reader: SqliteThread, writer: SqliteThread) -> None:
@@ -46,7 +46,7 @@ class SqliteDocuments:
         self._writer = writer
 
     @classmethod
-    async def open(cls, folder: Path) -> "SqliteDocuments":
+    async def open(cls, folder: Path) -> "SqliteRecords":
         """The store in a data folder, made where it is missing.
 
         Raises SettingsError for a folder that cannot be used, Unavailable for a damaged file.
@@ -76,7 +76,7 @@ class SqliteDocuments:
     async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
         """One record, by key."""
         sql = f'SELECT body FROM "{collection.name}" WHERE key = ?'  # noqa: S608 - names come from declarations
-        wanted = scalar(key)
+        wanted = check_scalar(key)
         body = await self._reader.call(lambda connection: connection.execute(sql, (wanted,)).get)
         return None if body is None else _decoder(cast("Any", kind)).decode(body)
 
@@ -148,7 +148,7 @@ def _connect(path: Path) -> apsw.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     except apsw.Error as error:
-        raise explained(error) from None
+        raise explain(error) from None
     return connection
 
 

@@ -18,7 +18,7 @@ _FAULTS: dict[tuple[type[apsw.Error], ...], str] = {
 }
 
 
-def explained(error: apsw.Error) -> PenstockError:
+def explain(error: apsw.Error) -> PenstockError:
     """The error of ours that stands for SQLite's."""
     if isinstance(error, apsw.ConstraintError):
         return Conflict("Something with the same id or the same unique value is already there.")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from core.storage.records.port import KEY, Collection, Contains, Filter, In, Index, Order, Range, Value, folded, scalar
+from core.storage.records.port import KEY, Collection, Contains, Filter, In, Index, Order, Range, Value, check_scalar, fold_case
 
 _BOUNDS = {"gte": ">=", "gt": ">", "lte": "<=", "lt": "<"}
 
@@ -34,21 +34,21 @@ def conditions(where: Filter, order: Order | None = None) -> tuple[str, list[Any
         name = column(field)
         if isinstance(wanted, In):
             tests.append(f"{name} IN ({', '.join('?' * len(wanted.values))})")
-            bindings.extend(map(scalar, wanted.values))
+            bindings.extend(map(check_scalar, wanted.values))
         elif isinstance(wanted, Range):
             for bound, operator in _BOUNDS.items():
                 value = getattr(wanted, bound)
                 if value is not None:
                     tests.append(f"{name} {operator} ?")
-                    bindings.append(scalar(value))
+                    bindings.append(check_scalar(value))
         elif isinstance(wanted, Contains):
             tests.append(f"instr({name}, ?) > 0")
-            bindings.append(folded(wanted.text))
+            bindings.append(fold_case(wanted.text))
         elif wanted is None:
             tests.append(f"{name} IS NULL")
         else:
             tests.append(f"{name} = ?")
-            bindings.append(scalar(wanted))
+            bindings.append(check_scalar(wanted))
     if order and order.after:
         _behind(order, order.after, tests, bindings)
     return " AND ".join(tests) or "1", bindings

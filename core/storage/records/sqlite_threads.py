@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import apsw
 
 from core.errors import Unavailable
-from core.storage.records.sqlite_errors import explained
+from core.storage.records.sqlite_errors import explain
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ def _attempt(connection: apsw.Connection, work: Work) -> Result:
 
 
 def _failure(error: Exception) -> Exception:
-    return explained(error) if isinstance(error, apsw.Error) else error
+    return explain(error) if isinstance(error, apsw.Error) else error
 
 
 def _settle(results: list[tuple[_Answer, Result]]) -> None:

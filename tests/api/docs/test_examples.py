@@ -25,8 +25,8 @@ def shape(value: Any) -> Any:
 
 
 async def test_every_route_does_what_the_document_says_and_as_its_example_shows(app: web.Application) -> None:
-    async with opened(app) as stage:
-        examples, faults = await tour(stage)
+    async with opened(app) as server:
+        examples, faults = await tour(server)
     assert faults == []
     kept = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     assert shape(kept) == shape(examples), "an answer or a call has changed: run `make docs`"

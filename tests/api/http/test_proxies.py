@@ -43,14 +43,14 @@ PROXIES = Proxies(("10.0.0.0/8", "::1"))
     ],
 )
 def test_the_first_address_from_the_right_that_is_no_proxy_is_the_client(headers: dict[str, str], seen: tuple[str, Any, Any]) -> None:
-    assert PROXIES.seen("10.0.0.1", CIMultiDict(headers)) == seen
+    assert PROXIES.find_client("10.0.0.1", CIMultiDict(headers)) == seen
 
 
 def test_nobody_else_is_believed() -> None:
     headers = CIMultiDict({"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"})
-    assert PROXIES.seen("192.0.2.1", headers) is None
-    assert PROXIES.seen("", headers) is None
-    assert PROXIES.seen("::1", headers) == ("203.0.113.7", "https", None)
+    assert PROXIES.find_client("192.0.2.1", headers) is None
+    assert PROXIES.find_client("", headers) is None
+    assert PROXIES.find_client("::1", headers) == ("203.0.113.7", "https", None)
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ import socketio
 from aiohttp import web
 
 from api.app import create_app
-from api.http.keys import LIMITS
+from api.http.keys import RATE_LIMITER
 from api.http.server import Runner
 from core.redis import rate_limits, sign_in_attempts
 from core.redis.client import Scripts, connect
 from core.settings import Settings
 from tests.api.conftest import Client
-from tests.api.socketio_client import connected
+from tests.api.socketio_client import connect_socket
 from tests.polling import until
 
 LIMIT = 5
@@ -89,7 +89,7 @@ async def test_all_faces_and_api_keys_take_from_the_same_budget(bob: Client) -> 
     assert left(await Client(bob.url, bob.session, bob.user, key).get("/api/auths/"))[1] == "3"
     asked = await bob.post("/graphql", {"query": "{ me { id } }"}, headers={"Content-Type": "application/json"})
     assert (asked.body["data"]["me"]["id"], left(asked)[1]) == (bob.user["id"], "2")
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         chat_id = await bob.chat()
         assert (await socket.call("join_chat", {"chat_id": chat_id}))["ok"]
         refused = await socket.call("join_chat", {"chat_id": chat_id})
@@ -141,7 +141,7 @@ async def test_a_redis_that_hangs_holds_up_one_request_and_is_noticed_when_it_is
 
 
 async def test_a_redis_that_is_away_stops_no_request(bob: Client, app: Any) -> None:
-    app[LIMITS]._scripts = Scripts(connect("redis://127.0.0.1:1/0"), patience_s=0)
+    app[RATE_LIMITER]._scripts = Scripts(connect("redis://127.0.0.1:1/0"), patience_s=0)
     replies = [await bob.get("/api/auths/") for _ in range(LIMIT + 1)]
     assert {(reply.status, *left(reply)) for reply in replies} == {(200, str(LIMIT), str(LIMIT))}
 
@@ -214,8 +214,8 @@ class TestStrangers:
         assert [refusal["data"]["code"] for refusal in refusals] == ["unauthenticated", "unauthenticated", "rate_limit_exceeded"]
 
     async def test_are_not_limited_where_an_administrator_says_so(self, visitor: Client, app: web.Application) -> None:
-        rules = app[LIMITS]._rules
-        app[LIMITS]._rules = lambda: msgspec.structs.replace(rules(), anonymous_requests_per_minute=None)
+        rules = app[RATE_LIMITER]._rules
+        app[RATE_LIMITER]._rules = lambda: msgspec.structs.replace(rules(), anonymous_requests_per_minute=None)
         assert [(await visitor.post("/api/auths/signup", {})).status for _ in range(4)] == [400] * 4
 
 

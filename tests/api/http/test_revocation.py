@@ -13,7 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from api.http import revocation, sse
 from api.http.disconnects import Connections
-from api.http.keys import ABANDONED, CONNECTIONS, PASSES
+from api.http.keys import CONNECTIONS, HELD_TOKENS, ORPHANED_COMPLETIONS
 from core.errors import Unauthenticated, Unavailable
 from core.models.events import Progress
 from core.models.pulls import StartPull
@@ -21,7 +21,7 @@ from core.models.users import Principal, User
 from core.services import Services
 from core.storage import users
 from tests.api.conftest import Client
-from tests.api.manual_jobs import make_next
+from tests.api.manual_jobs import claim_next
 from tests.api.openai.test_completions import ASK, PATHS
 from tests.api.rest.test_api_keys import made
 from tests.api.rest.test_generations import path_of, started
@@ -102,12 +102,12 @@ async def test_a_user_who_is_demoted_or_deleted_hears_no_more(ada: Client, bob: 
 async def test_a_completion_of_a_revoked_key_ends_with_openais_error_and_is_stopped(
     bob: Client, services: Services, app: web.Application
 ) -> None:
-    app[ABANDONED]._grace_s = 0.2
+    app[ORPHANED_COMPLETIONS]._grace_s = 0.2
     program, key = await made(bob)
     whole = asyncio.create_task(program.post(PATHS[0], ASK))
-    making = await make_next(services)
+    making = await claim_next(services)
     asked = asyncio.create_task(program.session.post(program.url + PATHS[0], json=ASK | {"stream": True}, headers=program.headers))
-    streaming = await make_next(services)
+    streaming = await claim_next(services)
     await streaming.say("one ")
     async with await asked as response:
         assert await response.content.readline() == b"id: 1-2\n"
@@ -124,14 +124,14 @@ async def test_a_completion_of_a_revoked_key_ends_with_openais_error_and_is_stop
 
 
 async def test_an_answer_of_a_revoked_key_goes_on_while_its_user_listens(bob: Client, services: Services, app: web.Application) -> None:
-    app[ABANDONED]._grace_s = 0.2
+    app[ORPHANED_COMPLETIONS]._grace_s = 0.2
     program, key = await made(bob)
     asked = asyncio.create_task(program.post(PATHS[0], ASK))
-    making = await make_next(services)
+    making = await claim_next(services)
     async with following(bob, making.claim.spec.id) as response:
         await bob.delete(f"/api/users/api_key/{key['id']}")
         assert (await asked).status == 401
-        (watch,) = app[ABANDONED]._watches
+        (watch,) = app[ORPHANED_COMPLETIONS]._watches
         await asyncio.wait([watch], timeout=0.5)
         assert not watch.done()
         await making.say("all of it")
@@ -165,12 +165,12 @@ async def test_a_redis_that_stumbles_ends_nothing_and_is_heard_again(bob: Client
         services.users.authenticate = counted  # type: ignore[method-assign]
         await services.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
         await until(lambda: {leaving.token, bob.token} <= set(looked), "all are looked at after the break")
-        assert len(app[PASSES]._held) == 2
+        assert len(app[HELD_TOKENS]._held) == 2
         await leaving.post("/api/auths/signout", {})
         assert (await rest(ended)).endswith(ENDED)
         await making.finish()
         assert "event: finished" in await rest(kept)
-    await until(lambda: not app[PASSES]._held, "nothing is held any more")
+    await until(lambda: not app[HELD_TOKENS]._held, "nothing is held any more")
 
 
 class TestOften:
@@ -184,7 +184,7 @@ class TestOften:
     async def test_what_nobody_was_told_of_is_found_out(self, bob: Client, services: Services) -> None:
         generation_id, _ = await started(bob, services)
         async with following(bob, generation_id) as response:
-            await services.documents.delete(users.COLLECTION, {"_id": bob.user["id"]})
+            await services.records.delete(users.COLLECTION, {"_id": bob.user["id"]})
             assert "The user of this token is no longer there." in await rest(response)
 
     async def test_a_store_that_is_away_lets_nobody_out(self, bob: Client, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ async def test_one_who_does_not_read_is_let_go_and_sent_nothing_more(bob: Client
         await making.say("x" * 200_000)
     await until(lambda: _stuck(app), "it does not read")
     await bob.post("/api/auths/signout", {})
-    await until(lambda: not app[PASSES]._held and not app[CONNECTIONS]._waiting, "it is let go")
+    await until(lambda: not app[HELD_TOKENS]._held and not app[CONNECTIONS]._waiting, "it is let go")
     await making.say("and something new")
     await making.finish()
     sent = await reader.read(-1)
@@ -243,11 +243,11 @@ async def test_who_is_let_out_when_the_answer_has_just_ended_has_it_whole() -> N
     ends = []
 
     @contextmanager
-    def looked_after(_: web.Request, end: Callable[[Exception], None]) -> Iterator[None]:
+    def keep_end(_: web.Request, end: Callable[[Exception], None]) -> Iterator[None]:
         ends.append(end)
         yield
 
-    async with Connections(looked_after).waiting(make_mocked_request("GET", "/")) as connection:
+    async with Connections(keep_end).hold(make_mocked_request("GET", "/")) as connection:
         pass
     ends[0](Unauthenticated("too late"))
     assert connection.reason is None

@@ -13,7 +13,7 @@ import pytest
 from api.http import disconnects, sse
 from core.services import Services
 from tests.api.conftest import Client
-from tests.api.manual_jobs import Making, make_next
+from tests.api.manual_jobs import ManualJob, claim_next
 from tests.api.rest.test_generations import path_of, started
 from tests.browser import opened
 from tests.polling import until
@@ -46,7 +46,7 @@ def pause(monkeypatch: pytest.MonkeyPatch) -> Pause:
     return pausing
 
 
-async def answered_with_pauses(making: Making, pause: Pause) -> None:
+async def answered_with_pauses(making: ManualJob, pause: Pause) -> None:
     """An answer of two pieces: "one two"."""
     await pause()
     await making.say("one")
@@ -59,7 +59,7 @@ async def answered_with_pauses(making: Making, pause: Pause) -> None:
 async def test_openais_python_client_waits(bob: Client, services: Services, pause: Pause) -> None:
     async with openai.AsyncOpenAI(base_url=f"{bob.url}/v1", api_key=bob.token, max_retries=0) as client:
         asked = asyncio.create_task(client.chat.completions.create(**ASK))
-        answering = asyncio.create_task(answered_with_pauses(await make_next(services), pause))
+        answering = asyncio.create_task(answered_with_pauses(await claim_next(services), pause))
         assert "".join([chunk.choices[0].delta.content or "" async for chunk in await asked]) == "one two"
         await answering
 
@@ -73,7 +73,7 @@ async def test_openais_javascript_client_waits(bob: Client, services: Services, 
         "node", "openai.mjs", bob.url, cwd=NODE_CLIENTS, env=environment, stdout=pipe, stderr=pipe
     )
     talking = asyncio.create_task(process.communicate())
-    await answered_with_pauses(await make_next(services), pause)
+    await answered_with_pauses(await claim_next(services), pause)
     assert await talking == (b"one two", b"")
 
 
@@ -103,7 +103,7 @@ async def test_every_block_of_a_stream_has_data(bob: Client, services: Services,
     completed = bob.session.post(f"{bob.url}/v1/chat/completions", json=ASK, headers=bob.headers)
     for asked, making in ((followed, chat[1]), (completed, None)):
         reading = asyncio.create_task(_read(asked))
-        await answered_with_pauses(making or await make_next(services), pause)
+        await answered_with_pauses(making or await claim_next(services), pause)
         *blocks, last = (await reading).split("\n\n")
         assert last == ""
         assert all(any(line.startswith("data: ") for line in block.split("\n")) for block in blocks), blocks

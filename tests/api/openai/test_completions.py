@@ -7,10 +7,10 @@ import pytest
 
 from core.models.completions import Logprobs, TokenLogprob
 from core.models.events import Cancelled, Delta, Started
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.services import Services
 from tests.api.conftest import Client
-from tests.api.manual_jobs import Making, make_next
+from tests.api.manual_jobs import ManualJob, claim_next
 
 ASK: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hi"}]}
 PATHS = ("/api/openai/v1/chat/completions", "/api/chat/completions", "/v1/chat/completions")
@@ -28,7 +28,7 @@ def chunks_in(lines: list[str]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_whole_answer_has_openais_shape(bob: Client, services: Services, path: str) -> None:
     asked = asyncio.create_task(bob.post(path, ASK))
-    making = await make_next(services)
+    making = await claim_next(services)
     await making.say("Hel", "lo")
     await making.finish()
     reply = await asked
@@ -53,7 +53,7 @@ async def test_a_whole_answer_has_openais_shape(bob: Client, services: Services,
 
 async def test_a_stream_has_openais_chunks_and_ends_with_done(bob: Client, services: Services) -> None:
     async with bob.session.post(bob.url + PATHS[0], json=ASK | {"stream": True}, headers=bob.headers) as response:
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("Hel", "", "lo")
         await making.finish(finish_reason="length")
         lines = await lines_of(response)
@@ -70,7 +70,7 @@ async def test_a_stream_has_openais_chunks_and_ends_with_done(bob: Client, servi
 async def test_with_include_usage_every_chunk_has_one_and_the_last_has_no_choices(bob: Client, services: Services) -> None:
     body = ASK | {"stream": True, "stream_options": {"include_usage": True}}
     async with bob.session.post(bob.url + PATHS[0], json=body, headers=bob.headers) as response:
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("x")
         await making.finish()
         chunks = chunks_in(await lines_of(response))
@@ -81,7 +81,7 @@ async def test_with_include_usage_every_chunk_has_one_and_the_last_has_no_choice
 async def test_the_openai_sdk_reads_streams_choices_and_tool_calls(bob: Client, services: Services) -> None:
     async with openai.AsyncOpenAI(base_url=f"{bob.url}/v1", api_key=bob.token, max_retries=0) as client:
         asked = asyncio.create_task(client.chat.completions.create(**ASK, n=2, stream=True))
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.append(Started(model="echo", attempt=1, fingerprint="f1"))
         call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
         await making.say("a", choice=0)
@@ -104,7 +104,7 @@ async def test_the_openai_sdk_reads_streams_choices_and_tool_calls(bob: Client, 
 
 async def test_pieces_of_tool_calls_become_whole_ones(bob: Client, services: Services) -> None:
     asked = asyncio.create_task(bob.post(PATHS[0], ASK))
-    making = await make_next(services)
+    making = await claim_next(services)
     for piece in (
         {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}},
         {"index": 0, "function": {"arguments": '{"x":'}},
@@ -141,7 +141,7 @@ async def test_a_failure_before_the_first_token_is_an_http_error(
     bob: Client, services: Services, *, stream: bool, code: str, status: int, kind: str
 ) -> None:
     asked = asyncio.create_task(bob.post(PATHS[0], ASK | {"stream": stream}))
-    making = await make_next(services)
+    making = await claim_next(services)
     await making.fail(code, "It went wrong.", retry_after=7)
     reply = await asked
     assert (reply.status, reply.headers["Retry-After"]) == (status, "7")
@@ -150,7 +150,7 @@ async def test_a_failure_before_the_first_token_is_an_http_error(
 
 async def test_a_failure_in_the_middle_is_an_event_and_there_is_no_done(bob: Client, services: Services) -> None:
     async with bob.session.post(bob.url + PATHS[0], json=ASK | {"stream": True}, headers=bob.headers) as response:
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("half")
         await making.fail("upstream_broken", "It broke off.")
         lines = await lines_of(response)
@@ -161,7 +161,7 @@ async def test_a_failure_in_the_middle_is_an_event_and_there_is_no_done(bob: Cli
 
 async def test_a_failure_in_the_middle_of_a_whole_answer_is_an_http_error(bob: Client, services: Services) -> None:
     asked = asyncio.create_task(bob.post(PATHS[0], ASK))
-    making = await make_next(services)
+    making = await claim_next(services)
     await making.say("half")
     await making.fail("upstream_broken", "It broke off.")
     assert (await asked).status == 502
@@ -171,7 +171,7 @@ async def test_headers_and_a_sign_of_life_come_before_a_slow_first_token(bob: Cl
     async with bob.session.post(bob.url + PATHS[0], json=ASK | {"stream": True}, headers=bob.headers) as response:
         assert response.status == 200
         assert (await response.content.readline()).startswith(b":")
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.fail("upstream_timeout", "Too slow.")
         assert chunks_in(await lines_of(response))[-1]["error"]["code"] == "upstream_timeout"
 
@@ -180,9 +180,9 @@ async def test_a_stopped_answer_ends_as_if_it_were_complete(bob: Client, service
     asked = asyncio.create_task(bob.post(PATHS[0], ASK))
     async with bob.session.post(bob.url + PATHS[0], json=ASK | {"stream": True}, headers=bob.headers) as response:
         for _ in range(2):
-            making = await make_next(services)
+            making = await claim_next(services)
             await making.say("part")
-            await making.append(Cancelled(), end=GenerationStatus.CANCELLED)
+            await making.append(Cancelled(), end=JobStatus.CANCELLED)
         lines = await lines_of(response)
     assert chunks_in(lines)[-1]["choices"][0]["finish_reason"] == "stop"
     assert lines[-2] == "data: [DONE]"
@@ -198,12 +198,12 @@ async def test_a_stopped_answer_ends_as_if_it_were_complete(bob: Client, service
 
 async def test_an_answer_that_went_on_elsewhere_says_how_well(bob: Client, services: Services) -> None:
     asked = asyncio.create_task(bob.post(PATHS[0], ASK))
-    making = await make_next(services)
+    making = await claim_next(services)
     await making.say("a")
     await services.claims.hand_back(making.claim)
     again = await services.claims.claim(making.claim.spec.id, "another")
     assert again
-    other = Making(services, again)
+    other = ManualJob(services, again)
     await other.append(Started(model="echo", attempt=again.epoch, continued="equivalent", fingerprint="f2"))
     await other.say("b")
     await other.finish()
@@ -233,7 +233,7 @@ async def test_a_request_that_cannot_be_used_names_the_field(bob: Client, body: 
 
 async def test_what_openai_and_vllm_let_stand_at_the_border_is_taken(bob: Client, services: Services) -> None:
     asked = asyncio.create_task(bob.post(PATHS[0], ASK | {"temperature": 0, "top_p": 0, "top_k": -1, "max_tokens": 1, "seed": -1}))
-    await (await make_next(services)).finish()
+    await (await claim_next(services)).finish()
     reply = await asked
     assert reply.status == 200, reply.body
 
@@ -253,7 +253,7 @@ async def test_probabilities_come_in_openais_shape_streamed_and_whole(bob: Clien
     asked = asyncio.create_task(bob.post(PATHS[0], body))
     async with bob.session.post(bob.url + PATHS[0], json={**body, "stream": True}, headers=bob.headers) as response:
         for _ in range(2):
-            making = await make_next(services)
+            making = await claim_next(services)
             await making.append(Delta(text="", tokens=(1,), logprobs=told("a")), Delta(text="ab", tokens=(2,), logprobs=told("b")))
             await making.finish()
         chunks = chunks_in(await lines_of(response))
@@ -287,7 +287,7 @@ async def test_nor_is_an_image_in_a_chat_of_a_local_model_taken(bob: Client) -> 
 
 async def test_an_answer_has_the_choices_that_were_made_whatever_was_asked(bob: Client, services: Services) -> None:
     asked = asyncio.create_task(bob.post(PATHS[0], ASK | {"n": 2}))
-    making = await make_next(services)
+    making = await claim_next(services)
     await making.say("only one")
     await making.finish()
     assert [choice["index"] for choice in (await asked).body["choices"]] == [0]

@@ -14,7 +14,7 @@ from core.redis import sign_in_attempts
 from core.services import Services
 from core.storage import pictures
 from tests.api.conftest import Client, Reply, sign_up
-from tests.api.socketio_client import connected
+from tests.api.socketio_client import connect_socket
 from tests.polling import until
 
 PASSWORD = "correct horse battery"
@@ -37,7 +37,7 @@ async def test_signing_out_ends_this_token_at_once_on_every_process_and_no_other
     laptop, phone = await another(bob), await another(bob)
     laptop_there = Client(elsewhere, bob.session, bob.user, laptop.token)
     assert (await laptop_there.get("/api/auths/")).status == 200
-    async with connected(laptop) as socket:
+    async with connect_socket(laptop) as socket:
         reply = await laptop.ask(method, "/api/auths/signout")
         assert (reply.status, reply.body) == (200, {"status": True})
         assert 'token="";' in reply.headers["Set-Cookie"]
@@ -173,7 +173,7 @@ async def test_an_image_is_kept_apart_and_read_where_the_profile_says(
         assert response.status == 200
     await bob.post("/api/auths/update/profile", {"profile_image_url": ""})
     assert (await bob.get(address)).status == 404
-    assert await services.documents.count(pictures.COLLECTION, {}) == 1
+    assert await services.records.count(pictures.COLLECTION, {}) == 1
 
 
 async def test_a_pending_user_may_sign_out_and_change_themself(visitor: Client, ada: Client, services: Services) -> None:
@@ -284,5 +284,5 @@ async def test_without_redis_one_can_sign_in(bob: Client, services: Services, mo
     async def away(*_: Any) -> Any:
         raise Unavailable
 
-    monkeypatch.setattr(services.users._guesses._scripts, "run", away)
+    monkeypatch.setattr(services.users._sign_in_attempts._scripts, "run", away)
     assert (await signed_in(bob, "bob")).status == 200

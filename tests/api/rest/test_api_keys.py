@@ -10,8 +10,8 @@ from core.models.users import Role
 from core.services import Services
 from core.storage import api_keys, users
 from tests.api.conftest import Client, Reply
-from tests.api.manual_jobs import make_next
-from tests.api.socketio_client import connected
+from tests.api.manual_jobs import claim_next
+from tests.api.socketio_client import connect_socket
 from tests.polling import until
 
 
@@ -45,7 +45,7 @@ async def test_keys_are_listed_in_the_order_they_were_made_also_within_one_secon
 
 async def test_only_a_hash_of_a_key_is_stored(bob: Client, services: Services) -> None:
     program, _ = await made(bob)
-    (record,) = await services.documents.find(api_keys.COLLECTION, {}, dict)
+    (record,) = await services.records.find(api_keys.COLLECTION, {}, dict)
     assert program.token not in str(record)
     assert len(record["key_hash"]) == 64
 
@@ -58,9 +58,9 @@ async def test_a_key_opens_what_a_token_opens(bob: Client, services: Services) -
     async with openai.AsyncOpenAI(base_url=f"{bob.url}/v1", api_key=program.token) as sdk:
         assert [model.id async for model in sdk.models.list()] == ["echo"]
     assert (await me(program)).body == {"data": {"me": {"email": "bob@example.com"}}}
-    async with connected(program) as socket:
+    async with connect_socket(program) as socket:
         await socket.call("message", {"chat_id": chat_id, "message": {"content": "by key"}})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.finish()
         await socket.hears(2)
 
@@ -74,7 +74,7 @@ async def test_a_keys_use_is_noted_beside_the_request_once_a_minute(bob: Client,
 
     await program.get("/api/auths/")
     assert await until(noted, "it is noted") >= key["created_at"]
-    await services.documents.update(api_keys.COLLECTION, key["id"], {"last_used_at": 1})
+    await services.records.update(api_keys.COLLECTION, key["id"], {"last_used_at": 1})
     await program.get("/api/auths/")
     await until(lambda: not services.users._noting, "it is noted again")
     last = await noted()
@@ -85,7 +85,7 @@ async def test_a_keys_use_is_noted_beside_the_request_once_a_minute(bob: Client,
 async def test_a_revoked_key_opens_nothing_at_once_on_every_process(bob: Client, elsewhere: str, services: Services) -> None:
     program, key = await made(bob)
     program_there = Client(elsewhere, bob.session, bob.user, program.token)
-    async with connected(program) as socket:
+    async with connect_socket(program) as socket:
         assert (await program_there.get("/api/auths/")).status == 200
         assert (await bob.delete(f"/api/users/api_key/{key['id']}")).body is True
         for client in (program, program_there):
@@ -95,18 +95,18 @@ async def test_a_revoked_key_opens_nothing_at_once_on_every_process(bob: Client,
         await until(lambda: not socket.client.connected, "the socket is let out")
         assert [data["code"] for data in socket.of("error")] == ["unauthenticated"]
     with pytest.raises(socketio.exceptions.ConnectionError):
-        async with connected(program):
+        async with connect_socket(program):
             pass
     assert (await me(program)).body["errors"][0]["extensions"]["code"] == "unauthenticated"
     assert (await bob.get("/api/users/api_keys")).body == []
     assert (await bob.delete(f"/api/users/api_key/{key['id']}")).status == 404
-    assert await services.documents.count(api_keys.COLLECTION, {}) == 0
+    assert await services.records.count(api_keys.COLLECTION, {}) == 0
 
 
 async def test_a_key_expires_at_its_time(bob: Client, services: Services) -> None:
     program, key = await made(bob, expires_at=int(time.time()) + 3600)
     assert (await program.get("/api/auths/")).status == 200
-    await services.documents.update(api_keys.COLLECTION, key["id"], {"expires_at": int(time.time())})
+    await services.records.update(api_keys.COLLECTION, key["id"], {"expires_at": int(time.time())})
     reply = await program.get("/api/auths/")
     assert (reply.status, "expired" in reply.body["detail"]) == (401, True)
 
@@ -160,10 +160,10 @@ async def test_a_key_may_see_keys_but_neither_make_nor_change_them(bob: Client) 
 
 async def test_a_pending_or_deleted_users_key_opens_nothing(bob: Client, services: Services) -> None:
     program, _ = await made(bob)
-    await services.documents.update(users.COLLECTION, bob.user["id"], {"role": Role.PENDING})
+    await services.records.update(users.COLLECTION, bob.user["id"], {"role": Role.PENDING})
     assert (await program.get("/api/chats/")).status == 403
     assert (await bob.post("/api/users/api_key", {})).status == 403
-    await services.documents.delete(users.COLLECTION, {"_id": bob.user["id"]})
+    await services.records.delete(users.COLLECTION, {"_id": bob.user["id"]})
     assert (await program.get("/api/auths/")).status == 401
 
 

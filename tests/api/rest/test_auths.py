@@ -90,7 +90,7 @@ async def test_the_cookie_signs_a_browser_in_but_not_another_site_that_posts(url
 
 
 async def test_a_deleted_users_token_is_worth_nothing(services: Services, bob: Client) -> None:
-    await services.documents.delete(users.COLLECTION, {"_id": bob.user["id"]})
+    await services.records.delete(users.COLLECTION, {"_id": bob.user["id"]})
     assert (await bob.get("/api/auths/")).status == 401
 
 

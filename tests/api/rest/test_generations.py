@@ -3,10 +3,10 @@ from typing import Any
 
 import msgspec
 
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.services import Services
 from tests.api.conftest import Client
-from tests.api.manual_jobs import Making, make_next, next_job
+from tests.api.manual_jobs import ManualJob, claim_next, pop_job
 
 ASK: dict[str, Any] = {"model": "echo", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 PIECES = [f"piece {number} " for number in range(40)]
@@ -16,11 +16,11 @@ def path_of(generation_id: str) -> str:
     return f"/api/generations/{generation_id}/events"
 
 
-async def started(bob: Client, services: Services) -> tuple[str, Making]:
+async def started(bob: Client, services: Services) -> tuple[str, ManualJob]:
     """A chat's answer, being made."""
     chat_id = await bob.chat()
     sent = await bob.post(f"/api/chats/{chat_id}/messages", {"content": "hi"})
-    return sent.body["generation_id"], await make_next(services)
+    return sent.body["generation_id"], await claim_next(services)
 
 
 async def events_until(client: Client, generation_id: str, after: str, enough: int) -> tuple[list[dict[str, Any]], str]:
@@ -73,7 +73,7 @@ async def test_a_reader_that_breaks_off_again_and_again_gets_every_character_onc
 
 async def test_a_broken_completion_is_resumed_by_the_ids_of_its_chunks(bob: Client, services: Services) -> None:
     async with bob.session.post(f"{bob.url}/v1/chat/completions", json=ASK, headers=bob.headers) as response:
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("one ", "two ")
         text, last = "", ""
         while "two" not in text:
@@ -119,7 +119,7 @@ async def test_a_stranger_neither_hears_nor_stops_an_answer(bob: Client, eve: Cl
 
 async def test_a_strangers_plain_completion_is_not_there_either(bob: Client, eve: Client, services: Services) -> None:
     asked = asyncio.create_task(bob.post("/v1/chat/completions", ASK | {"stream": False}))
-    making = await make_next(services)
+    making = await claim_next(services)
     assert (await eve.get(path_of(making.claim.spec.id))).status == 404
     await making.finish()
     assert (await asked).status == 200
@@ -138,9 +138,9 @@ async def test_stopping_reaches_the_worker_and_may_be_repeated(bob: Client, serv
 async def test_an_answer_that_still_waits_is_stopped_at_once(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
     sent = await bob.post(f"/api/chats/{chat_id}/messages", {"content": "hi"})
-    await next_job(services)
+    await pop_job(services)
     await bob.delete(f"/api/generations/{sent.body['generation_id']}")
     seen, _ = await events_until(bob, sent.body["generation_id"], "0-0", 100)
-    assert [event["type"] for event in seen] == [GenerationStatus.CANCELLED]
+    assert [event["type"] for event in seen] == [JobStatus.CANCELLED]
     stored = (await bob.get(f"/api/chats/{chat_id}")).body["chat"]["messages"][1]
     assert (stored["done"], stored["stopped"]) == (True, True)

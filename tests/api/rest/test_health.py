@@ -24,18 +24,18 @@ async def test_health_needs_nothing(visitor: Client) -> None:
 
 
 async def test_ready_names_the_pool_that_has_no_worker(visitor: Client, services: Any) -> None:
-    await services.pools.report(CPU)
+    await services.workers.report(CPU)
     reply = await visitor.get("/ready")
     assert reply.status == 503
     assert reply.body["detail"] == "Not ready: a live gpu worker cannot be reached."
-    await services.pools.report(GPU)
+    await services.workers.report(GPU)
     reply = await visitor.get("/ready")
     assert (reply.status, reply.body) == (200, {"status": "ready", "redis": True, "store": True, "workers": {"gpu": True, "cpu": True}})
 
 
 async def test_ready_names_the_store_that_does_not_answer(visitor: Client, services: Any) -> None:
-    await services.pools.report(GPU)
-    await services.documents.close()
+    await services.workers.report(GPU)
+    await services.records.close()
     reply = await visitor.get("/ready")
     assert (reply.status, reply.body["store"]) == (503, False)
     assert "document store" in reply.body["detail"]

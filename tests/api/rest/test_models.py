@@ -12,7 +12,7 @@ from core.services.models.models import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.chat import Prompt, prompt_of
 from tests.api.conftest import MODEL, Client
-from tests.api.manual_jobs import Making, make_next
+from tests.api.manual_jobs import ManualJob, claim_next
 from tests.polling import until
 
 CODER: dict[str, Any] = {
@@ -32,7 +32,7 @@ async def coder(bob: Client) -> dict[str, Any]:
     return body
 
 
-async def prompt(services: Services, making: Making) -> Prompt:
+async def prompt(services: Services, making: ManualJob) -> Prompt:
     return prompt_of(making.claim.spec, await services.answers.chat(making.claim.spec))
 
 
@@ -181,7 +181,7 @@ async def test_a_completion_is_asked_of_the_base_and_answered_as_the_custom_mode
 ) -> None:
     body = ASK | {"top_p": 0.5, "temperature": None, "messages": [{"role": "system", "content": "Be short."}, *ASK["messages"]]}
     asked = asyncio.create_task(eve.post("/v1/chat/completions", body))
-    making = await make_next(services)
+    making = await claim_next(services)
     given = await prompt(services, making)
     assert making.claim.spec.served == given.request.model == "echo"
     assert (given.request.temperature, given.request.top_p) == (0.7, 0.5)
@@ -198,7 +198,7 @@ async def test_a_chats_answer_carries_the_custom_models_prompt_and_parameters(
     chat_id = await eve.chat(models=[coder["id"]], params={"temperature": 0.1})
     reply = await eve.post(f"/api/chats/{chat_id}/messages", {"content": "hi"})
     assert reply.body["answer"]["model"] == coder["id"]
-    making = await make_next(services)
+    making = await claim_next(services)
     given = await prompt(services, making)
     assert (making.claim.spec.model, making.claim.spec.served) == (coder["id"], "echo")
     assert (given.request.temperature, given.request.top_p) == (0.1, 0.9)

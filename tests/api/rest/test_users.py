@@ -10,9 +10,9 @@ from core.services import Services
 from core.services.users.pictures import SIGNATURES
 from core.storage import chats, users
 from tests.api.conftest import Client, sign_up
-from tests.api.manual_jobs import make_next
+from tests.api.manual_jobs import claim_next
 from tests.api.rest.test_accounts import PNG, another, signed_in
-from tests.api.socketio_client import connected
+from tests.api.socketio_client import connect_socket
 from tests.browser import opened
 from tests.polling import until
 
@@ -45,7 +45,7 @@ async def crowd(ada: Client, visitor: Client) -> list[Client]:
 async def test_users_are_searched_ordered_and_paged(ada: Client, crowd: list[Client], services: Services) -> None:
     for place, client in enumerate(crowd):
         moments = {"created_at": 100 + place, "last_active_at": 500 - place}
-        await services.documents.update(users.COLLECTION, client.user["id"], moments)
+        await services.records.update(users.COLLECTION, client.user["id"], moments)
     everybody = ["Ada", "eve", "Bob", "Dan_x", "carol"]
     assert await names(ada) == await names(ada, "?order_by=created_at&direction=asc") == everybody
     assert await names(ada, "?direction=desc") == everybody[::-1]
@@ -177,8 +177,8 @@ async def test_of_administrators_who_demote_each_other_at_once_on_two_processes_
 
     answers = await asyncio.gather(*(go(client) for pair in zip(everybody, there, strict=True) for client in pair))
     assert set(answers) <= {200, 400, 401, 403, 404}
-    assert await services.documents.count(users.COLLECTION, {"role": "admin"}) == 1
-    assert await services.documents.count(users.COLLECTION, {}) == (1 if deleting else 4)
+    assert await services.records.count(users.COLLECTION, {"role": "admin"}) == 1
+    assert await services.records.count(users.COLLECTION, {}) == (1 if deleting else 4)
 
 
 async def test_a_user_made_by_an_administrator_may_sign_in(ada: Client, bob: Client, visitor: Client) -> None:
@@ -202,8 +202,8 @@ async def test_a_deleted_user_goes_with_all_that_is_theirs(ada: Client, bob: Cli
     assert (await bob.post(f"/api/chats/{chat_id}/share", None)).status == 200
     running = await bob.post(f"/api/chats/{chat_id}/messages", {"content": "x"})
     plain = asyncio.create_task(bob.post("/v1/chat/completions", {"model": "echo", "messages": [{"role": "user", "content": "x"}]}))
-    makings = [await make_next(services), await make_next(services)]
-    async with connected(bob) as socket:
+    makings = [await claim_next(services), await claim_next(services)]
+    async with connect_socket(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id})
         assert (await eve.delete(f"/api/users/{bob.user['id']}")).status == 403
         assert (await bob.delete(f"/api/users/{bob.user['id']}")).status == 403
@@ -217,7 +217,7 @@ async def test_a_deleted_user_goes_with_all_that_is_theirs(ada: Client, bob: Cli
     for token in (bob.token, key):
         assert (await Client(bob.url, bob.session, token=token).get("/api/auths/")).status == 401
     for collection in storage.COLLECTIONS:
-        left = await services.documents.find(collection, {}, dict)
+        left = await services.records.find(collection, {}, dict)
         assert not [record for record in left if bob.user["id"] in str(record) or chat_id in str(record)], collection.name
     assert (await ada.get(f"/api/users/{bob.user['id']}")).status == 404
     assert (await ada.delete(f"/api/users/{bob.user['id']}")).status == 404
@@ -238,7 +238,7 @@ async def test_a_deletion_that_broke_off_is_finished_when_it_is_asked_for_again(
         assert (await ada.ask("DELETE", f"/api/users/{bob.user['id']}")).status == 503
     assert (await bob.get("/api/auths/")).body["role"] == "pending"
     assert (await ada.delete(f"/api/users/{bob.user['id']}")).body is True
-    assert await services.documents.count(chats.COLLECTION, {}) == 0
+    assert await services.records.count(chats.COLLECTION, {}) == 0
 
 
 async def test_a_pending_user_cannot_be_what_they_are_not(visitor: Client, ada: Client, services: Services) -> None:

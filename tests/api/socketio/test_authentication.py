@@ -9,7 +9,7 @@ import socketio
 from aiohttp import web
 
 from api.http import revocation
-from api.http.keys import LIMITS
+from api.http.keys import RATE_LIMITER
 from api.socketio import authentication, handlers
 from core.models.configs import RateLimits
 from core.models.users import Role
@@ -17,8 +17,8 @@ from core.security import Tokens
 from core.services import Services
 from core.storage import chats, users
 from tests.api.conftest import Client
-from tests.api.manual_jobs import make_next
-from tests.api.socketio_client import connected
+from tests.api.manual_jobs import claim_next
+from tests.api.socketio_client import connect_socket
 from tests.polling import until
 
 
@@ -31,20 +31,20 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("often")
 async def test_a_quiet_room_is_left_soon_after_the_access_ended(bob: Client, services: Services) -> None:
     chat_id, other_id = await bob.chat(), await bob.chat()
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id})
         await socket.call("join_chat", {"chat_id": other_id})
-        await services.documents.delete(chats.COLLECTION, {"_id": other_id})
+        await services.records.delete(chats.COLLECTION, {"_id": other_id})
         await until(lambda: socket.of("error"), "the room of a chat that is gone is left")
         assert [(data["code"], data["chat_id"]) for data in socket.of("error")] == [("not_found", other_id)]
-        await services.documents.update(users.COLLECTION, bob.user["id"], {"role": Role.PENDING})
+        await services.records.update(users.COLLECTION, bob.user["id"], {"role": Role.PENDING})
         await until(lambda: not socket.client.connected, "the socket is let out")
         assert socket.of("error")[-1]["code"] == "forbidden"
 
 
 @pytest.mark.usefixtures("often")
 async def test_a_token_that_expires_ends_its_connections(bob: Client, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         monkeypatch.setattr(
             services.users,
             "_tokens",
@@ -55,7 +55,12 @@ async def test_a_token_that_expires_ends_its_connections(bob: Client, services: 
 
 
 async def test_a_user_who_is_demoted_or_deleted_is_let_out_at_once(ada: Client, bob: Client, eve: Client) -> None:
-    async with connected(bob) as first, connected(bob) as second, connected(eve) as other, connected(ada) as administrator:
+    async with (
+        connect_socket(bob) as first,
+        connect_socket(bob) as second,
+        connect_socket(eve) as other,
+        connect_socket(ada) as administrator,
+    ):
         await first.call("join_chat", {"chat_id": await bob.chat()})
         assert (await ada.post(f"/api/users/{bob.user['id']}/role", {"role": "pending"})).status == 200
         await until(lambda: not first.client.connected and not second.client.connected, "both sockets are let out")
@@ -67,7 +72,7 @@ async def test_a_user_who_is_demoted_or_deleted_is_let_out_at_once(ada: Client, 
 async def test_a_changed_password_ends_the_other_connections(bob: Client) -> None:
     again = await bob.post("/api/auths/signin", {"email": bob.user["email"], "password": "correct horse battery"})
     elsewhere = Client(bob.url, bob.session, bob.user, again.body["token"])
-    async with connected(bob) as kept, connected(elsewhere) as ended:
+    async with connect_socket(bob) as kept, connect_socket(elsewhere) as ended:
         body = {"password": "correct horse battery", "new_password": "another horse battery"}
         assert (await bob.post("/api/auths/update/password", body)).status == 200
         await until(lambda: not ended.client.connected, "the socket is let out")
@@ -104,9 +109,9 @@ async def test_a_header_and_an_api_key_are_taken_too(bob: Client) -> None:
 async def test_emits_count_in_the_budget_of_all_faces(bob: Client, app: web.Application, monkeypatch: pytest.MonkeyPatch) -> None:
     chat_id = await bob.chat()
     monkeypatch.setattr(
-        app[LIMITS], "_rules", lambda: RateLimits(requests_per_minute=3, admins_limited=False, anonymous_requests_per_minute=None)
+        app[RATE_LIMITER], "_rules", lambda: RateLimits(requests_per_minute=3, admins_limited=False, anonymous_requests_per_minute=None)
     )
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         for event in ("join_chat", "leave_chat"):
             assert (await socket.call(event, {"chat_id": chat_id}))["ok"]
         refused = await socket.call("stop", {"chat_id": chat_id})
@@ -119,7 +124,7 @@ async def test_a_socket_is_in_so_many_rooms_and_a_user_has_so_many_sockets(bob: 
     monkeypatch.setattr(handlers, "MAX_ROOMS_PER_SOCKET", 2)
     monkeypatch.setattr(authentication, "MAX_PER_USER", 1)
     ids = [await bob.chat() for _ in range(3)]
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         answers = [await socket.call("join_chat", {"chat_id": chat_id}) for chat_id in (*ids, ids[0])]
         assert [answer["ok"] for answer in answers] == [True, True, False, True]
         assert "leave_chat" in answers[2]["error"]["detail"]
@@ -133,26 +138,26 @@ async def test_a_socket_is_in_so_many_rooms_and_a_user_has_so_many_sockets(bob: 
         await until(lambda: told, "the refusal is told")
         assert told[0]["data"]["code"] == "rate_limit_exceeded"
         await second.disconnect()
-    async with connected(bob):
+    async with connect_socket(bob):
         pass
 
 
 async def test_what_is_too_large_is_refused_and_the_connection_lives_on(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         refused = await socket.call("message", {"chat_id": chat_id, "message": {"content": "x" * (handlers.MAX_PAYLOAD_BYTES + 1)}})
         assert refused["error"]["code"] == "bad_request"
         assert str(handlers.MAX_PAYLOAD_BYTES) in refused["error"]["detail"]
         large = "x" * (handlers.MAX_PAYLOAD_BYTES - 1000)
         sent = await socket.call("message", {"chat_id": chat_id, "message": {"content": large}})
         assert sent["ok"]
-        await (await make_next(services)).finish()
+        await (await claim_next(services)).finish()
         await socket.hears(2)
         assert socket.wholes()[0]["content"] == large
 
 
 async def test_an_emit_without_an_acknowledgement_is_told_its_failure_by_an_event(bob: Client) -> None:
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.client.emit("join_chat", {"chat_id": "no-such-chat"})
         await until(lambda: socket.of("error"), "the failure is told")
         (failure,) = socket.of("error")
@@ -161,10 +166,10 @@ async def test_an_emit_without_an_acknowledgement_is_told_its_failure_by_an_even
 
 async def test_one_answer_is_stopped_by_its_id_and_stopping_again_changes_nothing(bob: Client, eve: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as socket, connected(eve) as stranger:
+    async with connect_socket(bob) as socket, connect_socket(eve) as stranger:
         ids = [(await socket.call("message", {"chat_id": chat_id, "message": {"content": "x"}}))["generation_id"] for _ in range(2)]
         for _ in ids:
-            await make_next(services)
+            await claim_next(services)
         assert (await stranger.call("stop", {"generation_id": ids[0]}))["error"]["code"] == "not_found"
         for _ in range(2):
             stopped = await socket.call("stop", {"generation_id": ids[0]})
@@ -196,7 +201,7 @@ GARBAGE = (
 @pytest.mark.parametrize("frame", GARBAGE)
 async def test_frames_that_are_no_packets_harm_nobody_else(bob: Client, frame: str) -> None:
     url = f"{bob.url}/socket.io/?EIO=4&transport=websocket"
-    async with connected(bob) as socket, bob.session.ws_connect(url) as broken:
+    async with connect_socket(bob) as socket, bob.session.ws_connect(url) as broken:
         await broken.send_str(f'40{{"token":"{bob.token}"}}')
         while not (await broken.receive_str()).startswith("40"):
             pass
@@ -208,7 +213,7 @@ async def test_frames_that_are_no_packets_harm_nobody_else(bob: Client, frame: s
 
 
 async def test_an_event_that_is_none_is_answered_with_those_that_are(bob: Client) -> None:
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         answer = await socket.call("join-chat", {"chat_id": "x"})
         assert (answer["ok"], answer["error"]["code"]) == (False, "not_found")
         assert "join_chat" in answer["error"]["detail"]

@@ -13,8 +13,8 @@ from core.services import Services
 from core.services.chats.chats import Chats
 from core.storage import users
 from tests.api.conftest import Client
-from tests.api.manual_jobs import make_next
-from tests.api.socketio_client import connected
+from tests.api.manual_jobs import claim_next
+from tests.api.socketio_client import connect_socket
 from tests.polling import until
 
 
@@ -24,11 +24,11 @@ async def test_a_message_and_its_answer_are_heard_once_by_everybody_in_the_room(
     bob: Client, services: Services, path: str, transports: tuple[str, ...]
 ) -> None:
     chat_id = await bob.chat()
-    async with connected(bob, path=path, transports=transports) as one, connected(bob) as other:
+    async with connect_socket(bob, path=path, transports=transports) as one, connect_socket(bob) as other:
         assert await one.call("join_chat", {"chat_id": chat_id}) == {"ok": True, "chat_id": chat_id, "presence": [bob.user["id"]]}
         await other.call("join_chat", {"chat_id": chat_id})
         sent = await one.call("message", {"chat_id": chat_id, "message": {"role": "user", "content": "Hello!"}})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("Hi", " ", "there")
         await making.finish()
         for socket in (one, other):
@@ -50,19 +50,19 @@ async def test_a_message_and_its_answer_are_heard_once_by_everybody_in_the_room(
 
 async def test_a_sender_who_has_not_joined_hears_the_answer_too(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.call("message", {"chat_id": chat_id, "message": {"role": "user", "content": "x"}})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.finish()
         await socket.hears(2)
 
 
 async def test_an_answer_asked_over_rest_is_heard_in_the_room(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id})
         await bob.post(f"/api/chats/{chat_id}/messages", {"content": "over REST"})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("heard")
         await making.finish()
         await socket.hears(2)
@@ -72,13 +72,13 @@ async def test_an_answer_asked_over_rest_is_heard_in_the_room(bob: Client, servi
 async def test_one_who_joins_in_the_middle_hears_the_answer_from_its_start(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
     await bob.post(f"/api/chats/{chat_id}/messages", {"content": "x"})
-    making = await make_next(services)
+    making = await claim_next(services)
     await making.say("one ", "two ")
-    async with connected(bob) as early:
+    async with connect_socket(bob) as early:
         await early.call("join_chat", {"chat_id": chat_id})
         await until(lambda: early.pieces() == "one two ", "what is there is heard")
         await making.say("three ")
-        async with connected(bob) as late:
+        async with connect_socket(bob) as late:
             await late.call("join_chat", {"chat_id": chat_id})
             await making.say("four")
             await making.finish()
@@ -89,15 +89,15 @@ async def test_one_who_joins_in_the_middle_hears_the_answer_from_its_start(bob: 
 
 async def test_one_who_comes_back_goes_on_after_the_last_event_it_saw(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as first:
+    async with connect_socket(bob) as first:
         sent = await first.call("message", {"chat_id": chat_id, "message": {"content": "x"}})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("one ", "two ")
         await until(lambda: first.pieces() == "one two ", "the first pieces are heard")
         last = first.of("message")[-1]["event_id"]
     await making.say("three")
     await making.finish()
-    async with connected(bob) as again:
+    async with connect_socket(bob) as again:
         await again.call("join_chat", {"chat_id": chat_id, "after": {sent["generation_id"]: last}})
         await again.hears(1)
         assert (again.pieces(), again.wholes()[0]["content"]) == ("three", "one two three")
@@ -105,9 +105,9 @@ async def test_one_who_comes_back_goes_on_after_the_last_event_it_saw(bob: Clien
 
 async def test_a_failed_and_a_stopped_answer_say_so(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.call("message", {"chat_id": chat_id, "message": {"content": "x"}})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("half")
         await making.fail("upstream_broken", "It broke off.")
         await socket.hears(2)
@@ -132,16 +132,16 @@ async def test_a_handshake_without_a_good_token_is_refused_with_a_clear_message(
 
 
 async def test_a_pending_user_is_refused(bob: Client, services: Services) -> None:
-    await services.documents.update(users.COLLECTION, bob.user["id"], {"role": Role.PENDING})
+    await services.records.update(users.COLLECTION, bob.user["id"], {"role": Role.PENDING})
     with pytest.raises(socketio.exceptions.ConnectionError):
-        async with connected(bob):
+        async with connect_socket(bob):
             pass
 
 
 async def test_a_stranger_hears_nothing_and_can_do_nothing(bob: Client, eve: Client, ada: Client, services: Services) -> None:
     chat_id = await bob.chat()
     for stranger in (eve, ada):
-        async with connected(stranger) as socket:
+        async with connect_socket(stranger) as socket:
             for event, data in (
                 ("join_chat", {"chat_id": chat_id}),
                 ("message", {"chat_id": chat_id, "message": {"content": "hi"}}),
@@ -150,9 +150,9 @@ async def test_a_stranger_hears_nothing_and_can_do_nothing(bob: Client, eve: Cli
                 absent = await socket.call(event, {**data, "chat_id": "no-such-chat"})
                 assert absent["error"]["code"] == "not_found"
                 assert await socket.call(event, data) == absent
-            async with connected(bob) as own:
+            async with connect_socket(bob) as own:
                 await own.call("message", {"chat_id": chat_id, "message": {"content": "secret"}})
-                await (await make_next(services)).finish()
+                await (await claim_next(services)).finish()
                 await own.hears(2)
             assert {name for name, _ in socket.heard} == {"error"}
 
@@ -170,7 +170,7 @@ async def test_a_stranger_hears_nothing_and_can_do_nothing(bob: Client, eve: Cli
     ],
 )
 async def test_what_cannot_be_understood_is_answered_with_an_error(bob: Client, event: str, data: Any) -> None:
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         answer = await socket.call(event, data)
         assert answer["error"]["code"] in {"bad_request", "not_found"}
         await until(lambda: socket.of("error"), "the error is told as an event too")
@@ -179,9 +179,9 @@ async def test_what_cannot_be_understood_is_answered_with_an_error(bob: Client, 
 
 async def test_the_others_hear_who_comes_and_goes_once_per_user_not_per_tab(bob: Client) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as one:
+    async with connect_socket(bob) as one:
         await one.call("join_chat", {"chat_id": chat_id})
-        async with connected(bob) as other:
+        async with connect_socket(bob) as other:
             await other.call("join_chat", {"chat_id": chat_id})
             await other.call("join_chat", {"chat_id": chat_id})
             assert (one.of("user_join"), other.of("user_join")) == ([], [])
@@ -200,9 +200,9 @@ async def test_users_who_share_a_room_hear_of_each_other(
     monkeypatch.setattr(services.chats, "readable", anybody)
     monkeypatch.setattr(handlers, "GRACE_S", 0.05)
     both = sorted((bob.user["id"], eve.user["id"]))
-    async with connected(bob) as one:
+    async with connect_socket(bob) as one:
         await one.call("join_chat", {"chat_id": chat_id})
-        async with connected(eve) as other, connected(eve) as second_tab, connected(eve) as third_tab:
+        async with connect_socket(eve) as other, connect_socket(eve) as second_tab, connect_socket(eve) as third_tab:
             for tab in (other, second_tab, third_tab):
                 assert (await tab.call("join_chat", {"chat_id": chat_id}))["presence"] == both
             await until(lambda: one.of("user_join"), "the arrival is heard")
@@ -225,12 +225,12 @@ async def test_a_tab_that_comes_back_soon_was_never_away_for_the_others(
         return await services.chats._chats.get(chat_id)
 
     monkeypatch.setattr(services.chats, "readable", anybody)
-    async with connected(bob) as one:
+    async with connect_socket(bob) as one:
         await one.call("join_chat", {"chat_id": chat_id})
         for _ in range(3):
-            async with connected(eve) as tab:
+            async with connect_socket(eve) as tab:
                 await tab.call("join_chat", {"chat_id": chat_id})
-        async with connected(eve) as tab:
+        async with connect_socket(eve) as tab:
             await tab.call("join_chat", {"chat_id": chat_id})
             await tab.call("leave_chat", {"chat_id": chat_id})
             await until(lambda: one.of("user_leave"), "a departure on purpose is heard at once", timeout_s=20)
@@ -249,7 +249,7 @@ async def test_who_was_on_a_process_that_dies_has_left_for_those_on_another_one_
     monkeypatch.setattr(Chats, "readable", anybody)
     about = {"chat_id": chat_id, "user_id": eve.user["id"]}
     late = other_app[SOCKETS]._rooms
-    async with connected(bob) as one, connected(bob) as second, connected(eve, url=elsewhere) as other:
+    async with connect_socket(bob) as one, connect_socket(bob) as second, connect_socket(eve, url=elsewhere) as other:
         for socket in (one, second, other):
             await socket.call("join_chat", {"chat_id": chat_id})
         await until(lambda: one.of("user_join") and second.of("user_join"), "the arrival is heard")
@@ -265,9 +265,9 @@ async def test_who_was_on_a_process_that_dies_has_left_for_those_on_another_one_
 
 async def test_a_user_deleted_meanwhile_hears_no_more(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id})
-        await services.documents.delete(users.COLLECTION, {"_id": bob.user["id"]})
+        await services.records.delete(users.COLLECTION, {"_id": bob.user["id"]})
         await services.events.notify(f"chat:{chat_id}", b'{"type":"message","message":{"id":"m","role":"user","content":"x"}}')
         await until(lambda: not socket.client.connected, "the socket is let out")
         assert [data["code"] for data in socket.of("error")] == ["unauthenticated"]
@@ -276,12 +276,12 @@ async def test_a_user_deleted_meanwhile_hears_no_more(bob: Client, services: Ser
 
 async def test_after_a_gap_what_was_missed_is_told(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id})
         real, services.events.notify = services.events.notify, lambda *_: asyncio.sleep(0, 0)  # type: ignore[method-assign]
         await bob.post(f"/api/chats/{chat_id}/messages", {"content": "unheard"})
         services.events.notify = real  # type: ignore[method-assign]
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("answer")
         await making.finish()
         await services.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")

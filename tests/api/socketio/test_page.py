@@ -3,7 +3,7 @@ from pathlib import Path
 from api.http.revocation import CHECK_S
 from api.socketio.authentication import MAX_PER_USER
 from api.socketio.handlers import GRACE_S, MAX_PAYLOAD_BYTES, MAX_ROOMS_PER_SOCKET
-from api.socketio.schemas import MAX_RESUMED, Join, Leave, Message, Sent, Stop
+from api.socketio.schemas import MAX_RESUMED, Join, Leave, Message, SentMessage, Stop
 from api.socketio.server import MAX_PACKET_BYTES
 from core.redis.presence import LEASE_MS, RENEW_S
 
@@ -12,7 +12,7 @@ MEBI = 1_048_576
 
 
 def test_the_page_names_what_may_be_sent() -> None:
-    for event, kind in (("join_chat", Join), ("leave_chat", Leave), ("stop", Stop), ("message", Message), ("message", Sent)):
+    for event, kind in (("join_chat", Join), ("leave_chat", Leave), ("stop", Stop), ("message", Message), ("message", SentMessage)):
         assert f"`{event} {{" in PAGE
         for field in kind.__struct_fields__:
             assert field in PAGE, f"{event}: {field}"

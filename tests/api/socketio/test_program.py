@@ -10,8 +10,8 @@ import pytest
 from core.services import Services
 from core.services.chats.chats import Chats
 from tests.api.conftest import Client
-from tests.api.manual_jobs import make_next
-from tests.api.socketio_client import connected
+from tests.api.manual_jobs import claim_next
+from tests.api.socketio_client import connect_socket
 from tests.examples.printed import HOST, PRINTED
 from tests.polling import until
 from tests.servers import missing
@@ -52,14 +52,14 @@ async def test_the_printed_program_connects_speaks_hears_and_sees_who_comes_and_
     collecting = asyncio.create_task(collect(process.stdout))
     try:
         await prints("Connected to WebSocket\n")
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("Hi", " there")
         await making.finish()
         for text in ("New message:", "content: 'Hello!'", "content: 'Hi'", "content: ' there'", "content: 'Hi there'"):
             await prints(text)
         assert output.count(b"New message:") == 4
         monkeypatch.setattr(Chats, "readable", anybody)
-        async with connected(eve) as other:
+        async with connect_socket(eve) as other:
             await other.call("join_chat", {"chat_id": chat_id})
             await prints(f"User joined: {eve.user['id']}\n")
             await other.call("leave_chat", {"chat_id": chat_id})

@@ -11,8 +11,8 @@ import pytest
 
 from core.services import Services
 from tests.api.conftest import Client
-from tests.api.manual_jobs import make_next
-from tests.api.socketio_client import Socket, connected
+from tests.api.manual_jobs import claim_next
+from tests.api.socketio_client import SocketClient, connect_socket
 from tests.polling import until
 from tests.proxy import proxy_to
 from tests.servers import missing
@@ -29,7 +29,7 @@ def assert_exact(heard: list[Any], text: str) -> None:
     assert [data["message"]["content"] for data in answers if not data["delta"]] == [text]
 
 
-class Returning(Socket):
+class Returning(SocketClient):
     """The Python client as a page would use it: it joins at each connection, and says what it has heard."""
 
     def __init__(self, chat_id: str) -> None:
@@ -57,7 +57,7 @@ async def test_the_python_client_hears_the_rest_after_its_connection_was_cut(
         await socket.client.connect(proxy.url, auth={"token": bob.token}, transports=list(transports))
         await until(lambda: socket.joined == 1, "the room is joined")
         await bob.post(f"/api/chats/{chat_id}/messages", {"content": "first"})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("one ", "two ")
         await until(lambda: socket.pieces() == "one two ", "the beginning is heard")
         proxy.open = False
@@ -95,7 +95,7 @@ async def test_the_javascript_client_hears_the_rest_after_its_connection_was_cut
         listening = asyncio.create_task(listen(process.stdout))
         await until(lambda: any(line["event"] == "joined" for line in heard), "the room is joined")
         await bob.post(f"/api/chats/{chat_id}/messages", {"content": "first"})
-        making = await make_next(services)
+        making = await claim_next(services)
         await making.say("one ", "two ")
         await until(lambda: sum(line["event"] == "message" for line in heard) == 3, "the beginning is heard")
         proxy.cut()
@@ -110,19 +110,19 @@ async def test_the_javascript_client_hears_the_rest_after_its_connection_was_cut
 
 async def test_one_who_comes_back_hears_what_was_said_and_answered_meanwhile(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
-    async with connected(bob) as first:
+    async with connect_socket(bob) as first:
         sent = await first.call("message", {"chat_id": chat_id, "message": {"content": "heard"}})
-        heard = await make_next(services)
+        heard = await claim_next(services)
         await heard.say("a")
         await heard.finish()
         await first.hears(2)
         last = first.of("message")[-1]["event_id"]
     for text in ("b", "c"):
         await bob.post(f"/api/chats/{chat_id}/messages", {"content": f"missed {text}"})
-        missed = await make_next(services)
+        missed = await claim_next(services)
         await missed.say(text)
         await missed.finish()
-    async with connected(bob) as again:
+    async with connect_socket(bob) as again:
         seen = {"after": {sent["generation_id"]: last}, "last_message_id": sent["message_id"]}
         await again.call("join_chat", {"chat_id": chat_id, **seen})
         await again.hears(4)
@@ -136,12 +136,12 @@ async def test_one_who_comes_back_hears_what_was_said_and_answered_meanwhile(bob
 async def test_an_answer_whose_log_is_gone_is_told_whole(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
     sent = (await bob.post(f"/api/chats/{chat_id}/messages", {"content": "x"})).body
-    making = await make_next(services)
+    making = await claim_next(services)
     await making.say("long ago")
     await making.finish()
     async for key in services.redis.scan_iter(f"job:{sent['generation_id']}*"):
         await services.redis.delete(key)
-    async with connected(bob) as socket:
+    async with connect_socket(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id, "after": {sent["generation_id"]: "1-2", "unknown": "1-2"}})
         await socket.hears(1)
         assert socket.wholes()[0]["content"] == "long ago"

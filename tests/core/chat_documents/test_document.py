@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from core.chat_documents.document import message_document, parts, rows
-from core.chat_documents.order import arranged
+from core.chat_documents.document import build_messages, message_document, split_document
+from core.chat_documents.order import arrange
 from core.models.chats import Message
 from core.services.chats.chats import Chats, as_document
 from tests.core.services.people import ME
@@ -96,7 +96,7 @@ async def test_any_document_comes_back_and_any_change_merges(chats: Chats, poste
 
 @given(listed=st.lists(st.integers(0, 9).map(str), unique=True), tree=st.lists(st.integers(0, 9).map(str), unique=True))
 def test_one_order_keeps_the_lists_own(listed: list[str], tree: list[str]) -> None:
-    order = arranged(listed, tree)
+    order = arrange(listed, tree)
     assert sorted(order) == sorted({*listed, *tree})
     assert [each for each in order if each in listed] == listed
     only = [each for each in order if each not in listed]
@@ -104,13 +104,13 @@ def test_one_order_keeps_the_lists_own(listed: list[str], tree: list[str]) -> No
 
 
 def test_a_tree_in_its_own_order_is_left_in_it() -> None:
-    assert arranged(["q", "b", "r"], ["q", "a", "b", "r", "s"]) == ["q", "a", "b", "r", "s"]
+    assert arrange(["q", "b", "r"], ["q", "a", "b", "r", "s"]) == ["q", "a", "b", "r", "s"]
 
 
 def test_rows_posted_again_with_one_more_keep_their_places() -> None:
     def taken(count: int, known: list[Message]) -> list[Message]:
         listed = [{"id": str(number), "role": "user", "content": "x", "timestamp": 1} for number in range(count)]
-        return rows(parts({"messages": listed}), chat_id="c", now=5, known=known)
+        return build_messages(split_document({"messages": listed}), chat_id="c", now=5, known=known)
 
     first = taken(5, [])
     appended = msgspec.structs.replace(first[-1], id="5", position=10**15)
@@ -123,7 +123,7 @@ def test_rows_posted_again_with_one_more_keep_their_places() -> None:
     "posted", [{"id": 7, "role": "user", "content": None}, {"id": "7", "role": "user", "timestamp": 1.5, "content": 2**70}]
 )
 def test_a_message_of_unusual_types_is_written_out_as_it_was(posted: dict[str, Any]) -> None:
-    (row,) = rows(parts({"messages": [posted]}), chat_id="c", now=5)
+    (row,) = build_messages(split_document({"messages": [posted]}), chat_id="c", now=5)
     assert row.id == "7"
     assert message_document(row) == {"timestamp": 5, **posted}
 

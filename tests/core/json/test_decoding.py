@@ -40,10 +40,10 @@ class Whole(msgspec.Struct):
     ("body", "param", "detail"),
     [
         ({"limit": 0}, "limit", "limit must be a whole number of at least 1 or null."),
-        ({"limit": "x"}, "limit", "limit must be a whole number of at least 1 or null, not a text."),
+        ({"limit": "x"}, "limit", "limit must be a whole number of at least 1 or null, not a string."),
         ({"heat": 3}, "heat", "heat must be a number from 0 to 2."),
-        ({"name": ""}, "name", "name must be a text of 1 to 9 characters."),
-        ({"name": None}, "name", "name must be a text of 1 to 9 characters, not null."),
+        ({"name": ""}, "name", "name must be a string of 1 to 9 characters."),
+        ({"name": None}, "name", "name must be a string of 1 to 9 characters, not null."),
         ({"side": "up"}, "side", "side must be 'left' or 'right', not 'up'."),
         ({"side": "u" * 99}, "side", f"side must be 'left' or 'right', not '{'u' * 39}…."),
         ({"deep": 1}, "deep", "deep must be true or false, not a whole number."),
@@ -51,8 +51,8 @@ class Whole(msgspec.Struct):
         ({"parts": [{"size": 1}, 2]}, "parts[1]", "parts[1] must be an object, not a whole number."),
         ({"parts": [{}]}, "parts[0].size", "parts[0].size is missing: it must be a whole number from 1 to 5."),
         ({"parts": [{"size": 1, "colour": "green"}]}, "parts[0].colour", "parts[0].colour must be 'red' or 'blue', not 'green'."),
-        ({"marks": {"a": "b"}}, "marks[...]", "marks[...] must be a text that matches ^[0-9]+$."),
-        ({"either": 1}, "either", "either must be a text or a list, not a whole number."),
+        ({"marks": {"a": "b"}}, "marks[...]", "marks[...] must be a string that matches ^[0-9]+$."),
+        ({"either": 1}, "either", "either must be a string or a list, not a whole number."),
         ([], None, "The body must be an object, not a list."),
     ],
 )
@@ -90,5 +90,5 @@ def test_texts_stand_for_numbers_where_they_may() -> None:
     assert convert({"limit": "7", "unknown": "x"}, Whole, strict=False).limit == 7
     with pytest.raises(BadRequest, match=r"limit must be a whole number of at least 1\."):
         convert({"limit": "0"}, Whole, strict=False)
-    with pytest.raises(BadRequest, match="What was sent must be an object, not a text"):
+    with pytest.raises(BadRequest, match="What was sent must be an object, not a string"):
         convert("x", Whole)

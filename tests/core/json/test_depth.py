@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from core.json.depth import FLAT, bounded
+from core.json.depth import FLAT, read_bounded
 
 
 def nested(levels: int) -> str:
@@ -21,7 +21,7 @@ def test_what_is_taken_can_be_read_where_more_calls_are_on_the_stack(kind: type)
     for levels in range(FLAT, 1_100, 10):
         text = nested(levels) if kind is str else nested(levels).encode()
         try:
-            bounded(text, lambda text=text: json.loads(text))  # type: ignore[misc]
+            read_bounded(text, lambda text=text: json.loads(text))  # type: ignore[misc]
         except RecursionError:
             break
         later(200, text)
@@ -31,4 +31,4 @@ def test_what_is_taken_can_be_read_where_more_calls_are_on_the_stack(kind: type)
 
 def test_brackets_side_by_side_are_not_deep() -> None:
     text = f"[{','.join(['{}'] * 10_000)}]"
-    assert len(bounded(text, lambda: json.loads(text))) == 10_000
+    assert len(read_bounded(text, lambda: json.loads(text))) == 10_000

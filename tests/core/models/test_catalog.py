@@ -1,6 +1,6 @@
 import pytest
 
-from core.models.catalog import readable
+from core.models.catalog import display_name
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ from core.models.catalog import readable
     ],
 )
 def test_an_id_becomes_a_name_for_people(model_id: str, name: str) -> None:
-    assert readable(model_id) == name
+    assert display_name(model_id) == name

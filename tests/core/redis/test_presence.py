@@ -3,14 +3,14 @@ import pytest
 from core.redis import presence
 from core.redis.client import Scripts
 from core.redis.presence import Presence
-from tests.job_backend import Desk
+from tests.job_backend import JobBackend
 from tests.polling import until
 
 
 @pytest.fixture
-def processes(desk: Desk) -> tuple[Presence, Presence]:
+def processes(backend: JobBackend) -> tuple[Presence, Presence]:
     """Two web processes."""
-    return Presence(Scripts(desk.redis)), Presence(Scripts(desk.redis))
+    return Presence(Scripts(backend.redis)), Presence(Scripts(backend.redis))
 
 
 async def buried(by: Presence, process: str) -> dict[str, list[str]]:

@@ -3,13 +3,13 @@ import pytest
 from core.errors import Conflict
 from core.models.catalog import CustomModel
 from core.storage.models import Models
-from core.storage.records.port import Documents
+from core.storage.records.port import Records
 
 CODER = CustomModel(id="a/coder", name="Coder", base_model_id="b", user_id="u", params={"a.b": {"$x": 1}}, created_at=1, updated_at=1)
 
 
-async def test_a_custom_model_is_kept_changed_and_taken_away(documents: Documents) -> None:
-    rows = Models(documents)
+async def test_a_custom_model_is_kept_changed_and_taken_away(records: Records) -> None:
+    rows = Models(records)
     await rows.insert(CODER)
     assert await rows.get("a/coder") == CODER
     assert await rows.change("a/coder", {"is_active": False, "params": {"system": "S"}})
@@ -19,8 +19,8 @@ async def test_a_custom_model_is_kept_changed_and_taken_away(documents: Document
     assert (await rows.get("a/coder"), await rows.change("a/coder", {"name": "x"})) == (None, False)
 
 
-async def test_an_id_is_taken_once(documents: Documents) -> None:
-    rows = Models(documents)
+async def test_an_id_is_taken_once(records: Records) -> None:
+    rows = Models(records)
     await rows.insert(CODER)
     with pytest.raises(Conflict):
         await rows.insert(CODER)

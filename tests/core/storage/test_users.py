@@ -9,13 +9,13 @@ from core.errors import Conflict
 from core.models.users import Credentials, Role, User
 from core.storage import users
 from core.storage.administrators import Administrators
-from core.storage.records.port import Documents, Order
+from core.storage.records.port import Order, Records
 from core.storage.users import COLLECTION, Users
 
 
 @pytest.fixture
-def rows(documents: Documents) -> Users:
-    return Users(documents)
+def rows(records: Records) -> Users:
+    return Users(records)
 
 
 async def added(rows: Users, name: str, role: Role = Role.USER) -> User:
@@ -25,7 +25,7 @@ async def added(rows: Users, name: str, role: Role = Role.USER) -> User:
 
 
 async def has(rows: Users, user: User, session: str, epoch: int) -> bool:
-    found = await rows.recognised(user.id)
+    found = await rows.get_with_sessions(user.id)
     assert found is not None
     assert type(found[0]) is User
     return found[1].has(session, epoch)
@@ -40,11 +40,11 @@ async def test_a_token_counts_until_its_session_ends(rows: Users) -> None:
     await rows.end_session("nobody", "one", until)
 
 
-async def test_a_session_that_has_expired_is_remembered_no_longer(rows: Users, documents: Documents) -> None:
+async def test_a_session_that_has_expired_is_remembered_no_longer(rows: Users, records: Records) -> None:
     ada = await added(rows, "Ada")
     await rows.end_session(ada.id, "one", int(time.time()) - 1)
     await rows.end_session(ada.id, "two", int(time.time()) + 60)
-    record = await documents.get(COLLECTION, ada.id, dict)
+    record = await records.get(COLLECTION, ada.id, dict)
     assert record is not None
     assert list(record["ended"]) == ["two"]
 
@@ -73,8 +73,8 @@ async def test_who_signs_out_too_often_signs_out_everywhere(rows: Users, monkeyp
     assert await has(rows, ada, "five", 1)
 
 
-async def test_racing_ends_of_sessions_all_count(atomic_documents: Documents) -> None:
-    rows = Users(atomic_documents)
+async def test_racing_ends_of_sessions_all_count(atomic_records: Records) -> None:
+    rows = Users(atomic_records)
     ada = await added(rows, "Ada")
     until = int(time.time()) + 60
     await asyncio.gather(*(rows.end_session(ada.id, str(number), until) for number in range(8)), rows.set_password(ada.id, "x", keep="3"))
@@ -98,9 +98,9 @@ async def test_a_change_is_written_only_over_what_was_read(rows: Users) -> None:
     assert [user.id for user in await rows.find("augusta")] == ["ada"]
 
 
-async def test_a_taken_address_is_a_conflict(atomic_documents: Documents) -> None:
+async def test_a_taken_address_is_a_conflict(atomic_records: Records) -> None:
     """FerretDB refuses it too, with an error that says nothing of its kind."""
-    rows = Users(atomic_documents)
+    rows = Users(atomic_records)
     bob = await added(rows, "Bob")
     await added(rows, "Ada")
     taken = User(**{**{field: getattr(bob, field) for field in bob.__struct_fields__}, "email": "ada@example.com"})
@@ -114,31 +114,31 @@ async def test_a_role_is_written_only_over_the_one_that_was_read(rows: Users) ->
     assert await rows.set_role(ada.id, Role.USER, was=Role.ADMIN)
 
 
-async def test_the_last_administrator_may_not_go_and_one_who_is_going_does_not_count(rows: Users, documents: Documents) -> None:
-    administrators = Administrators(documents)
+async def test_the_last_administrator_may_not_go_and_one_who_is_going_does_not_count(rows: Users, records: Records) -> None:
+    administrators = Administrators(records)
     ada = await added(rows, "Ada")
-    assert await administrators.goes(ada.id) is None
+    assert await administrators.begin_removal(ada.id) is None
     bob = await added(rows, "Bob", Role.ADMIN)
-    entry = await administrators.goes(ada.id)
+    entry = await administrators.begin_removal(ada.id)
     assert entry is not None
-    assert await administrators.goes(bob.id) is None
-    await administrators.gone(entry)
-    assert await administrators.goes(bob.id) is not None
+    assert await administrators.begin_removal(bob.id) is None
+    await administrators.end_removal(entry)
+    assert await administrators.begin_removal(bob.id) is not None
 
 
 async def test_one_whose_process_died_while_they_went_counts_again_later(
-    rows: Users, documents: Documents, monkeypatch: pytest.MonkeyPatch
+    rows: Users, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    administrators = Administrators(documents)
+    administrators = Administrators(records)
     ada, bob = await added(rows, "Ada"), await added(rows, "Bob", Role.ADMIN)
-    assert await administrators.goes(ada.id)
+    assert await administrators.begin_removal(ada.id)
     now = time.time()
     monkeypatch.setattr("core.storage.administrators.time.time", lambda: now + 301)
-    assert await administrators.goes(bob.id)
+    assert await administrators.begin_removal(bob.id)
 
 
-async def test_of_ten_administrators_who_go_at_once_one_may_not(atomic_documents: Documents) -> None:
-    rows, administrators = Users(atomic_documents), Administrators(atomic_documents)
+async def test_of_ten_administrators_who_go_at_once_one_may_not(atomic_records: Records) -> None:
+    rows, administrators = Users(atomic_records), Administrators(atomic_records)
     everybody = [await added(rows, f"N{number}", Role.ADMIN) for number in range(10)]
-    entries = await asyncio.gather(*(administrators.goes(user.id) for user in everybody))
+    entries = await asyncio.gather(*(administrators.begin_removal(user.id) for user in everybody))
     assert entries.count(None) == 1

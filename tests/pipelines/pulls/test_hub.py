@@ -11,7 +11,7 @@ from core.models.events import Progress
 from core.models.pulls import MARKER, Origin, Pulled, PullTask
 from core.settings import Settings
 from pipelines.pulls import download, hub
-from pipelines.pulls.hub import chosen
+from pipelines.pulls.hub import choose_files
 from pipelines.pulls.puller import Puller
 from tests.hub import COMMIT, HubMirror
 from tests.ports import free_port
@@ -164,7 +164,7 @@ def test_names_that_would_leave_the_folder_are_not_taken() -> None:
         return download.RemoteFile(name=name, url="", size=1)
 
     names = ["config.json", "m.safetensors", "../evil.json", ".hidden.json", "a/b.safetensors", "/etc/x.json", MARKER]
-    assert [found.name for found in chosen([file(name) for name in names], "", "n")] == ["config.json", "m.safetensors"]
+    assert [found.name for found in choose_files([file(name) for name in names], "", "n")] == ["config.json", "m.safetensors"]
 
 
 async def test_an_older_revision_goes_when_a_newer_one_is_there(puller: Puller, tmp_path: Path) -> None:

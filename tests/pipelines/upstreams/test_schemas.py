@@ -6,7 +6,7 @@ import pytest
 from core.models.catalog import ANY_TASK, Task
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
-from pipelines.upstreams.completions import whole
+from pipelines.upstreams.completions import read_whole
 from pipelines.upstreams.endpoint import Endpoint, OllamaEndpoint
 from pipelines.upstreams.schemas import tasks_of
 
@@ -42,14 +42,14 @@ def test_of_other_models_nobody_knows(name: str, kind: str) -> None:
 )
 def test_why_an_answer_ended_is_told_in_openais_words_whatever_the_servers_are(said: str | None, told: Any) -> None:
     answer = {"choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": said}]}
-    parts = whole(msgspec.json.encode(answer), ENDPOINT)
+    parts = read_whole(msgspec.json.encode(answer), ENDPOINT)
     assert list(parts[:2]) == [Delta(text="Hi"), ChoiceFinished(finish_reason=told)]
 
 
 def test_content_in_parts_is_their_text() -> None:
     content = [{"type": "thinking", "thinking": []}, {"type": "text", "text": "H"}, {"type": "text", "text": "i"}, 5]
     answer = {"choices": [{"message": {"content": content}}], "usage": None}
-    assert list(whole(msgspec.json.encode(answer), ENDPOINT))[::2] == [
+    assert list(read_whole(msgspec.json.encode(answer), ENDPOINT))[::2] == [
         Delta(text="Hi"),
         Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0),
     ]

@@ -17,7 +17,7 @@ from core.errors import (
 )
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.settings import Settings
 from pipelines.chat import Prompt, prompt_of
 from pipelines.upstreams.upstreams import Upstreams
@@ -29,9 +29,7 @@ MODELS = ("echo", "words", "breaking", "slow", "limited", "failing", "picky", "s
 
 def prompt(model: str, **members: Any) -> Prompt:
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "hello"}], **members})
-    return prompt_of(
-        GenerationSpec(id="1", user_id="u", model=model, queue="relay.generate", seed=1, created_at=1, body=msgspec.Raw(body)), None
-    )
+    return prompt_of(JobSpec(id="1", user_id="u", model=model, queue="relay.generate", seed=1, created_at=1, body=msgspec.Raw(body)), None)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from core.jobs.results import Results
 from core.models.completions import Usage
 from core.models.embeddings import Vectors
 from core.models.events import Cancelled, Event, Failed, Finished
-from core.models.generations import GenerationSpec
+from core.models.generations import JobSpec
 from core.redis.client import Scripts
 from pipelines.embedding import EmbeddingTask
-from tests.job_backend import Desk
+from tests.job_backend import JobBackend
 from tests.polling import until
 from workers.actors.embeddings import Embeddings
 from workers.leases import Leases
@@ -44,19 +44,19 @@ class Waiting:
 class Bench:
     """One worker's parts, without its process."""
 
-    def __init__(self, desk: Desk, name: str) -> None:
-        self.desk = desk
+    def __init__(self, backend: JobBackend, name: str) -> None:
+        self.backend = backend
         self.embedder = Waiting()
-        self.leases = Leases(desk.claims, desk.queue, desk.log, lease_ms=500)
-        self.results = Results(Scripts(desk.redis))
-        self.actor = Embeddings(worker_id=name, claims=desk.claims, leases=self.leases, results=self.results, embedder=self.embedder)
+        self.leases = Leases(backend.claims, backend.queue, backend.log, lease_ms=500)
+        self.results = Results(Scripts(backend.redis))
+        self.actor = Embeddings(worker_id=name, claims=backend.claims, leases=self.leases, results=self.results, embedder=self.embedder)
         self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
 
     def begin(self, job_id: str) -> "asyncio.Task[None]":
         return asyncio.create_task(self.actor.make(job_id))
 
     async def log(self, job_id: str) -> list[Event]:
-        return [event for _, event in await self.desk.log.read(job_id)]
+        return [event for _, event in await self.backend.log.read(job_id)]
 
     def die(self) -> None:
         for duty in self.duties:
@@ -64,11 +64,11 @@ class Bench:
 
 
 @pytest.fixture
-async def benches(desk: Desk) -> AsyncIterator[Callable[[str], Bench]]:
+async def benches(backend: JobBackend) -> AsyncIterator[Callable[[str], Bench]]:
     made: list[Bench] = []
 
     def make(name: str) -> Bench:
-        made.append(Bench(desk, name))
+        made.append(Bench(backend, name))
         return made[-1]
 
     yield make
@@ -78,9 +78,9 @@ async def benches(desk: Desk) -> AsyncIterator[Callable[[str], Bench]]:
 
 
 @pytest.fixture
-async def job(desk: Desk, new_spec: Callable[[], GenerationSpec]) -> str:
+async def job(backend: JobBackend, new_spec: Callable[[], JobSpec]) -> str:
     spec = msgspec.structs.replace(new_spec(), queue="gpu.embed", body=msgspec.Raw(b'{"model":"m","input":["a","b"]}'))
-    await desk.claims.submit(spec)
+    await backend.claims.submit(spec)
     return spec.id
 
 
@@ -93,7 +93,7 @@ async def test_vectors_are_kept_before_their_log_says_so(benches: Callable[[str]
     await bench.begin(job)
     assert bench.embedder.begun == 1, "a second delivery does nothing"
     await bench.results.forget(job)
-    assert await bench.desk.redis.keys("job:*") == []
+    assert await bench.backend.redis.keys("job:*") == []
 
 
 async def test_a_dead_workers_job_is_done_again_and_what_the_dead_one_says_later_is_not_heard(
@@ -103,7 +103,7 @@ async def test_a_dead_workers_job_is_done_again_and_what_the_dead_one_says_later
     task = dying.begin(job)
     await until(lambda: dying.embedder.begun, "it is begun")
     dying.die()
-    await until(dying.desk.queue.reap, "the lease runs out")
+    await until(dying.backend.queue.reap, "the lease runs out")
     heir.embedder.go.set()
     await heir.begin(job)
     dying.embedder.go.set()
@@ -118,14 +118,14 @@ async def test_a_drained_workers_job_is_handed_over_at_once(benches: Callable[[s
     await leaving.leases.drain()
     await task
     assert leaving.embedder.ended == 1
-    assert await leaving.desk.queue.length("gpu.embed") == 1
+    assert await leaving.backend.queue.length("gpu.embed") == 1
 
 
 async def test_a_stopped_job_ends_at_once(benches: Callable[[str], Bench], job: str) -> None:
     bench = benches("one")
     task = bench.begin(job)
     await until(lambda: bench.embedder.begun, "it is begun")
-    assert await bench.desk.claims.cancel(job) == "running"
+    assert await bench.backend.claims.cancel(job) == "running"
     await task
     assert await bench.log(job) == [Cancelled()]
     assert await bench.results.get(job) is None
@@ -142,8 +142,8 @@ async def test_a_failure_is_told_with_its_field(benches: Callable[[str], Bench],
 async def test_a_job_that_kills_its_workers_is_given_up(benches: Callable[[str], Bench], job: str) -> None:
     bench = benches("last")
     for number in range(3):
-        assert await bench.desk.claims.claim(job, f"dying {number}")
-        await until(bench.desk.queue.reap, "the lease runs out")
+        assert await bench.backend.claims.claim(job, f"dying {number}")
+        await until(bench.backend.queue.reap, "the lease runs out")
     await bench.begin(job)
     (failed,) = await bench.log(job)
     assert isinstance(failed, Failed)

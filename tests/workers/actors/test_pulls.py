@@ -8,14 +8,14 @@ import pytest
 
 from core.errors import ModelNotFound
 from core.models.events import Cancelled, Failed, Finished, Progress
-from core.models.generations import GenerationSpec, GenerationStatus
+from core.models.generations import JobSpec, JobStatus
 from core.models.pulls import MARKER, PullTask
 from core.services.models.models import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.pulls import download
 from pipelines.pulls.puller import Puller
 from tests.hub import COMMIT, HubMirror
-from tests.job_backend import Desk
+from tests.job_backend import JobBackend
 from tests.pipelines.pulls.test_hub import FILES, LLAMA, WEIGHTS
 from tests.polling import until
 from workers.actors.pulls import Pulls
@@ -26,14 +26,14 @@ class Noted:
     """Where pulls are noted: in memory, with the interface of core.services.pulls."""
 
     def __init__(self) -> None:
-        self.ended: list[tuple[GenerationStatus, str | None]] = []
+        self.ended: list[tuple[JobStatus, str | None]] = []
         self.progressed: list[tuple[str, int | None, int]] = []
 
     async def progress(self, pull_id: str, step: str, total: int | None, completed: int) -> None:
         assert pull_id
         self.progressed.append((step, total, completed))
 
-    async def finish(self, pull_id: str, status: GenerationStatus, error: str | None = None) -> None:
+    async def finish(self, pull_id: str, status: JobStatus, error: str | None = None) -> None:
         assert pull_id
         self.ended.append((status, error))
 
@@ -41,13 +41,13 @@ class Noted:
 class Bench:
     """One CPU worker's part that pulls, without its process."""
 
-    def __init__(self, desk: Desk, settings: Settings) -> None:
-        self.desk = desk
+    def __init__(self, backend: JobBackend, settings: Settings) -> None:
+        self.backend = backend
         self.noted = Noted()
         self.puller = Puller(settings)
-        self.leases = Leases(desk.claims, desk.queue, desk.log, lease_ms=500)
+        self.leases = Leases(backend.claims, backend.queue, backend.log, lease_ms=500)
         self.pulls = Pulls(
-            worker_id="w", claims=desk.claims, leases=self.leases, events=desk.log, pulls=cast("Any", self.noted), puller=self.puller
+            worker_id="w", claims=backend.claims, leases=self.leases, events=backend.log, pulls=cast("Any", self.noted), puller=self.puller
         )
         self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
 
@@ -65,11 +65,11 @@ async def mirror() -> AsyncIterator[HubMirror]:
 
 
 @pytest.fixture
-async def new_bench(desk: Desk, mirror: HubMirror, tmp_path: Path) -> AsyncGenerator[Callable[[], Bench], None]:
+async def new_bench(backend: JobBackend, mirror: HubMirror, tmp_path: Path) -> AsyncGenerator[Callable[[], Bench], None]:
     benches: list[Bench] = []
 
     def make() -> Bench:
-        benches.append(Bench(desk, Settings(data_dir=tmp_path, hf_endpoint=mirror.url)))
+        benches.append(Bench(backend, Settings(data_dir=tmp_path, hf_endpoint=mirror.url)))
         return benches[-1]
 
     yield make
@@ -77,10 +77,10 @@ async def new_bench(desk: Desk, mirror: HubMirror, tmp_path: Path) -> AsyncGener
         await bench.close()
 
 
-async def submitted(desk: Desk, name: str = LLAMA) -> str:
+async def submitted(backend: JobBackend, name: str = LLAMA) -> str:
     task = msgspec.Raw(msgspec.json.encode(PullTask(name=name)))
-    spec = GenerationSpec(id="pull-1", user_id="u", model=name, queue="cpu.pull", seed=0, created_at=1, body=task)
-    await desk.claims.submit(spec)
+    spec = JobSpec(id="pull-1", user_id="u", model=name, queue="cpu.pull", seed=0, created_at=1, body=task)
+    await backend.claims.submit(spec)
     return spec.id
 
 
@@ -88,12 +88,12 @@ def there(tmp_path: Path) -> Path:
     return tmp_path / "models" / "tiny" / "llama" / COMMIT[:12]
 
 
-async def last(desk: Desk, job_id: str) -> Any:
-    return (await desk.log.read(job_id))[-1][1]
+async def last(backend: JobBackend, job_id: str) -> Any:
+    return (await backend.log.read(job_id))[-1][1]
 
 
-async def arriving(desk: Desk, job_id: str) -> bool:
-    return any(isinstance(event, Progress) and event.completed for _, event in await desk.log.read(job_id))
+async def arriving(backend: JobBackend, job_id: str) -> bool:
+    return any(isinstance(event, Progress) and event.completed for _, event in await backend.log.read(job_id))
 
 
 async def partial(tmp_path: Path) -> bool:
@@ -101,20 +101,22 @@ async def partial(tmp_path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-async def test_a_pull_is_logged_noted_and_told_to_those_who_look(desk: Desk, new_bench: Callable[[], Bench], tmp_path: Path) -> None:
+async def test_a_pull_is_logged_noted_and_told_to_those_who_look(
+    backend: JobBackend, new_bench: Callable[[], Bench], tmp_path: Path
+) -> None:
     told = asyncio.Event()
     ready = asyncio.Event()
 
     async def hear() -> None:
-        async for payload in desk.log.hear(LOOK_TOPIC):
+        async for payload in backend.log.hear(LOOK_TOPIC):
             (ready if payload is None else told).set()
 
     hearing = asyncio.create_task(hear())
     await ready.wait()
-    bench, job_id = new_bench(), await submitted(desk)
+    bench, job_id = new_bench(), await submitted(backend)
     await bench.pulls.make(job_id)
-    assert isinstance(await last(desk, job_id), Finished)
-    assert bench.noted.ended == [(GenerationStatus.FINISHED, None)]
+    assert isinstance(await last(backend, job_id), Finished)
+    assert bench.noted.ended == [(JobStatus.FINISHED, None)]
     whole = sum(len(FILES[name]) for name in ("config.json", "model.safetensors", "tokenizer.json"))
     assert bench.noted.progressed[-1] == ("success", whole, whole)
     assert (there(tmp_path) / MARKER).exists()
@@ -124,54 +126,60 @@ async def test_a_pull_is_logged_noted_and_told_to_those_who_look(desk: Desk, new
 
 
 async def test_a_killed_workers_pull_goes_on_elsewhere_from_the_bytes_that_it_left(
-    desk: Desk, mirror: HubMirror, new_bench: Callable[[], Bench], tmp_path: Path
+    backend: JobBackend, mirror: HubMirror, new_bench: Callable[[], Bench], tmp_path: Path
 ) -> None:
     mirror.go = asyncio.Semaphore(20)
-    dying, heir, job_id = new_bench(), new_bench(), await submitted(desk)
+    dying, heir, job_id = new_bench(), new_bench(), await submitted(backend)
     task = asyncio.create_task(dying.pulls.make(job_id))
     await until(lambda: partial(tmp_path), "some of the weights are there")
     for duty in dying.duties:
         duty.cancel()
     task.cancel()  # as by kill -9, as far as files and Redis can see: nothing is handed back
     await asyncio.gather(task, return_exceptions=True)
-    await until(desk.queue.reap, "the lease runs out")
+    await until(backend.queue.reap, "the lease runs out")
     mirror.go = None
     await heir.pulls.make(job_id)
-    assert isinstance(await last(desk, job_id), Finished)
+    assert isinstance(await last(backend, job_id), Finished)
     assert (there(tmp_path) / "model.safetensors").read_bytes() == WEIGHTS
     assert [wanted for name, wanted in mirror.asked if name == "model.safetensors"][-1]
     assert dying.noted.ended == []
 
 
-async def test_a_drained_workers_pull_is_handed_over(desk: Desk, mirror: HubMirror, new_bench: Callable[[], Bench], tmp_path: Path) -> None:
+async def test_a_drained_workers_pull_is_handed_over(
+    backend: JobBackend, mirror: HubMirror, new_bench: Callable[[], Bench], tmp_path: Path
+) -> None:
     mirror.go = asyncio.Semaphore(20)
-    leaving, heir, job_id = new_bench(), new_bench(), await submitted(desk)
+    leaving, heir, job_id = new_bench(), new_bench(), await submitted(backend)
     task = asyncio.create_task(leaving.pulls.make(job_id))
     await until(lambda: partial(tmp_path), "some of the weights are there")
     await leaving.leases.drain()
     await task
-    assert await desk.queue.length("cpu.pull") == 1
+    assert await backend.queue.length("cpu.pull") == 1
     mirror.go = None
     await heir.pulls.make(job_id)
-    assert (heir.noted.ended, leaving.noted.ended) == ([(GenerationStatus.FINISHED, None)], [])
+    assert (heir.noted.ended, leaving.noted.ended) == ([(JobStatus.FINISHED, None)], [])
 
 
-async def test_a_stopped_pull_keeps_what_arrived(desk: Desk, mirror: HubMirror, new_bench: Callable[[], Bench], tmp_path: Path) -> None:
+async def test_a_stopped_pull_keeps_what_arrived(
+    backend: JobBackend, mirror: HubMirror, new_bench: Callable[[], Bench], tmp_path: Path
+) -> None:
     mirror.go = asyncio.Semaphore(20)
-    bench, job_id = new_bench(), await submitted(desk)
+    bench, job_id = new_bench(), await submitted(backend)
     task = asyncio.create_task(bench.pulls.make(job_id))
     await until(lambda: partial(tmp_path), "some of the weights are there")
-    assert await desk.claims.cancel(job_id) == "running"
+    assert await backend.claims.cancel(job_id) == "running"
     await task
-    assert await last(desk, job_id) == Cancelled()
-    assert bench.noted.ended == [(GenerationStatus.CANCELLED, None)]
+    assert await last(backend, job_id) == Cancelled()
+    assert bench.noted.ended == [(JobStatus.CANCELLED, None)]
     assert await partial(tmp_path)
 
 
-async def test_a_model_that_is_not_there_fails_with_its_code_before_any_progress(desk: Desk, new_bench: Callable[[], Bench]) -> None:
-    bench, job_id = new_bench(), await submitted(desk, "tiny/nothing")
+async def test_a_model_that_is_not_there_fails_with_its_code_before_any_progress(
+    backend: JobBackend, new_bench: Callable[[], Bench]
+) -> None:
+    bench, job_id = new_bench(), await submitted(backend, "tiny/nothing")
     await bench.pulls.make(job_id)
-    ((_, event),) = await desk.log.read(job_id)
+    ((_, event),) = await backend.log.read(job_id)
     assert isinstance(event, Failed)
     assert (event.code, "tiny/nothing" in event.detail) == (ModelNotFound.code, True)
-    assert bench.noted.ended == [(GenerationStatus.FAILED, event.detail)]
+    assert bench.noted.ended == [(JobStatus.FAILED, event.detail)]

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from core.models.events import Cancelled, Event, Failed
-from core.models.generations import GenerationStatus
+from core.models.generations import JobStatus
 from core.services import Services
 from pipelines.chat import prompt_of
 from tests.api.conftest import MODEL, Client
-from tests.api.manual_jobs import make_next
+from tests.api.manual_jobs import claim_next
 
 
 @pytest.mark.parametrize("models", [5, True, [], [5], [None], [""], [["echo"]], [{"id": "echo"}], {"echo": 1}, {}, None, ""])
@@ -31,7 +31,7 @@ async def test_a_chats_parameters_are_sampled_with_and_open_webuis_own_switches_
     params = {"temperature": 0.1, "num_ctx": 512, "custom_params": {"min_p": 0.5}, "messages": 5, "model": "other", **switches}
     sent = await bob.post(f"/api/chats/{await bob.chat(params={**params, 'system': 'Be brief.'})}/messages", {"content": "hi"})
     assert sent.status == 201, sent.body
-    making = await make_next(services)
+    making = await claim_next(services)
     assert making.claim.spec.served == MODEL.id
     given = msgspec.json.decode(bytes(making.claim.spec.body))
     assert given == {"model": MODEL.id, "messages": [{"role": "user"}], "stream": True, "temperature": 0.1, "num_ctx": 512, "min_p": 0.5}
@@ -63,7 +63,7 @@ async def test_a_message_that_cannot_be_used_is_told_by_the_name_of_its_field_he
 async def test_an_answer_that_is_taken_out_while_it_is_made_is_stopped(bob: Client, services: Services) -> None:
     chat_id = await bob.chat()
     first, second = [(await bob.post(f"/api/chats/{chat_id}/messages", {"content": "hi"})).body for _ in range(2)]
-    making = await make_next(services)
+    making = await claim_next(services)
     assert making.claim.spec.id == first["generation_id"]
     for asked in (first, second):
         assert (await bob.delete(f"/api/chats/{chat_id}/messages/{asked['answer']['id']}")).status == 200
@@ -75,20 +75,20 @@ async def test_an_answer_that_is_taken_out_while_it_is_made_is_stopped(bob: Clie
 @pytest.mark.parametrize(
     ("last", "status", "end"),
     [
-        (Cancelled(), GenerationStatus.CANCELLED, {"stopped": True}),
+        (Cancelled(), JobStatus.CANCELLED, {"stopped": True}),
         (
             Failed(code="upstream_broken", detail="It broke."),
-            GenerationStatus.FAILED,
+            JobStatus.FAILED,
             {"error": {"content": "It broke.", "code": "upstream_broken"}},
         ),
     ],
 )
 async def test_how_an_answer_ended_is_in_the_chat_for_who_reads_it_later(
-    bob: Client, services: Services, last: Event, status: GenerationStatus, end: dict[str, Any]
+    bob: Client, services: Services, last: Event, status: JobStatus, end: dict[str, Any]
 ) -> None:
     chat_id = await bob.chat()
     await bob.post(f"/api/chats/{chat_id}/messages", {"content": "hi"})
-    making = await make_next(services)
+    making = await claim_next(services)
     await services.answers.save(making.claim.spec, "So far", status, last)
     stored = (await bob.get(f"/api/chats/{chat_id}")).body["chat"]["messages"][1]
     assert {**stored, **end, "content": "So far", "done": True} == stored

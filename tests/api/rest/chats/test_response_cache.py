@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.rest.chats.response_cache import WORTH_BYTES, ReadyChats
+from api.rest.chats.response_cache import WORTH_BYTES, ResponseCache
 from api.rest.chats.schemas import ChatResponse
 from core.errors import NotFound
 from core.models.chats import Chat, ChatDetail, Message
@@ -67,7 +67,7 @@ async def stored(chats: Chats, me: Principal, chat_id: str) -> Any:
 async def test_after_a_change_everybody_is_sent_the_chat_as_it_is_now(services: Services, me: Principal, change: Change) -> None:
     chats = services.chats
     chat_id = (await chats.create(me, document())).chat.id
-    processes = ReadyChats(chats), ReadyChats(chats)
+    processes = ResponseCache(chats), ResponseCache(chats)
     before = [await ready.get(me, chat_id) for ready in processes for _ in range(2)]
     assert len(before[0]) > WORTH_BYTES
     assert len(set(before)) == 1
@@ -81,7 +81,7 @@ async def test_after_a_change_everybody_is_sent_the_chat_as_it_is_now(services: 
 async def test_who_reads_while_messages_are_being_taken_out_does_not_go_on_showing_them(
     services: Services, me: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready, remove = ReadyChats(services.chats), Messages.remove
+    ready, remove = ResponseCache(services.chats), Messages.remove
     chat_id = (await services.chats.create(me, document())).chat.id
     between: list[bytes] = []
 
@@ -98,7 +98,7 @@ async def test_who_reads_while_messages_are_being_taken_out_does_not_go_on_showi
 async def test_the_messages_of_a_long_chat_are_read_once_and_those_of_a_short_one_each_time(
     services: Services, me: Principal, reads: list[str]
 ) -> None:
-    ready = ReadyChats(services.chats)
+    ready = ResponseCache(services.chats)
     long, short = [(await services.chats.create(me, document(length))).chat.id for length in (LONG, 3)]
     for _ in range(3):
         assert msgspec.json.decode(await ready.get(me, long))["chat"] == document()
@@ -110,8 +110,8 @@ async def test_what_is_kept_is_bounded_and_the_one_asked_for_longest_ago_gives_w
     services: Services, me: Principal, reads: list[str]
 ) -> None:
     first, second, third = [(await services.chats.create(me, document())).chat.id for _ in range(3)]
-    size = len(await ReadyChats(services.chats).get(me, first))
-    ready = ReadyChats(services.chats, room=int(2.5 * size))
+    size = len(await ResponseCache(services.chats).get(me, first))
+    ready = ResponseCache(services.chats, room=int(2.5 * size))
     reads.clear()
     for chat_id in (first, second, first, third, first, second):
         await ready.get(me, chat_id)
@@ -119,14 +119,14 @@ async def test_what_is_kept_is_bounded_and_the_one_asked_for_longest_ago_gives_w
 
 
 async def test_one_that_is_larger_than_all_the_room_is_sent_and_not_kept(services: Services, me: Principal, reads: list[str]) -> None:
-    ready = ReadyChats(services.chats, room=WORTH_BYTES)
+    ready = ResponseCache(services.chats, room=WORTH_BYTES)
     chat_id = (await services.chats.create(me, document())).chat.id
     assert await ready.get(me, chat_id) == await ready.get(me, chat_id)
     assert len(reads) == 2
 
 
 async def test_strangers_are_sent_nothing_of_what_is_kept_and_nobody_what_is_deleted(services: Services, me: Principal) -> None:
-    ready = ReadyChats(services.chats)
+    ready = ResponseCache(services.chats)
     chat_id = (await services.chats.create(me, document())).chat.id
     await ready.get(me, chat_id)
     with pytest.raises(NotFound):

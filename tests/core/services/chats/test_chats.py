@@ -10,14 +10,14 @@ import pytest
 
 from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, Message
-from core.models.generations import Generation, GenerationStatus
-from core.redis.read_markers import Shown
+from core.models.generations import Generation, JobStatus
+from core.redis.read_markers import ReadMarkers
 from core.services.chats.chats import Chats, as_document, message_document
-from core.services.notifications import Rooms
+from core.services.notifications import Notifications
 from core.storage.generations import Generations as GenerationRows
 from core.storage.messages import COLLECTION as MESSAGES
-from core.storage.records.port import Documents, Record
-from tests.core.chat_service import chats_over
+from core.storage.records.port import Record, Records
+from tests.core.chat_service import open_chats
 from tests.core.services.people import ADMIN, ME, STRANGER
 
 LISTED: dict[str, Any] = {
@@ -117,21 +117,21 @@ async def test_an_update_merges_one_level_deep_and_keeps_the_messages(chats: Cha
     assert updated.chat.updated_at >= created.chat.updated_at
 
 
-async def test_an_update_with_messages_replaces_them_and_writes_what_changed_only(chats: Chats, documents: Documents) -> None:
+async def test_an_update_with_messages_replaces_them_and_writes_what_changed_only(chats: Chats, records: Records) -> None:
     created = await chats.create(ME, LISTED)
     chat_id = created.chat.id
-    versions = {row["id"]: row["version"] for row in await documents.find(MESSAGES, {"chat_id": chat_id}, Record)}
+    versions = {row["id"]: row["version"] for row in await records.find(MESSAGES, {"chat_id": chat_id}, Record)}
     question, answer = LISTED["messages"]
     new = [question, {**answer, "content": "In the lake."}, {"id": "n", "role": "user", "content": "Sure?", "timestamp": 9}]
     updated = await chats.update(ME, chat_id, {"messages": new})
     assert as_document(updated) == {**LISTED, "messages": new}
     assert await chats.get(ME, chat_id) == updated
-    rows = {row["id"]: row["version"] for row in await documents.find(MESSAGES, {"chat_id": chat_id}, Record)}
+    rows = {row["id"]: row["version"] for row in await records.find(MESSAGES, {"chat_id": chat_id}, Record)}
     assert rows["q"] == versions["q"]
     assert rows["a"] != versions["a"]
     shorter = await chats.update(ME, chat_id, {"messages": new[2:]})
     assert as_document(await chats.get(ME, chat_id)) == as_document(shorter) == {**LISTED, "messages": new[2:]}
-    assert await documents.count(MESSAGES, {"chat_id": chat_id}) == 1
+    assert await records.count(MESSAGES, {"chat_id": chat_id}) == 1
 
 
 async def test_messages_posted_again_without_ids_keep_those_that_they_were_given(chats: Chats) -> None:
@@ -191,8 +191,10 @@ async def test_writers_who_append_at_once_lose_nobodys_message(chats: Chats) -> 
     assert sorted(await texts(chats, chat_id)) == sorted(wanted)
 
 
-async def test_writers_who_change_different_fields_at_once_lose_neither(atomic_documents: Documents, rooms: Rooms, shown: Shown) -> None:
-    chats = chats_over(atomic_documents, rooms, shown)
+async def test_writers_who_change_different_fields_at_once_lose_neither(
+    atomic_records: Records, notifications: Notifications, read_markers: ReadMarkers
+) -> None:
+    chats = open_chats(atomic_records, notifications, read_markers)
     chat_id = (await chats.create(ME, LISTED)).chat.id
     fields = {f"field{number}": number for number in range(8)}
     changes = [chats.update(ME, chat_id, {name: value}) for name, value in fields.items()]
@@ -232,11 +234,11 @@ async def test_a_strangers_chat_is_not_found_for_anybody(chats: Chats) -> None:
             await refused
 
 
-async def test_deleting_a_chat_takes_its_messages_and_generations(chats: Chats, generations: GenerationRows, documents: Documents) -> None:
+async def test_deleting_a_chat_takes_its_messages_and_generations(chats: Chats, generations: GenerationRows, records: Records) -> None:
     gone, kept = [(await chats.create(ME, LISTED)).chat.id for _ in range(2)]
     for chat_id in (gone, kept):
         row = Generation(
-            id=f"g-{chat_id}", user_id=ME.id, chat_id=chat_id, message_id="a", model="m", status=GenerationStatus.IN_PROGRESS, created_at=1
+            id=f"g-{chat_id}", user_id=ME.id, chat_id=chat_id, message_id="a", model="m", status=JobStatus.IN_PROGRESS, created_at=1
         )
         await generations.insert(row)
     await chats.delete(ME, gone)
@@ -246,7 +248,7 @@ async def test_deleting_a_chat_takes_its_messages_and_generations(chats: Chats, 
         await chats.delete(ME, gone)
     with pytest.raises(NotFound):
         await chats.append(ME, gone, [message("late")])
-    assert await documents.count(MESSAGES, {"chat_id": gone}) == 0
+    assert await records.count(MESSAGES, {"chat_id": gone}) == 0
     assert await generations.get(f"g-{gone}") is None
     assert await generations.get(f"g-{kept}") is not None
     assert as_document(await chats.get(ME, kept)) == LISTED
@@ -272,16 +274,16 @@ async def test_the_list_is_ones_own_newest_change_first(chats: Chats) -> None:
 
 
 async def test_deleting_all_of_a_users_chats_leaves_nobody_elses(
-    chats: Chats, generations: GenerationRows, documents: Documents, monkeypatch: pytest.MonkeyPatch
+    chats: Chats, generations: GenerationRows, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.services.chats.chats.DELETE_AT_ONCE", 2)
     mine = [(await chats.create(ME, LISTED)).chat.id for _ in range(5)]
     theirs = (await chats.create(STRANGER, LISTED)).chat.id
-    row = Generation(id="g", user_id=ME.id, chat_id=mine[0], message_id="a", model="m", status=GenerationStatus.IN_PROGRESS, created_at=1)
+    row = Generation(id="g", user_id=ME.id, chat_id=mine[0], message_id="a", model="m", status=JobStatus.IN_PROGRESS, created_at=1)
     await generations.insert(row)
     assert await chats.delete_all(ME.id) == 5
     assert await chats.delete_all(ME.id) == 0
     assert await chats.list(ME) == []
     assert await generations.get("g") is None
-    assert await documents.count(MESSAGES, {}) == 2
+    assert await records.count(MESSAGES, {}) == 2
     assert as_document(await chats.get(STRANGER, theirs)) == LISTED

@@ -6,11 +6,11 @@ import msgspec
 import pytest
 
 from core.errors import NotFound
-from core.redis.read_markers import Shown
+from core.redis.read_markers import ReadMarkers
 from core.services.chats.chats import Chats
-from core.services.notifications import Rooms
-from core.storage.records.port import Documents
-from tests.core.chat_service import chats_over
+from core.services.notifications import Notifications
+from core.storage.records.port import Records
+from tests.core.chat_service import open_chats
 from tests.core.services.people import ME, STRANGER
 
 
@@ -32,8 +32,10 @@ async def test_marks_are_no_change_of_a_chat(chats: Chats) -> None:
         await chats.mark(STRANGER, first, "pinned")
 
 
-async def test_a_mark_set_while_a_chat_changes_stays(atomic_documents: Documents, rooms: Rooms, shown: Shown) -> None:
-    chats = chats_over(atomic_documents, rooms, shown)
+async def test_a_mark_set_while_a_chat_changes_stays(
+    atomic_records: Records, notifications: Notifications, read_markers: ReadMarkers
+) -> None:
+    chats = open_chats(atomic_records, notifications, read_markers)
     chat_id = (await chats.create(ME, {})).chat.id
     for number in range(10):
         await asyncio.gather(chats.update(ME, chat_id, {"n": number}), chats.mark(ME, chat_id, "pinned"))

@@ -12,11 +12,11 @@ from core.services.chats.chats import Chats, as_document
 from core.services.chats.copies import ChatCopies
 from core.services.chats.shares import Shares
 from core.storage.chats import Chats as ChatRows
-from core.storage.records.port import Documents
+from core.storage.records.port import Records
 from core.storage.shares import Shares as ShareRows
 from core.storage.users import Users
 from tests.core.chat_documents.test_document import documents, exact, filled_in
-from tests.core.chat_service import shown_to
+from tests.core.chat_service import deliver_chat
 from tests.core.services.people import principal
 
 steps = st.lists(documents() | st.sampled_from(["say", "shorten", "same"]), min_size=1, max_size=5)
@@ -46,7 +46,7 @@ def shorter(before: dict[str, Any]) -> dict[str, Any]:
 )
 @given(posted=documents(), changes=steps)
 async def test_a_chat_comes_back_as_it_was_posted_however_it_was_changed(
-    chats: Chats, documents: Documents, posted: dict[str, Any], changes: list[Any]
+    chats: Chats, records: Records, posted: dict[str, Any], changes: list[Any]
 ) -> None:
     me = principal()
     created = await chats.create(me, posted)
@@ -55,16 +55,16 @@ async def test_a_chat_comes_back_as_it_was_posted_however_it_was_changed(
     for change in changes:
         if change == "say":
             await chats.append(me, chat_id, [Message(id=str(uuid.uuid4()), chat_id="", position=0, role="user", content="?", timestamp=1)])
-            there = as_document(await shown_to(chats, me, chat_id))
+            there = as_document(await deliver_chat(chats, me, chat_id))
             continue
         change = {"same": there, "shorten": shorter(there)}.get(change, {}) if isinstance(change, str) else change  # noqa: PLW2901
         after = as_document(await chats.update(me, chat_id, change))
         assert exact(after) == exact(filled_in(merged(there, change), after))
-        there = as_document(await shown_to(chats, me, chat_id))
+        there = as_document(await deliver_chat(chats, me, chat_id))
         assert exact(there) == exact(after)
 
-    rows, shares = ChatRows(documents), ShareRows(documents)
-    shared = Shares(chats, rows, shares, Users(documents))
+    rows, shares = ChatRows(records), ShareRows(records)
+    shared = Shares(chats, rows, shares, Users(records))
     copies = ChatCopies(chats, rows, shared)
     assert exact(as_document(await copies.clone(me, chat_id, there["title"] or "x"))) == exact({**there, "title": there["title"] or "x"})
     _, share_id = await shared.share(me, chat_id)
@@ -73,5 +73,5 @@ async def test_a_chat_comes_back_as_it_was_posted_however_it_was_changed(
     assert exact(share.chat) == exact(there)
     exported = [as_document(detail) async for details in copies.all(me) for detail in details if detail.chat.id == chat_id]
     assert exact(exported[0]) == exact(there)
-    (taken,) = await chats.take_in(me, [ChatImport(chat=exported[0])])
+    (taken,) = await chats.import_chats(me, [ChatImport(chat=exported[0])])
     assert exact(as_document(await chats.get(me, taken.id))) == exact(there)

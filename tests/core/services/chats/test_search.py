@@ -11,13 +11,13 @@ from core.services.chats.chats import Chats
 from core.services.chats.search import ChatSearch
 from core.storage.chats import Chats as ChatRows
 from core.storage.messages import Messages as MessageRows
-from core.storage.records.port import Documents
+from core.storage.records.port import Records
 from tests.core.services.people import ADMIN, ME, STRANGER
 
 
 @pytest.fixture
-def search(documents: Documents) -> ChatSearch:
-    return ChatSearch(ChatRows(documents), MessageRows(documents))
+def search(records: Records) -> ChatSearch:
+    return ChatSearch(ChatRows(records), MessageRows(records))
 
 
 def saying(*contents: Any, title: str = "x") -> dict[str, Any]:

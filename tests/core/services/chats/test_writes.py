@@ -12,12 +12,12 @@ from core.errors import NotFound, Unavailable
 from core.models.chats import Message
 from core.models.users import Principal
 from core.redis.client import Scripts, connect
-from core.redis.read_markers import Shown
+from core.redis.read_markers import ReadMarkers
 from core.services.chats.chats import Chats, as_document
-from core.services.notifications import Rooms
+from core.services.notifications import Notifications
 from core.storage.messages import COLLECTION as MESSAGES
-from core.storage.records.port import Documents
-from tests.core.chat_service import chats_over, shown_to
+from core.storage.records.port import Records
+from tests.core.chat_service import deliver_chat, open_chats
 from tests.core.services.people import ME, STRANGER
 from tests.ports import free_port
 
@@ -67,7 +67,7 @@ async def test_what_was_appended_can_be_left_out_by_who_has_been_given_it(chats:
     await chats.append(A, chat_id, [late])
     await chats.update(A, chat_id, BASE)
     assert await ids(chats, chat_id) == ["q1", "q2", late.id]
-    await shown_to(chats, A, chat_id)
+    await deliver_chat(chats, A, chat_id)
     await chats.update(B, chat_id, BASE)
     assert await ids(chats, chat_id) == ["q1", "q2", late.id]
     assert as_document(await chats.update(A, chat_id, BASE)) == BASE
@@ -76,12 +76,12 @@ async def test_what_was_appended_can_be_left_out_by_who_has_been_given_it(chats:
 async def test_a_message_that_its_sender_has_not_seen_is_kept_however_often_they_post(chats: Chats) -> None:
     chat_id = (await chats.create(A, BASE)).chat.id
     for client in (A, B):
-        await shown_to(chats, client, chat_id)
+        await deliver_chat(chats, client, chat_id)
     await chats.update(A, chat_id, {"messages": [*BASE["messages"], said("a")]})
     for more in ([said("b")], [said("b"), said("b2")], []):
         await chats.update(B, chat_id, {"messages": [*BASE["messages"], *more]})
     assert await ids(chats, chat_id) == ["q1", "q2", "a"]
-    await shown_to(chats, B, chat_id)
+    await deliver_chat(chats, B, chat_id)
     await chats.update(B, chat_id, BASE)
     assert await ids(chats, chat_id) == ["q1", "q2"]
 
@@ -89,7 +89,7 @@ async def test_a_message_that_its_sender_has_not_seen_is_kept_however_often_they
 async def test_what_is_kept_hangs_below_its_parent_and_the_current_message_is_the_clients_own(chats: Chats) -> None:
     chat_id = (await chats.create(A, tree("r", node("q", None, "r"), node("r", "q")))).chat.id
     for client in (A, B):
-        await shown_to(chats, client, chat_id)
+        await deliver_chat(chats, client, chat_id)
     await chats.update(A, chat_id, tree("a2", node("q", None, "r"), node("r", "q", "a1"), node("a1", "r", "a2"), node("a2", "a1")))
     after = as_document(await chats.update(B, chat_id, tree("b", node("q", None, "b"), node("b", "q"))))["history"]
     assert after["currentId"] == "b"
@@ -113,19 +113,21 @@ async def test_an_answer_that_ended_meanwhile_is_not_put_back_to_its_beginning(c
     chat_id = (await chats.create(A, BASE)).chat.id
     reply = answer(done=False, generation_id="g", model="m")
     await chats.append(A, chat_id, [reply])
-    stale = as_document(await shown_to(chats, A, chat_id))
+    stale = as_document(await deliver_chat(chats, A, chat_id))
     await chats.fill(chat_id, reply.id, "It is.", {"done": True})
     after = as_document(await chats.update(A, chat_id, {"messages": [*stale["messages"], said("q3")]}))["messages"]
     assert [(message["content"], message.get("done")) for message in after[2:]] == [("It is.", True), ("words of q3", None)]
 
 
-async def test_an_answer_filled_while_an_update_runs_stays(atomic_documents: Documents, rooms: Rooms, shown: Shown) -> None:
-    chats = chats_over(atomic_documents, rooms, shown)
+async def test_an_answer_filled_while_an_update_runs_stays(
+    atomic_records: Records, notifications: Notifications, read_markers: ReadMarkers
+) -> None:
+    chats = open_chats(atomic_records, notifications, read_markers)
     chat_id = (await chats.create(A, BASE)).chat.id
     for number in range(10):
         reply = answer(done=False, generation_id=f"g{number}", model="m")
         await chats.append(A, chat_id, [reply])
-        seen = as_document(await shown_to(chats, A, chat_id))["messages"]
+        seen = as_document(await deliver_chat(chats, A, chat_id))["messages"]
         altered = [{**message, "rating": number} for message in seen]
         await asyncio.gather(chats.update(A, chat_id, {"messages": altered}), chats.fill(chat_id, reply.id, "It is.", {"done": True}))
         found = as_document(await chats.get(A, chat_id))["messages"]
@@ -135,9 +137,9 @@ async def test_an_answer_filled_while_an_update_runs_stays(atomic_documents: Doc
 @pytest.mark.parametrize("sessions", [1, WRITERS])
 @pytest.mark.parametrize("form", ["list", "tree", "both"])
 async def test_racing_updates_that_each_add_a_message_lose_none(
-    atomic_documents: Documents, rooms: Rooms, shown: Shown, form: str, sessions: int
+    atomic_records: Records, notifications: Notifications, read_markers: ReadMarkers, form: str, sessions: int
 ) -> None:
-    chats = chats_over(atomic_documents, rooms, shown)
+    chats = open_chats(atomic_records, notifications, read_markers)
 
     def document(*names: str) -> dict[str, Any]:
         listed = {"messages": [said("q1"), *(said(name) for name in names)]}
@@ -146,7 +148,7 @@ async def test_racing_updates_that_each_add_a_message_lose_none(
 
     chat_id = (await chats.create(A, document())).chat.id
     writers = [session(f"s{number % sessions}") for number in range(WRITERS)]
-    await asyncio.gather(*(shown_to(chats, writer, chat_id) for writer in writers))
+    await asyncio.gather(*(deliver_chat(chats, writer, chat_id) for writer in writers))
     late = answer("late")
     names = [f"w{number}" for number in range(WRITERS)]
     updates = [chats.update(writer, chat_id, {**document(name), name: 1}) for writer, name in zip(writers, names, strict=True)]
@@ -165,9 +167,9 @@ async def test_racing_updates_that_each_add_a_message_lose_none(
 
 
 async def test_messages_without_ids_are_written_once_however_often_it_is_tried(
-    atomic_documents: Documents, rooms: Rooms, shown: Shown
+    atomic_records: Records, notifications: Notifications, read_markers: ReadMarkers
 ) -> None:
-    chats = chats_over(atomic_documents, rooms, shown)
+    chats = open_chats(atomic_records, notifications, read_markers)
     chat_id = (await chats.create(A, {})).chat.id
     contents = [f"{number}" for number in range(WRITERS)]
     updates = [
@@ -184,16 +186,16 @@ class TestWithoutRedis:
     """What a client was given cannot be known, only what it made the chat with."""
 
     @pytest.fixture
-    async def shown(self) -> AsyncIterator[Shown]:
+    async def read_markers(self) -> AsyncIterator[ReadMarkers]:
         redis = connect(f"redis://127.0.0.1:{free_port()}")
-        shown = Shown(Scripts(redis, patience_s=0))
-        yield shown
-        await shown.close()
+        read_markers = ReadMarkers(Scripts(redis, patience_s=0))
+        yield read_markers
+        await read_markers.close()
         await redis.aclose()
 
     async def test_nothing_is_taken_out_and_everything_else_works(self, chats: Chats) -> None:
         chat_id = (await chats.create(A, BASE)).chat.id
-        await shown_to(chats, B, chat_id)
+        await deliver_chat(chats, B, chat_id)
         changed = [{**said("q2"), "content": "other words"}, said("q3")]
         await chats.update(B, chat_id, {"messages": changed, "title": "new"})
         assert as_document(await chats.get(A, chat_id)) == {"title": "new", "messages": [*changed, said("q1")]}
@@ -212,7 +214,7 @@ async def test_what_breaks_off_in_the_middle_loses_no_message(chats: Chats, monk
 
 
 async def test_nothing_stays_of_what_is_written_while_the_chat_is_deleted(
-    chats: Chats, documents: Documents, monkeypatch: pytest.MonkeyPatch
+    chats: Chats, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chat_id = (await chats.create(A, BASE)).chat.id
 
@@ -224,7 +226,7 @@ async def test_nothing_stays_of_what_is_written_while_the_chat_is_deleted(
     monkeypatch.setattr(chats._chats, "change", too_late)
     with pytest.raises(NotFound):
         await chats.update(A, chat_id, {"messages": [said("q3")]})
-    assert await documents.count(MESSAGES, {"chat_id": chat_id}) == 0
+    assert await records.count(MESSAGES, {"chat_id": chat_id}) == 0
 
 
 async def _break(*_: Any) -> None:

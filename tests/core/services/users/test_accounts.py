@@ -9,9 +9,9 @@ import pytest
 from core.errors import BadRequest, Forbidden, NotFound
 from core.models.users import Principal, Role, SignUp, User
 from core.redis.client import Scripts
-from core.redis.sign_in_attempts import Guesses
+from core.redis.sign_in_attempts import SignInAttempts
 from core.security import Passwords
-from core.services.notifications import Rooms
+from core.services.notifications import Notifications
 from core.services.users.accounts import Accounts, ListUsers, UserChanges
 from core.services.users.pictures import Pictures
 from core.services.users.removal import Belongings, Removal
@@ -19,11 +19,11 @@ from core.services.users.users import Users
 from core.settings import Settings
 from core.storage.administrators import Administrators
 from core.storage.pictures import Pictures as PictureRows
-from core.storage.records.port import Documents
+from core.storage.records.port import Records
 from core.storage.users import COLLECTION
 from core.storage.users import Users as UserRows
 from tests.core.services.users.test_users import make, rows, users
-from tests.job_backend import Desk
+from tests.job_backend import JobBackend
 
 __all__ = ["make", "rows", "users"]
 
@@ -36,25 +36,25 @@ def taken_away() -> list[str]:
 
 @pytest.fixture
 def accounts(
-    documents: Documents, desk: Desk, make: Callable[[Settings], Users], store_settings: Settings, taken_away: list[str]
+    records: Records, backend: JobBackend, make: Callable[[Settings], Users], store_settings: Settings, taken_away: list[str]
 ) -> Accounts:
     async def take_away(user_id: str) -> None:
         taken_away.append(user_id)
 
-    return over(documents, desk, make(store_settings), take_away)
+    return over(records, backend, make(store_settings), take_away)
 
 
-def over(documents: Documents, desk: Desk, users: Any = None, *belongings: Belongings) -> Accounts:
+def over(records: Records, backend: JobBackend, users: Any = None, *belongings: Belongings) -> Accounts:
     """The service over a store; ``users``: for those who add some."""
-    rows, rooms = UserRows(documents), Rooms(desk.claims, desk.log)
+    rows, notifications = UserRows(records), Notifications(backend.claims, backend.log)
     return Accounts(
         rows=rows,
         users=users,
-        pictures=Pictures(PictureRows(documents)),
+        pictures=Pictures(PictureRows(records)),
         passwords=Passwords(),
-        guesses=Guesses(Scripts(desk.redis, patience_s=0)),
-        removal=Removal(rows, Administrators(documents), belongings, rooms.revoked),
-        revoked=rooms.revoked,
+        sign_in_attempts=SignInAttempts(Scripts(backend.redis, patience_s=0)),
+        removal=Removal(rows, Administrators(records), belongings, notifications.announce_revocation),
+        announce_revocation=notifications.announce_revocation,
     )
 
 
@@ -97,9 +97,9 @@ async def test_only_administrators_manage(accounts: Accounts, users: Users, ada:
             await asking
 
 
-async def test_who_changes_different_fields_at_once_loses_none(atomic_documents: Documents, desk: Desk) -> None:
-    accounts, rows = over(atomic_documents, desk), UserRows(atomic_documents)
-    await atomic_documents.insert(COLLECTION, [user_in("ada")])
+async def test_who_changes_different_fields_at_once_loses_none(atomic_records: Records, backend: JobBackend) -> None:
+    accounts, rows = over(atomic_records, backend), UserRows(atomic_records)
+    await atomic_records.insert(COLLECTION, [user_in("ada")])
     user = await rows.get("ada")
     assert user is not None
     ada = Principal(user=user)
@@ -136,12 +136,12 @@ async def test_what_a_deleted_user_had_is_taken_away_before_and_after_them(
         await accounts.delete(ada, ada.id)
 
 
-async def test_of_racing_demotions_and_deletions_one_administrator_remains(atomic_documents: Documents, rooms: Rooms) -> None:
+async def test_of_racing_demotions_and_deletions_one_administrator_remains(atomic_records: Records, notifications: Notifications) -> None:
     """Each by a service of its own, as in processes of their own."""
     everybody = [user_in(f"n{number}") for number in range(6)]
-    rows = UserRows(atomic_documents)
-    await atomic_documents.insert(COLLECTION, everybody)
-    services = [Removal(rows, Administrators(atomic_documents), (), rooms.revoked) for _ in everybody]
+    rows = UserRows(atomic_records)
+    await atomic_records.insert(COLLECTION, everybody)
+    services = [Removal(rows, Administrators(atomic_records), (), notifications.announce_revocation) for _ in everybody]
 
     async def go(place: int) -> None:
         user = await rows.get(everybody[place]["_id"])
@@ -150,16 +150,16 @@ async def test_of_racing_demotions_and_deletions_one_administrator_remains(atomi
 
     answers = await asyncio.gather(*(go(place) for place in range(len(everybody))), return_exceptions=True)
     assert [type(answer) for answer in answers if answer is not None] == [BadRequest]
-    assert await atomic_documents.count(COLLECTION, {"role": "admin"}) == 1
+    assert await atomic_records.count(COLLECTION, {"role": "admin"}) == 1
 
 
-async def test_who_is_made_the_last_administrator_while_they_are_deleted_stays(documents: Documents, rooms: Rooms) -> None:
-    rows = UserRows(documents)
-    await documents.insert(COLLECTION, [user_in("ada"), user_in("bob")])
+async def test_who_is_made_the_last_administrator_while_they_are_deleted_stays(records: Records, notifications: Notifications) -> None:
+    rows = UserRows(records)
+    await records.insert(COLLECTION, [user_in("ada"), user_in("bob")])
     ada, bob = await rows.get("ada"), await rows.get("bob")
     assert ada
     assert bob
-    quick = Removal(rows, Administrators(documents), (), rooms.revoked)
+    quick = Removal(rows, Administrators(records), (), notifications.announce_revocation)
 
     async def meanwhile(user_id: str) -> None:
         found = await rows.get(user_id)
@@ -168,7 +168,7 @@ async def test_who_is_made_the_last_administrator_while_they_are_deleted_stays(d
             await quick.change_role(ada, Role.USER)
 
     with pytest.raises(BadRequest, match="last administrator"):
-        await Removal(rows, Administrators(documents), (meanwhile,), rooms.revoked).remove(bob)
+        await Removal(rows, Administrators(records), (meanwhile,), notifications.announce_revocation).remove(bob)
     assert [(user.id, user.role.value) for user in await rows.find()] == [("ada", "user"), ("bob", "admin")]
 
 

@@ -11,18 +11,18 @@ import pytest
 from core.errors import BadRequest, Unauthenticated
 from core.models.users import Role, SignIn, SignUp, User
 from core.redis.client import Scripts
-from core.redis.sign_in_attempts import Guesses
+from core.redis.sign_in_attempts import SignInAttempts
 from core.security import Passwords, Tokens
-from core.services.notifications import Rooms
+from core.services.notifications import Notifications
 from core.services.users.pictures import Pictures
 from core.services.users.users import Users
 from core.settings import Settings
-from core.storage.api_keys import Keys as KeyRows
+from core.storage.api_keys import ApiKeys as KeyRows
 from core.storage.pictures import Pictures as PictureRows
-from core.storage.records.port import Documents
+from core.storage.records.port import Records
 from core.storage.users import COLLECTION
 from core.storage.users import Users as UserRows
-from tests.job_backend import Desk
+from tests.job_backend import JobBackend
 from tests.polling import until
 
 ADA = SignUp(name="Ada", email="ada@example.com", password="correct horse")
@@ -30,24 +30,24 @@ BOB = SignUp(name="Bob", email="bob@example.com", password="battery staple")
 
 
 @pytest.fixture
-def rows(documents: Documents) -> UserRows:
-    return UserRows(documents)
+def rows(records: Records) -> UserRows:
+    return UserRows(records)
 
 
 @pytest.fixture
-def make(documents: Documents, rows: UserRows, desk: Desk, rooms: Rooms) -> Callable[[Settings], Users]:
+def make(records: Records, rows: UserRows, backend: JobBackend, notifications: Notifications) -> Callable[[Settings], Users]:
     """The service under some settings."""
 
     def with_settings(settings: Settings) -> Users:
         return Users(
             rows=rows,
-            keys=KeyRows(documents),
-            pictures=Pictures(PictureRows(documents)),
+            keys=KeyRows(records),
+            pictures=Pictures(PictureRows(records)),
             passwords=Passwords(),
             tokens=Tokens(settings),
-            guesses=Guesses(Scripts(desk.redis, patience_s=0)),
+            sign_in_attempts=SignInAttempts(Scripts(backend.redis, patience_s=0)),
             settings=settings,
-            revoked=rooms.revoked,
+            announce_revocation=notifications.announce_revocation,
         )
 
     return with_settings
@@ -70,19 +70,19 @@ async def test_the_default_role_is_a_setting(make: Callable[[Settings], Users], 
     assert (await users.sign_up(BOB)).user.role is Role.PENDING
 
 
-async def test_twenty_racing_first_users_make_exactly_one_administrator(users: Users, documents: Documents) -> None:
+async def test_twenty_racing_first_users_make_exactly_one_administrator(users: Users, records: Records) -> None:
     commands = [SignUp(name=f"N{number}", email=f"n{number}@example.com", password="long enough") for number in range(20)]
     sessions = await asyncio.gather(*map(users.sign_up, commands))
     assert [session.user.role for session in sessions].count(Role.ADMIN) == 1
-    assert await documents.count(COLLECTION, {"role": "admin"}) == 1
-    assert await documents.count(COLLECTION, {}) == 20
+    assert await records.count(COLLECTION, {"role": "admin"}) == 1
+    assert await records.count(COLLECTION, {}) == 20
 
 
-async def test_racing_sign_ups_of_one_address_make_one_user(users: Users, documents: Documents) -> None:
+async def test_racing_sign_ups_of_one_address_make_one_user(users: Users, records: Records) -> None:
     results = await asyncio.gather(*(users.sign_up(ADA) for _ in range(8)), return_exceptions=True)
     assert len([result for result in results if isinstance(result, BadRequest)]) == 7
-    assert await documents.count(COLLECTION, {}) == 1
-    assert await documents.count(COLLECTION, {"role": "admin"}) == 1
+    assert await records.count(COLLECTION, {}) == 1
+    assert await records.count(COLLECTION, {"role": "admin"}) == 1
 
 
 async def test_a_token_of_signing_up_or_in_is_recognised(users: Users) -> None:
@@ -196,7 +196,7 @@ async def test_a_demoted_users_token_loses_its_rights_at_once(users: Users, rows
     assert not (await users.authenticate(session.token)).is_admin
 
 
-async def test_being_active_is_noted_beside_the_request_once_a_minute(users: Users, rows: UserRows, documents: Documents) -> None:
+async def test_being_active_is_noted_beside_the_request_once_a_minute(users: Users, rows: UserRows, records: Records) -> None:
     session = await users.sign_up(ADA)
     user_id, now = session.user.id, session.user.last_active_at
 
@@ -205,9 +205,9 @@ async def test_being_active_is_noted_beside_the_request_once_a_minute(users: Use
         assert user is not None
         return user
 
-    await documents.update(COLLECTION, user_id, {"last_active_at": now - 50})
+    await records.update(COLLECTION, user_id, {"last_active_at": now - 50})
     await users.authenticate(session.token)
-    await documents.update(COLLECTION, user_id, {"last_active_at": now - 70})
+    await records.update(COLLECTION, user_id, {"last_active_at": now - 70})
     assert (await users.authenticate(session.token)).user.last_active_at == now - 70
 
     await until(lambda: not users._noting, "it is noted")

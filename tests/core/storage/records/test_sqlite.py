@@ -11,9 +11,9 @@ import pytest
 
 from core.errors import BadRequest, SettingsError, Unavailable
 from core.settings import Settings
-from core.storage import COLLECTIONS, chats, messages, open_documents, users
+from core.storage import COLLECTIONS, chats, messages, open_records, users
 from core.storage.records.port import Collection, Contains, Filter, In, Index, Order, Record
-from core.storage.records.sqlite import FILE, SqliteDocuments
+from core.storage.records.sqlite import FILE, SqliteRecords
 from core.storage.records.sqlite_sql import conditions, ordering
 
 ROOT = Path(__file__).parents[4]
@@ -23,11 +23,11 @@ ADDING = """
 import asyncio, sys
 from pathlib import Path
 from core.storage.records.port import Record
-from core.storage.records.sqlite import SqliteDocuments
+from core.storage.records.sqlite import SqliteRecords
 from tests.core.storage.records.test_sqlite import THINGS
 
 async def main():
-    store = await SqliteDocuments.open(Path(sys.argv[1]))
+    store = await SqliteRecords.open(Path(sys.argv[1]))
     await store.setup([THINGS])
     for _ in range(int(sys.argv[2])):
         while True:
@@ -45,12 +45,12 @@ asyncio.run(main())
 OPENING = """
 import asyncio, sys
 from pathlib import Path
-from core.storage.records.sqlite import SqliteDocuments
+from core.storage.records.sqlite import SqliteRecords
 
 async def main():
     for folder in sorted(Path(sys.argv[1]).iterdir()):
         sys.stdin.readline()
-        await (await SqliteDocuments.open(folder)).close()
+        await (await SqliteRecords.open(folder)).close()
         print(folder.name, flush=True)
 
 asyncio.run(main())
@@ -58,8 +58,8 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteDocuments]:
-    opened = await SqliteDocuments.open(tmp_path)
+async def store(tmp_path: Path) -> AsyncIterator[SqliteRecords]:
+    opened = await SqliteRecords.open(tmp_path)
     await opened.setup([THINGS])
     yield opened
     await opened.close()
@@ -71,7 +71,7 @@ async def adding(folder: Path, times: int) -> asyncio.subprocess.Process:
     )
 
 
-async def test_several_processes_write_at_once_and_lose_nothing(store: SqliteDocuments, tmp_path: Path) -> None:
+async def test_several_processes_write_at_once_and_lose_nothing(store: SqliteRecords, tmp_path: Path) -> None:
     await store.insert(THINGS, [{"_id": "counter", "number": 0}])
     processes = [await adding(tmp_path, 40) for _ in range(3)]
     printed = [(await process.communicate())[0].split() for process in processes]
@@ -96,7 +96,7 @@ async def test_processes_that_open_a_new_store_at_the_same_moment_all_get_it(tmp
     assert [await process.wait() for process in processes] == [0] * 4
 
 
-async def test_what_was_confirmed_survives_a_kill(store: SqliteDocuments, tmp_path: Path) -> None:
+async def test_what_was_confirmed_survives_a_kill(store: SqliteRecords, tmp_path: Path) -> None:
     await store.insert(THINGS, [{"_id": "counter", "number": 0}])
     process = await adding(tmp_path, 1_000_000)
     assert process.stdout is not None
@@ -109,7 +109,7 @@ async def test_what_was_confirmed_survives_a_kill(store: SqliteDocuments, tmp_pa
     assert thing["number"] >= max(confirmed, default=50)
 
 
-async def test_reading_does_not_wait_for_another_processes_writing_and_writing_does(store: SqliteDocuments, tmp_path: Path) -> None:
+async def test_reading_does_not_wait_for_another_processes_writing_and_writing_does(store: SqliteRecords, tmp_path: Path) -> None:
     await store.insert(THINGS, [{"_id": "1", "number": 1}])
     other = apsw.Connection(str(tmp_path / FILE))
     other.execute("BEGIN IMMEDIATE")
@@ -123,7 +123,7 @@ async def test_reading_does_not_wait_for_another_processes_writing_and_writing_d
     other.close()
 
 
-async def test_a_full_disk_is_said_and_takes_nothing_that_was_stored(store: SqliteDocuments) -> None:
+async def test_a_full_disk_is_said_and_takes_nothing_that_was_stored(store: SqliteRecords) -> None:
     await store.insert(THINGS, [{"_id": "1", "number": 1}])
     pages = await store._writer.call(lambda connection: connection.pragma("page_count"))
     await store._writer.call(lambda connection: connection.pragma("max_page_count", pages + 2))
@@ -137,7 +137,7 @@ async def test_a_full_disk_is_said_and_takes_nothing_that_was_stored(store: Sqli
     await store.insert(THINGS, [large])
 
 
-async def test_the_file_is_its_owners_alone(store: SqliteDocuments, tmp_path: Path) -> None:
+async def test_the_file_is_its_owners_alone(store: SqliteRecords, tmp_path: Path) -> None:
     await store.insert(THINGS, [{"_id": "1"}])
     for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
         assert os.stat(tmp_path / name).st_mode & 0o777 == 0o600  # noqa: PTH116 - the same as Path.stat
@@ -157,7 +157,7 @@ async def test_the_file_is_its_owners_alone(store: SqliteDocuments, tmp_path: Pa
     ],
 )
 async def test_what_is_asked_often_is_answered_by_an_index_alone(
-    store: SqliteDocuments, collection: Collection, where: Filter, order: Order | None
+    store: SqliteRecords, collection: Collection, where: Filter, order: Order | None
 ) -> None:
     await store.setup(COLLECTIONS)
     test, bindings = conditions(where, order)
@@ -168,7 +168,7 @@ async def test_what_is_asked_often_is_answered_by_an_index_alone(
 
 
 @pytest.mark.parametrize("depth", [500, 900, 1_100, 3_000, 100_000])
-async def test_json_is_stored_at_any_depth_or_refused(store: SqliteDocuments, depth: int) -> None:
+async def test_json_is_stored_at_any_depth_or_refused(store: SqliteRecords, depth: int) -> None:
     nested: list[object] = []
     for _ in range(depth):
         nested = [nested]
@@ -186,25 +186,25 @@ async def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     await asyncio.to_thread(blocked.touch)
     with pytest.raises(SettingsError, match="PENSTOCK_DATA_DIR"):
-        async with open_documents(Settings(data_dir=blocked / "data")):
+        async with open_records(Settings(data_dir=blocked / "data")):
             pass
 
 
 async def test_a_damaged_file_is_said(tmp_path: Path) -> None:
     await asyncio.to_thread((tmp_path / FILE).write_bytes, os.urandom(10_000))
     with pytest.raises(Unavailable, match="damaged"):
-        async with open_documents(Settings(data_dir=tmp_path)):
+        async with open_records(Settings(data_dir=tmp_path)):
             pass
 
 
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:
-    async with open_documents(Settings(data_dir=tmp_path)) as documents:
-        await documents.ping()
+    async with open_records(Settings(data_dir=tmp_path)) as records:
+        await records.ping()
     with pytest.raises(Unavailable, match="closed"):
-        await documents.ping()
+        await records.ping()
 
 
-async def test_what_is_written_is_seen_by_the_next_reading_however_many_are_under_way(store: SqliteDocuments) -> None:
+async def test_what_is_written_is_seen_by_the_next_reading_however_many_are_under_way(store: SqliteRecords) -> None:
     async def write_and_read(key: str) -> None:
         for number in range(20):
             await store.put(THINGS, [{"_id": key, "number": number}])
@@ -213,7 +213,7 @@ async def test_what_is_written_is_seen_by_the_next_reading_however_many_are_unde
     await asyncio.gather(*(write_and_read(str(writer)) for writer in range(20)))
 
 
-async def test_a_caller_who_is_cancelled_harms_nobody(store: SqliteDocuments) -> None:
+async def test_a_caller_who_is_cancelled_harms_nobody(store: SqliteRecords) -> None:
     tasks = [asyncio.create_task(store.put(THINGS, [{"_id": str(number), "number": number}])) for number in range(50)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
