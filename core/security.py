@@ -15,7 +15,8 @@ from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from core.errors import SettingsError, Unauthenticated
+from core.errors import Forbidden, SettingsError, Unauthenticated
+from core.models.users import Principal
 from core.settings import Settings
 
 T = TypeVar("T")
@@ -128,6 +129,13 @@ def new_api_key() -> str:
 def hash_api_key(key: str) -> str:
     """What is kept of a key. Once over SHA-256 is enough, and quick: unlike a password, 288 random bits cannot be found by trying."""
     return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
+def require_session(principal: Principal) -> None:
+    """Refuse those who come with an API key. Raises Forbidden."""
+    if principal.by_key:
+        message = "An API key may not do this. Sign in, and send the token that you get."
+        raise Forbidden(message)
 
 
 def redact_url(url: str) -> str:

@@ -13,19 +13,8 @@ from scripts.architecture import PACKAGES, PAGE, ROOT, render_page
 MAX_LINES = 300
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
 CORE = {
-    "settings",
-    "errors",
-    "models",
-    "jobs",
-    "events",
-    "security",
-    "logging",
-    "services",
-    "storage",
-    "ids",
-    "json",
-    "redis",
-    "chat_documents",
+    *("services", "jobs", "events", "storage", "redis", "chat_documents", "security"),
+    *("logging", "settings", "models", "json", "ids", "errors"),
 }
 TORCH_FREE = (
     "api.app",

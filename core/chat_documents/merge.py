@@ -6,8 +6,7 @@ from typing import Any
 
 from core.chat_documents import edits as changes
 from core.chat_documents.document import as_document, build_messages, split_document
-from core.models.chats import Chat, ChatDetail, Message
-from core.storage.messages import Versioned
+from core.models.chats import Chat, ChatDetail, Message, VersionedMessage
 
 Json = dict[str, Any]
 
@@ -19,7 +18,7 @@ class Merge:
     their ``versions`` by id, some are ``altered`` and some ``missing``; others are ``added``.
     """
 
-    def __init__(self, old: Chat, found: Sequence[Versioned], change: Callable[[Json], Json]) -> None:
+    def __init__(self, old: Chat, found: Sequence[VersionedMessage], change: Callable[[Json], Json]) -> None:
         """``change`` gives what is posted, of the document that is there. Raises BadRequest, and what ``change`` raises."""
         self._old = old
         self._now, self._stored = int(time.time()), time.time_ns() // 1000

@@ -60,6 +60,26 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # gc: a lon
     stored: int = 0
 
 
+class VersionedMessage(Message, frozen=True, kw_only=True, gc=False):
+    """A message with the moment of its last writing."""
+
+    version: int
+
+    def plain(self) -> Message:
+        """The message alone: field by field, because a long chat has many."""
+        return Message(
+            id=self.id,
+            chat_id=self.chat_id,
+            position=self.position,
+            role=self.role,
+            content=self.content,
+            timestamp=self.timestamp,
+            extra=self.extra,
+            posted=self.posted,
+            stored=self.stored,
+        )
+
+
 class ChatDetail(msgspec.Struct, frozen=True, kw_only=True):
     """A chat with its messages, in order."""
 

@@ -4,11 +4,11 @@ import time
 
 import msgspec
 
-from core.errors import BadRequest, Forbidden, NotFound
+from core.errors import BadRequest, NotFound
 from core.ids import new_id
 from core.models.api_keys import ApiKey, ApiKeyCredentials
 from core.models.users import Principal
-from core.security import hash_api_key, new_api_key
+from core.security import hash_api_key, new_api_key, require_session
 from core.services.notifications import AnnounceRevocation
 from core.storage.api_keys import ApiKeys as KeyRows
 
@@ -72,13 +72,6 @@ class ApiKeys:
 
 
 _NO_KEY = "There is no such API key. It may have been revoked, or belong to somebody else."
-
-
-def require_session(principal: Principal) -> None:
-    """Refuse those who come with an API key. Raises Forbidden."""
-    if principal.by_key:
-        message = "An API key may not do this. Sign in, and send the token that you get."
-        raise Forbidden(message)
 
 
 def _name(given: str) -> str:

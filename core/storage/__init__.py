@@ -1,4 +1,4 @@
-"""Stores: small ports with an embedded default and a server each, one class per noun on top, and Redis.
+"""Stores: small ports with an embedded default and a server each, one class per noun on top.
 
 The only package that knows a database's library.
 """

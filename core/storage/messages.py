@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from core.json.offload import offload
-from core.models.chats import Message, size_of
+from core.models.chats import Message, VersionedMessage, size_of
 from core.storage.records.port import KEY, Collection, Contains, In, Index, Order, Record, Records, fold_case
 from core.storage.timestamps import Timestamps
 
@@ -41,9 +41,9 @@ class Messages:
         if messages:
             await self._records.insert(COLLECTION, await offload(size_of(messages), records, messages, self._moments.next()))
 
-    async def versioned(self, chat_id: str) -> "list[Versioned]":
+    async def versioned(self, chat_id: str) -> list[VersionedMessage]:
         """All, in order, with their versions, to be changed by ``change``."""
-        return await self._records.find(COLLECTION, {"chat_id": chat_id}, Versioned, order=_BY_POSITION)
+        return await self._records.find(COLLECTION, {"chat_id": chat_id}, VersionedMessage, order=_BY_POSITION)
 
     async def change(self, message: Message, version: int) -> bool:
         """Write a whole message if nobody has written it since ``version``; whether it was written."""
@@ -81,26 +81,6 @@ def records(messages: Iterable[Message], version: int) -> list[Record]:
 def search_fields(record: Record) -> Record:
     """What a row is found by."""
     return {"text": _text(record["content"])}
-
-
-class Versioned(Message, frozen=True, kw_only=True, gc=False):
-    """A message with the moment of its last writing."""
-
-    version: int
-
-    def plain(self) -> Message:
-        """The message alone: field by field, because a long chat has many."""
-        return Message(
-            id=self.id,
-            chat_id=self.chat_id,
-            position=self.position,
-            role=self.role,
-            content=self.content,
-            timestamp=self.timestamp,
-            extra=self.extra,
-            posted=self.posted,
-            stored=self.stored,
-        )
 
 
 class _Placed(msgspec.Struct, frozen=True):

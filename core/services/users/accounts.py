@@ -9,8 +9,7 @@ from core.errors import BadRequest, Conflict, Forbidden, NotFound
 from core.models.pictures import Picture
 from core.models.users import Principal, Role, SignUp, User
 from core.redis.sign_in_attempts import SignInAttempts
-from core.security import Passwords
-from core.services.api_keys import require_session
+from core.security import Passwords, require_session
 from core.services.notifications import AnnounceRevocation
 from core.services.users import fields
 from core.services.users.pictures import Image, Pictures

@@ -9,8 +9,7 @@ from core.ids import new_id
 from core.models.api_keys import ApiKey
 from core.models.users import Credentials, Principal, Role, Session, Sessions, SignIn, SignUp, User
 from core.redis.sign_in_attempts import SignInAttempts
-from core.security import API_KEY_PREFIX, Passwords, Tokens, hash_api_key
-from core.services.api_keys import require_session
+from core.security import API_KEY_PREFIX, Passwords, Tokens, hash_api_key, require_session
 from core.services.notifications import AnnounceRevocation
 from core.services.users import fields
 from core.services.users.pictures import Pictures
