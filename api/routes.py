@@ -20,7 +20,6 @@ from api.socketio.transport import socket_io
 ROUTES: tuple[Route, ...] = (
     *rest_routes.ROUTES,
     *openai_routes.ROUTES,
-    *rest_routes.CONFIGS,
     *docs_routes.ROUTES,
     *graphql_routes.ROUTES,
     *socketio_routes.ROUTES,

@@ -1,12 +1,13 @@
 """A figure, and the table of figures."""
 
 import datetime as dt
-import os
 import platform
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 import msgspec
+
+from tests.machine import describe
 
 HEAD = "| what | measured | bound | kept | compared |\n|---|---|---|---|---|"
 
@@ -56,11 +57,6 @@ async def show(measured: AsyncGenerator[Row, None]) -> list[Row]:
 
 def machine() -> str:
     """What the figures were measured on, and when."""
-    model = platform.machine()
-    with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123 - a kernel file
-        for line in file:
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
+    processor = describe()[0].removeprefix("processor: ")
     now = dt.datetime.now(tz=dt.UTC)
-    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {now:%Y-%m-%d %H:%M} UTC"
+    return f"{processor}, Python {platform.python_version()}, {now:%Y-%m-%d %H:%M} UTC"

@@ -20,7 +20,7 @@
 #define GROUP 32 // columns of a matrix that share a scale
 #define SPINS 200 // looks at a barrier before the core is offered to others
 #ifdef __AVX512F__
-#define TILE 8 // rows of activations that share a load of weights; the sums of more would not stay in registers
+#define TILE 8 // rows of activations that share a load of weights; more gain little
 #else
 #define TILE 3
 #endif

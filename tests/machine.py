@@ -16,6 +16,8 @@ def describe_settings(processor: str, cores: int, environment: Mapping[str, str]
     facts = {name.strip(): value.strip() for name, value in lines.items()}
     flags = [flag for flag in facts.get("flags", "").split() if any(fnmatch(flag, pattern) for pattern in FLAGS)]
     name = facts.get("model name", platform.machine())
+    if "cpu family" in facts and "model" in facts:  # processors of one name may compute at half each other's pace
+        name += f" (family {facts['cpu family']}, model {facts['model']})"
     set_here = [f"{name}={environment[name]}" for name in SETTINGS if name in environment]
     return [f"processor: {name}, {cores} cores, {' '.join(flags) or 'no flags'}", f"settings: {' '.join(set_here) or 'none'}"]
 

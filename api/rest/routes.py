@@ -130,9 +130,6 @@ ROUTES = (
     Route("POST", "/api/models/{model_id:.+}", models.update, ACTIVE, body=UpdateModel, answer=models.ModelResponse),
     Route("DELETE", "/api/models/{model_id:.+}", models.delete, ACTIVE, answer=bool),
     Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE, answer=models.ModelSummary, also=("/v1/models/{model_id:.+}",)),
-)
-
-CONFIGS = (
     Route("GET", "/api/configs/rate_limits", configs.rate_limits, ADMIN, answer=RateLimits),
     Route("POST", "/api/configs/rate_limits", configs.set_rate_limits, ADMIN, body=RateLimitChanges, answer=RateLimits),
 )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from core.chat_documents import edits as changes
+from core.chat_documents import edits
 from core.chat_documents.document import as_document, build_messages, split_document
 from core.models.chats import Chat, ChatDetail, Message, VersionedMessage
 
@@ -26,18 +26,18 @@ class Merge:
         self.versions = {row.id: row.version for row in found}
         self._there = as_document(ChatDetail(chat=old, messages=tuple(self._before)))
         posted = change(self._there)
-        self._merged = changes.merge_document(old, self._there, changes.keep_finished_answers(posted, self._before))
+        self._merged = edits.merge_document(old, self._there, edits.keep_finished_answers(posted, self._before))
         self._become(self._merged)
-        self.posted = changes.assign_ids(posted, self.detail.messages)
+        self.posted = edits.assign_ids(posted, self.detail.messages)
 
     def keep(self, message_ids: Collection[str]) -> None:
         """Let some of the missing messages stay."""
-        self._become(changes.restore_messages(self._merged, self._there, message_ids))
+        self._become(edits.restore_messages(self._merged, self._there, message_ids))
 
     def _become(self, document: Json) -> None:
         whole = split_document(document)
         after = build_messages(whole, chat_id=self._old.id, now=self._now, stored=self._stored, known=self._before)
-        chat = changes.replace_document(self._old, whole.title, whole.document, whole.layout, self._now)
+        chat = edits.replace_document(self._old, whole.title, whole.document, whole.layout, self._now)
         self.detail = ChatDetail(chat=chat, messages=tuple(after))
         was, held = {message.id: message for message in self._before}, {message.id for message in after}
         self.added: list[Message] = [message for message in after if message.id not in was]

@@ -21,7 +21,7 @@ class Messages:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._moments = Timestamps()
+        self._timestamps = Timestamps()
 
     async def of_chat(self, chat_id: str) -> list[Message]:
         """All, in order."""
@@ -39,7 +39,7 @@ class Messages:
     async def insert(self, messages: Sequence[Message]) -> None:
         """Add messages, all or none. Raises Conflict where a chat already has one of the ids."""
         if messages:
-            await self._records.insert(COLLECTION, await offload(size_of(messages), records, messages, self._moments.next()))
+            await self._records.insert(COLLECTION, await offload(size_of(messages), records, messages, self._timestamps.next()))
 
     async def versioned(self, chat_id: str) -> list[VersionedMessage]:
         """All, in order, with their versions, to be changed by ``change``."""
@@ -47,14 +47,19 @@ class Messages:
 
     async def change(self, message: Message, version: int) -> bool:
         """Write a whole message if nobody has written it since ``version``; whether it was written."""
-        (record,) = records((message,), self._moments.next())
+        (record,) = records((message,), self._timestamps.next())
         return await self._records.update(COLLECTION, record.pop(KEY), record, where={"version": version})
 
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> bool:
         """Set a message's content and some of what it holds besides; whether it is still there. Of several at once none is lost."""
         key = _key(chat_id, message_id)
         while (record := await self._records.get(COLLECTION, key, Record)) is not None:
-            changes = {"content": content, "extra": {**record["extra"], **extra}, "text": _text(content), "version": self._moments.next()}
+            changes = {
+                "content": content,
+                "extra": {**record["extra"], **extra},
+                "text": _text(content),
+                "version": self._timestamps.next(),
+            }
             if await self._records.update(COLLECTION, key, changes, where={"version": record["version"]}):
                 return True
         return False

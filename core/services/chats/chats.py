@@ -49,7 +49,7 @@ class Chats:
         self._notifications = notifications
         self._read_markers = read_markers
         self._writes = ChatWrites(rows, messages, read_markers)
-        self._moments = Timestamps()
+        self._timestamps = Timestamps()
 
     async def list(
         self, principal: Principal, *, limit: int | None = None, after: str | None = None, skip: int = 0, marks: Mapping[str, bool] = {}
@@ -98,7 +98,7 @@ class Chats:
 
     async def create(self, principal: Principal, document: dict[str, Any]) -> ChatDetail:
         """A new chat of a posted document. Raises BadRequest that names the field at fault."""
-        made = partial(new_chat, now=int(time.time()), stored=self._moments.next())
+        made = partial(new_chat, now=int(time.time()), stored=self._timestamps.next())
         detail = await offload(estimate_bytes(document), made, principal, document)
         await self._chats.insert(detail)
         return detail
@@ -106,7 +106,7 @@ class Chats:
     async def import_chats(self, principal: Principal, chats: Sequence[ChatImport]) -> Sequence[Chat]:
         """New chats out of a file, with their times and marks, all or none. Raises BadRequest that names the first field at fault."""
         now = int(time.time())
-        stored = self._moments.next()
+        stored = self._timestamps.next()
         found = await offload(sum(estimate_bytes(chat.chat) + MESSAGE_BYTES for chat in chats), import_chats, principal, chats, now, stored)
         await self._chats.take_in(found)
         return [detail.chat for detail in found]
@@ -159,10 +159,10 @@ class Chats:
     async def append(self, principal: Principal, chat_id: str, messages: Sequence[Message]) -> None:
         """Add messages at the end, whatever the chat's length. Raises NotFound, Conflict where the chat already has one of the ids."""
         await self.readable(principal, chat_id)
-        moments = [self._moments.next() for _ in messages]
+        timestamps = [self._timestamps.next() for _ in messages]
         placed = [
-            msgspec.structs.replace(message, chat_id=chat_id, position=moment, stored=moment, posted={})
-            for message, moment in zip(messages, moments, strict=True)
+            msgspec.structs.replace(message, chat_id=chat_id, position=timestamp, stored=timestamp, posted={})
+            for message, timestamp in zip(messages, timestamps, strict=True)
         ]
         try:
             await self._messages.insert(placed)

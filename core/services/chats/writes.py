@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from core.chat_documents import edits as changes
+from core.chat_documents import edits
 from core.chat_documents.document import TREE, Parts, estimate_bytes, split_document, without_null_messages
 from core.chat_documents.merge import Merge
 from core.errors import Conflict, NotFound
@@ -53,25 +53,25 @@ class ChatWrites:
             return await self._merge(principal, chat_id, pieces)
         before = self._read_markers.find_seen(principal, chat_id)
         detail, posted = await self._write(principal, chat_id, partial(_again, without_null_messages(document)), before, size)
-        sent = changes.message_ids(posted)
+        sent = edits.message_ids(posted)
         self._read_markers.note_sent(principal, chat_id, [message for message in detail.messages if message.id in sent])
         return detail
 
     async def edit(self, principal: Principal, chat_id: str, message_id: str, content: Any) -> ChatDetail:
         """Give one message another content. Raises NotFound."""
-        detail, _ = await self._write(principal, chat_id, lambda there: changes.edit_message(there, message_id, content), ())
+        detail, _ = await self._write(principal, chat_id, lambda there: edits.edit_message(there, message_id, content), ())
         return detail
 
     async def remove(self, principal: Principal, chat_id: str, message_id: str) -> ChatDetail:
         """Take one message out. Raises NotFound."""
-        detail, _ = await self._write(principal, chat_id, lambda there: changes.remove_message(there, message_id), (message_id,))
+        detail, _ = await self._write(principal, chat_id, lambda there: edits.remove_message(there, message_id), (message_id,))
         return detail
 
     async def _merge(self, principal: Principal, chat_id: str, pieces: Parts) -> ChatDetail:
         """Without messages: of two who change different fields at once neither is lost, because the row is compared and set."""
         for attempt in range(ATTEMPTS):
             old, version = await self._read(principal, chat_id)
-            chat = changes.replace_document(old, pieces.title, changes.merge_fields(old, pieces), old.layout, int(time.time()))
+            chat = edits.replace_document(old, pieces.title, edits.merge_fields(old, pieces), old.layout, int(time.time()))
             if await self._chats.change(chat, version):
                 return ChatDetail(chat=chat, messages=tuple(await self._messages.of_chat(chat_id)))
             await _pause(attempt)

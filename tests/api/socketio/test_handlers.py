@@ -18,6 +18,16 @@ from tests.api.socketio_client import connect_socket
 from tests.polling import until
 
 
+@pytest.fixture
+def chats_open_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several users in one room, which no chat allows yet."""
+
+    async def anybody(chats: Chats, _principal: Any, chat_id: str) -> Any:
+        return await chats._chats.get(chat_id)
+
+    monkeypatch.setattr(Chats, "readable", anybody)
+
+
 @pytest.mark.parametrize("path", ["socket.io", "ws/socket.io"])
 @pytest.mark.parametrize("transports", [("websocket",), ("polling",), ("polling", "websocket")])
 async def test_a_message_and_its_answer_are_heard_once_by_everybody_in_the_room(
@@ -189,15 +199,9 @@ async def test_the_others_hear_who_comes_and_goes_once_per_user_not_per_tab(bob:
         assert one.of("user_leave") == []
 
 
-async def test_users_who_share_a_room_hear_of_each_other(
-    bob: Client, eve: Client, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("chats_open_to_all")
+async def test_users_who_share_a_room_hear_of_each_other(bob: Client, eve: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     chat_id = await bob.chat()
-
-    async def anybody(_principal: Any, chat_id: str) -> Any:
-        return await services.chats._chats.get(chat_id)
-
-    monkeypatch.setattr(services.chats, "readable", anybody)
     monkeypatch.setattr(handlers, "GRACE_S", 0.05)
     both = sorted((bob.user["id"], eve.user["id"]))
     async with connect_socket(bob) as one:
@@ -216,15 +220,9 @@ async def test_users_who_share_a_room_hear_of_each_other(
         assert other.of("user_join") == other.of("user_leave") == []
 
 
-async def test_a_tab_that_comes_back_soon_was_never_away_for_the_others(
-    bob: Client, eve: Client, services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("chats_open_to_all")
+async def test_a_tab_that_comes_back_soon_was_never_away_for_the_others(bob: Client, eve: Client) -> None:
     chat_id = await bob.chat()
-
-    async def anybody(_principal: Any, chat_id: str) -> Any:
-        return await services.chats._chats.get(chat_id)
-
-    monkeypatch.setattr(services.chats, "readable", anybody)
     async with connect_socket(bob) as one:
         await one.call("join_chat", {"chat_id": chat_id})
         for _ in range(3):
@@ -238,15 +236,11 @@ async def test_a_tab_that_comes_back_soon_was_never_away_for_the_others(
         assert (one.of("user_join"), one.of("user_leave")) == ([about], [about])
 
 
+@pytest.mark.usefixtures("chats_open_to_all")
 async def test_who_was_on_a_process_that_dies_has_left_for_those_on_another_one_and_is_back_where_it_was_only_late(
-    bob: Client, eve: Client, services: Services, elsewhere: str, other_app: web.Application, monkeypatch: pytest.MonkeyPatch
+    bob: Client, eve: Client, services: Services, elsewhere: str, other_app: web.Application
 ) -> None:
     chat_id = await bob.chat()
-
-    async def anybody(_chats: Chats, _principal: Any, chat_id: str) -> Any:
-        return await services.chats._chats.get(chat_id)
-
-    monkeypatch.setattr(Chats, "readable", anybody)
     about = {"chat_id": chat_id, "user_id": eve.user["id"]}
     late = other_app[SOCKETS]._rooms
     async with connect_socket(bob) as one, connect_socket(bob) as second, connect_socket(eve, url=elsewhere) as other:
