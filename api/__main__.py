@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import gc
 import os
 import signal
 import sys
@@ -14,12 +13,12 @@ from api.app import create_app
 from api.http.keys import SOCKETS
 from api.http.server import Runner
 from core import settings as settings_module
+from core.collector import spare_the_collector
 from core.errors import PenstockError, SettingsError
 from core.logging import configure, get_logger
 from core.settings import Settings
 
 BACKLOG = 1024
-GC_AFTER = 10_000  # new containers; a long chat's messages alone are some thousand
 
 log = get_logger(face="rest")
 
@@ -46,20 +45,13 @@ async def serve(settings: Settings) -> None:
     runner = Runner(create_app(settings))
     try:
         await runner.setup()
-        _spare_the_collector()
+        spare_the_collector()
         await _listen(runner, settings)
         log.info("api ready", url=f"http://{settings.host}:{settings.port}", pid=os.getpid())
         await stop.wait()
     finally:
         await runner.cleanup()
     log.info("api stopped", pid=os.getpid())
-
-
-def _spare_the_collector() -> None:
-    """What is there at the start stays for good: looking for garbage in it would hold up everybody, again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_AFTER)
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:

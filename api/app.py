@@ -12,16 +12,13 @@ from api.http.cors import ORIGINS, Origins, add_cors_headers, answer_preflight
 from api.http.disconnects import Connections
 from api.http.errors import handle_errors
 from api.http.headers import add_headers
-from api.http.keys import CONNECTIONS, HELD_TOKENS, ORPHANED_COMPLETIONS, RATE_LIMITER, RESPONSE_CACHE, SERVICES, SETTINGS, SOCKETS
+from api.http.keys import CONNECTIONS, HELD_TOKENS, ORPHANED_COMPLETIONS, RESPONSE_CACHE, SERVICES, SETTINGS, SOCKETS
 from api.http.request_log import log_request
 from api.http.revocation import HeldTokens
 from api.openai.orphaned_completions import OrphanedCompletions
 from api.rest.chats.response_cache import ResponseCache
 from api.routes import ROUTES, access_rules, table
 from api.socketio.handlers import SocketHandlers
-from core.models.configs import RateLimits
-from core.redis.client import Scripts
-from core.redis.rate_limits import RateLimiter
 from core.services import open_services
 from core.settings import Settings
 
@@ -38,7 +35,7 @@ def create_app(settings: Settings) -> web.Application:
     app[ACCESS_RULES] = access_rules()
     app[DOCUMENT] = Document.of(encoded(ROUTES))
     app.router.add_routes(table())
-    app.cleanup_ctx.extend((services_ctx, rate_limiter_ctx, held_tokens_ctx, orphaned_completions_ctx, sockets_ctx))
+    app.cleanup_ctx.extend((services_ctx, configs_ctx, held_tokens_ctx, orphaned_completions_ctx, sockets_ctx))
     app.on_response_prepare.extend((add_headers, add_cors_headers) if origins else (add_headers,))
     app.on_shutdown.extend((app[CONNECTIONS].close, close_sockets, _close_socket_io))
     return app
@@ -49,16 +46,16 @@ async def services_ctx(app: web.Application) -> AsyncIterator[None]:
     async with open_services(app[SETTINGS]) as services:
         app[SERVICES] = services
         app[RESPONSE_CACHE] = ResponseCache(services.chats)
+        services.upkeep.open()
         yield
+        await services.upkeep.close()
 
 
-async def rate_limiter_ctx(app: web.Application) -> AsyncIterator[None]:
-    """The rate limits, which do not wait for a Redis that is away, as administrators have set them."""
-    configs = app[SERVICES].configs
-    await configs.open()
-    app[RATE_LIMITER] = RateLimiter(Scripts(app[SERVICES].redis, patience_s=0), lambda: configs.get(RateLimits))
+async def configs_ctx(app: web.Application) -> AsyncIterator[None]:
+    """What administrators decide while this process runs."""
+    await app[SERVICES].configs.open()
     yield
-    await configs.close()
+    await app[SERVICES].configs.close()
 
 
 async def held_tokens_ctx(app: web.Application) -> AsyncIterator[None]:
@@ -78,7 +75,7 @@ async def orphaned_completions_ctx(app: web.Application) -> AsyncIterator[None]:
 
 async def sockets_ctx(app: web.Application) -> AsyncIterator[None]:
     """Socket.IO."""
-    app[SOCKETS] = SocketHandlers(app[SERVICES], app[RATE_LIMITER], app[HELD_TOKENS], find_handshake_token)
+    app[SOCKETS] = SocketHandlers(app[SERVICES], app[HELD_TOKENS], find_handshake_token)
     await app[SOCKETS].open()
     yield
     await app[SOCKETS].close()

@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.checkouts import Checkout
 from benchmarks.rows import Row, machine, show, table
 
-ALONE = ("queue", "storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "survival", "idle")
-COMPARED = ("before", "vectors", "worker")
+ALONE = ("storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "shares", "survival", "idle")
+COMPARED = ("before", "jobs", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
 

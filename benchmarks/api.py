@@ -1,10 +1,10 @@
 """What signed-in requests cost, against a bare aiohttp handler that returns the same bytes: ``python -m benchmarks.api [--store STORE]``.
 
 Interleaved rounds against real processes, over each store; the median of the rounds' ratios. The bounds are for an ordinary client on the
-embedded store. The other store is FerretDB, which stands in for MongoDB, reads whole collections to find a part of them, and shares the
-two cores: its figures have no bound. One client that costs next to nothing shows the server's own share alone. A long chat that stays as
-it is comes out of the web process's memory from the second time on; what reading one from the store costs, the row of one that has just
-changed says.
+embedded store. The others stand in for MongoDB and share the two cores, so their figures have no bound: mongo-java-server keeps its data in
+memory and carries out one command at a time, FerretDB reads whole collections to find a part of them. One client that costs next to nothing
+shows the server's own share alone. A long chat that stays as it is comes out of the web process's memory from the second time on; what
+reading one from the store costs, the row of one that has just changed says.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks import gets, load
 from benchmarks.account import Account
 from benchmarks.bare import bare
 from benchmarks.rows import Row, show
-from tests import servers
+from benchmarks.stores import EMBEDDED, STORES, open_store
 from tests.stack import Stack, stack_in
 
 ROUNDS = 3
@@ -37,7 +37,6 @@ PAGE = 10
 LISTS_AT_MOST = 1.3
 SHORT, LONG = 10, 5_000
 CHANGES = 5
-STORES = EMBEDDED, _ = ("SQLite", "FerretDB")
 
 _encode = msgspec.json.encode
 
@@ -73,14 +72,9 @@ async def _product(store: str) -> AsyncGenerator[Stack, None]:
     with tempfile.TemporaryDirectory() as folder:
         async with stack_in(Path(folder), rate_limit_per_minute=10_000_000) as stack:
             await stack.start_redis()
-            if store == EMBEDDED:
-                await stack.start_api()
+            with open_store(store, Path(folder)) as mongo_url:
+                await stack.start_api(mongo_url=mongo_url)
                 yield stack
-            else:
-                (Path(folder) / "store").mkdir()
-                with servers.mongo_server(Path(folder) / "store") as url:
-                    await stack.start_api(mongo_url=f"{url}/benchmark")
-                    yield stack
 
 
 async def _over(store: str, stack: Stack, user: Account, few: Account, many: Account) -> AsyncGenerator[Row, None]:
@@ -186,7 +180,7 @@ def _chat(length: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Over one store, or over both."""
+    """Over one store, or over all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.api")
     parser.add_argument("--store", choices=[store.lower() for store in STORES], help="measure over this store only")
     wanted = parser.parse_args().store

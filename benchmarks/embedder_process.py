@@ -43,7 +43,7 @@ def main() -> None:
         threads, count = map(int, line.split())
         if threads not in made:
             made[threads] = Embedder(source, Settings(data_dir=Path(sys.argv[1]), device="cpu"), **lock, threads=threads)
-        _say({"tokens_per_second": asyncio.run(tokens_per_second(made[threads], count))})
+        _say({"gave": asyncio.run(tokens_per_second(made[threads], count))})
 
 
 def _say(told: dict[str, float]) -> None:

@@ -52,7 +52,7 @@ def main() -> None:
     _say({"threads": torch.get_num_threads()})
     for line in sys.stdin:
         first, count = map(int, line.split())
-        _say({"tokens_per_second": asyncio.run(tokens_per_second(engine, range(first, first + count)))})
+        _say({"gave": asyncio.run(tokens_per_second(engine, range(first, first + count)))})
 
 
 def _say(told: dict[str, float]) -> None:

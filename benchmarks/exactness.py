@@ -35,14 +35,14 @@ def _rows(folder: Path) -> Iterator[Row]:
     from gpu import devices  # noqa: PLC0415 - after the environment is made
     from gpu.llama import LlamaForward  # noqa: PLC0415
     from gpu.loading import open_model  # noqa: PLC0415
-    from gpu.numerics import examined  # noqa: PLC0415
+    from gpu.numerics import examine  # noqa: PLC0415
     from gpu.sources import starter  # noqa: PLC0415
     from tests.gpu.taking_over import taking_over  # noqa: PLC0415
 
     (source,) = starter()
     forward, words = open_model(source, device=devices.CPU, threads=THREADS, cache_dir=folder, progress=lambda _: None)
     assert isinstance(forward, LlamaForward), forward.numerics.text
-    looks = [examined(forward, source.id, folder / str(turn), (devices.threads(), devices.cores())) for turn in range(LOOKS)]
+    looks = [examine(forward, source.id, folder / str(turn), (devices.threads(), devices.cores())) for turn in range(LOOKS)]
     seconds = [found.seconds for found in looks]
     note = ", ".join(f"{each:.2f}" for each in seconds)
     yield Row(

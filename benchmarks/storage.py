@@ -1,16 +1,15 @@
 """What adding a message to a long chat costs, against a short one: ``python -m benchmarks.storage``."""
 
 import asyncio
-import os
 import statistics
 import tempfile
 import time
 import uuid
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 from benchmarks.rows import Row, show
+from benchmarks.stores import STORES, open_store
 from core.events import EventLog
 from core.jobs.claims import Claims
 from core.models.chats import Message
@@ -25,7 +24,6 @@ from core.storage.chats import Chats as ChatRows
 from core.storage.generations import Generations
 from core.storage.messages import Messages
 from core.storage.shares import Shares
-from tests import servers
 
 SHORT, LONG = 10, 10_000
 APPENDS = 300
@@ -36,10 +34,9 @@ OWNER = Principal(user=User(id="u", name="U", email="u@example.com", role=Role.U
 async def measure() -> AsyncGenerator[Row, None]:
     """Appends to both chats by turns, so that whatever else the machine does falls on both."""
     with tempfile.TemporaryDirectory() as folder:
-        yield await _append("SQLite", Settings(data_dir=Path(folder) / "data"))
-        async with _mongo(Path(folder)) as mongo_url:
-            if mongo_url:
-                yield await _append("MongoDB's protocol", Settings(data_dir=Path(folder), mongo_url=mongo_url))
+        for store in STORES:
+            with open_store(store, Path(folder)) as mongo_url:
+                yield await _append(store, Settings(data_dir=Path(folder) / "data", mongo_url=mongo_url))
 
 
 async def _append(store: str, settings: Settings) -> Row:
@@ -51,7 +48,7 @@ async def _append(store: str, settings: Settings) -> Row:
             generations=Generations(records),
             shares=Shares(records),
             read_markers=ReadMarkers(Scripts(redis)),
-            notifications=Notifications(Claims(Scripts(redis), lease_ms=1), EventLog(redis)),
+            notifications=Notifications(Claims(Scripts(redis)), EventLog(redis)),
         )
         took: dict[int, list[float]] = {}
         ids = {length: (await chats.create(OWNER, _document(length))).chat.id for length in (LONG, SHORT)}
@@ -73,20 +70,6 @@ def _document(length: int) -> dict[str, list[dict[str, str]]]:
 
 def _message() -> Message:
     return Message(id=str(uuid.uuid4()), chat_id="", position=0, role="user", content=TEXT, timestamp=1)
-
-
-@asynccontextmanager
-async def _mongo(folder: Path) -> AsyncGenerator[str | None, None]:
-    """The server that the tests use, where there is one."""
-    given = os.environ.get("PENSTOCK_TEST_MONGO_URL")  # noqa: TID251 - a setting of the tests
-    if given:
-        yield f"{given.rstrip('/')}/bench_{uuid.uuid4().hex[:8]}"
-    elif os.access(servers.CACHE / "ferretdb", os.X_OK):
-        (folder / "ferretdb").mkdir()
-        with servers.mongo_server(folder / "ferretdb") as url:
-            yield f"{url}/bench"
-    else:
-        yield None
 
 
 if __name__ == "__main__":

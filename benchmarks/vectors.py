@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.before import running
 from benchmarks.checkouts import HERE, Checkout
 from benchmarks.quiet import quietly
 from benchmarks.rows import Row
+from benchmarks.sides import running
 
 ROUNDS = 5
 TEXTS = 200
@@ -22,15 +22,15 @@ PROGRAM = Path(__file__).with_name("embedder_process.py")
 async def measure(before: Checkout) -> AsyncGenerator[Row, None]:
     """Interleaved rounds; the median of the rounds' ratios."""
     with tempfile.TemporaryDirectory() as folder:
-        async with running(PROGRAM, HERE, Path(folder) / "now") as now, running(PROGRAM, before, Path(folder) / "before") as then:
+        async with running(PROGRAM, HERE, str(Path(folder) / "now")) as now, running(PROGRAM, before, str(Path(folder) / "before")) as then:
             sides = now, then
             for threads in (1, 2):
                 rounds, others = [], 0.0
                 for side in sides:
-                    await side.tokens_per_second(threads, 2)
+                    await side.ask(threads, 2)
                 for turn in range(ROUNDS):
                     order = sides if turn % 2 else sides[::-1]
-                    made = {side: await quietly(side.pid, partial(side.tokens_per_second, threads, TEXTS)) for side in order}
+                    made = {side: await quietly(side.pid, partial(side.ask, threads, TEXTS)) for side in order}
                     rounds.append((made[now].given, made[then].given))
                     others = max(others, made[now].others, made[then].others)
                 mine, other = (statistics.median(side) for side in zip(*rounds, strict=True))

@@ -9,8 +9,17 @@ PenstockError                500 internal_error
 ├── NotFound                 404 not_found
 │   └── ModelNotFound        404 model_not_found
 ├── Conflict                 409 conflict
+├── TooLarge                 413 too_large
+├── UnsupportedType          415 unsupported_type
+├── WorkFailed               422 work_failed
+│   ├── WorkRaised           422 work_raised
+│   ├── WorkCrashed          422 work_crashed
+│   ├── TookTooLong          422 time_limit_exceeded
+│   ├── TookTooMuchMemory    422 memory_limit_exceeded
+│   └── GaveTooMuch          422 output_limit_exceeded
 ├── RateLimited              429 rate_limit_exceeded
 ├── Unavailable              503 unavailable
+│   └── EngineFailed         503 engine_failed
 ├── UpstreamError            502 upstream_error
 │   ├── UpstreamAuth         502 upstream_auth
 │   ├── UpstreamRefused      502 upstream_refused
@@ -96,6 +105,54 @@ class Conflict(PenstockError):
     status, code = 409, "conflict"
 
 
+class TooLarge(PenstockError):
+    """More bytes than are taken."""
+
+    status, code = 413, "too_large"
+
+
+class UnsupportedType(PenstockError):
+    """Of a media type that is not taken."""
+
+    status, code = 415, "unsupported_type"
+
+
+class WorkFailed(PenstockError):
+    """Heavy work on what was sent, done in a process of its own, came to nothing. Whatever went wrong was that process's alone."""
+
+    status, code = 422, "work_failed"
+
+
+class WorkRaised(WorkFailed):
+    """It said itself why it cannot be done."""
+
+    code = "work_raised"
+
+
+class WorkCrashed(WorkFailed):
+    """Its process ended in the middle of it."""
+
+    code = "work_crashed"
+
+
+class TookTooLong(WorkFailed):
+    """It reached its limit of time."""
+
+    code = "time_limit_exceeded"
+
+
+class TookTooMuchMemory(WorkFailed):
+    """It reached its limit of memory, or the machine's."""
+
+    code = "memory_limit_exceeded"
+
+
+class GaveTooMuch(WorkFailed):
+    """Its result is larger than may be given."""
+
+    code = "output_limit_exceeded"
+
+
 class RateLimited(PenstockError):
     """Too many requests."""
 
@@ -106,6 +163,12 @@ class Unavailable(PenstockError):
     """Something that is needed (Redis, the store, a worker) is not there now."""
 
     status, code = 503, "unavailable"
+
+
+class EngineFailed(Unavailable):
+    """A local model's engine or its device failed as a whole, with every request that it had: none of them is at fault."""
+
+    code = "engine_failed"
 
 
 class UpstreamError(PenstockError):

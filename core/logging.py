@@ -2,6 +2,11 @@
 
 import logging
 import sys
+import time
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -10,6 +15,8 @@ import structlog
 from core.settings import LogFormat, Settings
 
 Logger = structlog.typing.FilteringBoundLogger
+
+_context: ContextVar[Mapping[str, Any]] = ContextVar("context", default={})  # noqa: B039 - never changed, only replaced
 
 _NOISY = ("aiohttp.access", "dramatiq", "asyncio", "pymongo", "socketio", "engineio", "strawberry")
 
@@ -23,9 +30,9 @@ def configure(settings: Settings) -> None:
         else structlog.processors.JSONRenderer(serializer=_json)
     )
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _with_context,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _with_time,
     ]
     if not console:
         shared.append(structlog.processors.format_exc_info)
@@ -50,6 +57,42 @@ def get_logger(**bound: Any) -> Logger:
     """A logger whose lines all carry ``bound``."""
     logger: Logger = structlog.get_logger(**bound)
     return logger
+
+
+def bind(**context: Any) -> None:
+    """Let every line that this task logs from now on carry these."""
+    _context.set({**_context.get(), **context})
+
+
+@contextmanager
+def bound(**context: Any) -> Iterator[None]:
+    """Let every line within carry these. One variable for all: structlog's own, with one for each, take four times as long."""
+    before = _context.set({**_context.get(), **context})
+    try:
+        yield
+    finally:
+        _context.reset(before)
+
+
+def request_id() -> str:
+    """Of the request that is being answered; empty where there is none."""
+    return str(_context.get().get("request_id", ""))
+
+
+def _with_context(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {**_context.get(), **line}
+
+
+def _with_time(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """In UTC, as RFC 3339 has it; the day and the time of it are written once a second."""
+    now = time.time()
+    line["timestamp"] = f"{_second(int(now))}.{int(now % 1 * 1_000_000):06d}Z"
+    return line
+
+
+@lru_cache(maxsize=1)
+def _second(unix: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix))
 
 
 def _json(value: Any, **_: Any) -> str:

@@ -13,16 +13,19 @@ import msgspec
 from dotenv import dotenv_values
 
 from core.errors import SettingsError
+from core.models.fetch_rules import HOST, FetchRule
 from core.models.users import Role
 
 PREFIX = "PENSTOCK_"
 SECRET_KEY_FILE = "secret-key"  # noqa: S105 - a file's name
 MIN_SECRET_KEY_BYTES = 32
+MIN_REDIS_MB = 64
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
 
+_MEDIA_TYPE = re.compile(r"[a-z0-9][\w.+-]*/(\*|[a-z0-9][\w.+-]*)", re.ASCII)
 _ORIGIN = re.compile(r"\*|https?://[\w.:\[\]-]+/?", re.ASCII)
 
 
@@ -34,6 +37,31 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class Appendfsync(StrEnum):
+    """When the embedded Redis has the disk keep what was written."""
+
+    EVERYSEC = "everysec"
+    ALWAYS = "always"
+
+
+class SearchEngine(StrEnum):
+    """Who searches the web for us."""
+
+    NONE = ""
+    SEARXNG = "searxng"
+    BRAVE = "brave"
+    TAVILY = "tavily"
+    DUCKDUCKGO = "duckduckgo"
+
+
+class FileStore(StrEnum):
+    """Where the bytes of files are kept."""
+
+    AUTO = "auto"
+    FOLDER = "folder"
+    GRIDFS = "gridfs"
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One frozen record; field ``x_y`` is the environment variable ``PENSTOCK_X_Y``. Meanings: docs/settings.md."""
 
@@ -42,19 +70,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path = Path("data")
     secret_key: str = ""
     redis_url: str = ""
+    redis_maxmemory_mb: Annotated[int, msgspec.Meta(ge=0)] = 0
+    redis_appendfsync: Appendfsync = Appendfsync.EVERYSEC
     mongo_url: str = ""
     weaviate_url: str = ""
+    weaviate_grpc_url: str = ""
+    weaviate_api_key: str = ""
     openai_base_urls: tuple[str, ...] = ()
     openai_api_keys: tuple[str, ...] = ()
     ollama_base_urls: tuple[str, ...] = ()
     hf_endpoint: str = "https://huggingface.co"
     hf_token: str = ""
     local_models: tuple[Path, ...] = ()
+    embedding_model: str = ""
+    retrieval_top_k: Annotated[int, msgspec.Meta(ge=1, le=50)] = 5
+    retrieval_tokens: Annotated[int, msgspec.Meta(ge=64)] = 4096
     default_user_role: Role = Role.USER
     rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
     anonymous_rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
     cors_origins: tuple[str, ...] = ()
     max_body_mb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
+    max_upload_mb: Annotated[int, msgspec.Meta(ge=1, le=1_048_576)] = 2048
+    upload_types: tuple[str, ...] = ()
+    file_store: FileStore = FileStore.AUTO
     trusted_proxies: tuple[str, ...] = ()
     public_url: str = ""
     device: str = "auto"
@@ -65,7 +103,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flush_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
     lease_ms: Annotated[int, msgspec.Meta(ge=500, le=60000)] = 2000
     answer_timeout_s: Positive = 3600
+    drain_s: Positive = 30
+    worker_wait_s: Positive = 120
     upstream_timeout_s: Positive = 300
+    web_search: SearchEngine = SearchEngine.NONE
+    web_search_url: str = ""
+    web_search_api_key: str = ""
+    fetch_allow: tuple[str, ...] = ()
+    fetch_only: tuple[str, ...] = ()
     models_refresh_s: Annotated[int, msgspec.Meta(ge=1, le=300)] = 60
 
     def __repr__(self) -> str:
@@ -150,6 +195,7 @@ def _explain(message: str) -> str:
 
 def _check(settings: Settings) -> Settings:
     _check_neighbours(settings)
+    _check_files(settings)
     for name in ("openai_base_urls", "ollama_base_urls"):
         for url in getattr(settings, name):
             if not _is_url(url):
@@ -171,6 +217,11 @@ def _check(settings: Settings) -> Settings:
             "Give one key for each URL, in the same order."
         )
         raise SettingsError(message)
+    if 0 < settings.redis_maxmemory_mb < MIN_REDIS_MB:
+        message = f"PENSTOCK_REDIS_MAXMEMORY_MB: give {MIN_REDIS_MB} or more, or 0 for a quarter of this machine's memory."
+        raise SettingsError(message)
+    _check_web_search(settings)
+    _check_fetching(settings)
     if settings.secret_key and len(settings.secret_key.encode()) < MIN_SECRET_KEY_BYTES:
         message = f"PENSTOCK_SECRET_KEY is shorter than {MIN_SECRET_KEY_BYTES} bytes. Leave it out to have one made, or give a longer one."
         raise SettingsError(message)
@@ -188,6 +239,42 @@ def _check_neighbours(settings: Settings) -> None:
                 f"PENSTOCK_TRUSTED_PROXIES: {proxy!r} is no address or network. Write 10.0.0.7 or 10.0.0.0/8, several separated by commas."
             )
             raise SettingsError(message)
+
+
+def _check_web_search(settings: Settings) -> None:
+    engine, url = settings.web_search, settings.web_search_url
+    if url and not _is_url(url):
+        message = f"PENSTOCK_WEB_SEARCH_URL: {url.rpartition('@')[2]!r} is not a URL. Write http://host:port or https://…"
+        raise SettingsError(message)
+    if engine is SearchEngine.SEARXNG and not url:
+        message = "PENSTOCK_WEB_SEARCH is searxng, so PENSTOCK_WEB_SEARCH_URL must say where it is: http://host:port."
+        raise SettingsError(message)
+    if engine in {SearchEngine.BRAVE, SearchEngine.TAVILY} and not settings.web_search_api_key:
+        message = f"PENSTOCK_WEB_SEARCH is {engine}, so PENSTOCK_WEB_SEARCH_API_KEY must be set."
+        raise SettingsError(message)
+
+
+def _check_fetching(settings: Settings) -> None:
+    for rule in settings.fetch_allow:
+        try:
+            FetchRule.parse(rule)
+        except ValueError:
+            message = f"PENSTOCK_FETCH_ALLOW: {rule!r} is no host or network. Write wiki.example.com, 10.0.0.0/8, or wiki.example.com:8443."
+            raise SettingsError(message) from None
+    for host in settings.fetch_only:
+        if not HOST.fullmatch(host.removeprefix("*.")):
+            message = f"PENSTOCK_FETCH_ONLY: {host!r} is no host. Write docs.example.com, or *.example.com for all that end so."
+            raise SettingsError(message)
+
+
+def _check_files(settings: Settings) -> None:
+    for wanted in settings.upload_types:
+        if not _MEDIA_TYPE.fullmatch(wanted):
+            message = f"PENSTOCK_UPLOAD_TYPES: {wanted!r} is no media type. Write application/pdf or text/*, several separated by commas."
+            raise SettingsError(message)
+    if settings.file_store is FileStore.GRIDFS and not settings.mongo_url:
+        message = "PENSTOCK_FILE_STORE: gridfs needs a MongoDB. Set PENSTOCK_MONGO_URL, or leave it at auto."
+        raise SettingsError(message)
 
 
 def _is_url(value: str) -> bool:

@@ -28,10 +28,11 @@ typedef struct {
   float epsilon;
 } Encoder;
 
-// Whole texts, one after the other: text i is ids[starts[i] .. starts[i + 1]]. `scratch` is zeroed by nobody.
+// Whole texts, one after the other: text i is ids[starts[i] .. starts[i + 1]]. Layers from_layer .. to_layer are computed, on as
+// many threads as those before them, which have left theirs in `scratch`; it is zeroed by nobody. The model's last layer gives the vectors.
 typedef struct {
   const Encoder *encoder;
-  int32_t text_count;
+  int32_t text_count, from_layer, to_layer;
   const int32_t *ids, *starts;
   float *vectors, *scratch;
   int64_t scratch_floats; // of each thread, behind what they share
@@ -166,27 +167,30 @@ static void pool(const float *x, int64_t hidden, int64_t start, int64_t stop, fl
   for (int64_t i = 0; i < hidden; i++) vector[i] /= length > 1e-12f ? length : 1e-12f;
 }
 
-// One thread's part.
+// One thread's part. The job is read before the first meeting only: behind the last one, whoever asked may change it, or take it away.
 static void encode(const void *job, int thread, int threads) {
-  const Texts *texts = job;
-  const Encoder *m = texts->encoder;
-  const int32_t *starts = texts->starts;
-  const int64_t hidden = m->hidden, size = hidden / m->heads, count = starts[texts->text_count], blocks = (count + TOKENS - 1) / TOKENS,
+  const Texts texts = *(const Texts *)job;
+  const Encoder *m = texts.encoder;
+  const int32_t *starts = texts.starts;
+  const int64_t hidden = m->hidden, size = hidden / m->heads, count = starts[texts.text_count], blocks = (count + TOKENS - 1) / TOKENS,
                 room = blocks * TOKENS;
-  float *x = texts->scratch, *mixed = x + room * hidden, *seen = mixed + room * 3 * hidden, *inner = seen + room * hidden,
-        *scores = inner + room * m->feed_forward + thread * texts->scratch_floats;
+  float *x = texts.scratch, *mixed = x + room * hidden, *seen = mixed + room * 3 * hidden, *inner = seen + room * hidden,
+        *scores = inner + room * m->feed_forward + thread * texts.scratch_floats;
   const int64_t first = share(blocks, thread, threads), last = share(blocks, thread + 1, threads);
   const float factor = 1.0f / __builtin_sqrtf((float)size);
+  const int32_t layer_count = m->layer_count;
 
-  for (int64_t block = first; block < last; block++) memset(x + block * hidden * TOKENS, 0, sizeof(float) * hidden * TOKENS);
-  for (int32_t t = 0; t < texts->text_count; t++)
-    for (int64_t i = starts[t]; i < starts[t + 1]; i++)
-      if (i / TOKENS >= first && i / TOKENS < last)
-        look_up_token(m, texts->ids[i], i - starts[t], x + i / TOKENS * hidden * TOKENS + i % TOKENS);
-  for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, m->norm, hidden, m->epsilon);
-  meet(threads);
+  if (!texts.from_layer) {
+    for (int64_t block = first; block < last; block++) memset(x + block * hidden * TOKENS, 0, sizeof(float) * hidden * TOKENS);
+    for (int32_t t = 0; t < texts.text_count; t++)
+      for (int64_t i = starts[t]; i < starts[t + 1]; i++)
+        if (i / TOKENS >= first && i / TOKENS < last)
+          look_up_token(m, texts.ids[i], i - starts[t], x + i / TOKENS * hidden * TOKENS + i % TOKENS);
+    for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, m->norm, hidden, m->epsilon);
+    meet(threads);
+  }
 
-  for (int32_t l = 0; l < m->layer_count; l++) {
+  for (int32_t l = texts.from_layer; l < texts.to_layer; l++) {
     const EncoderLayer *layer = m->layers + l;
     const Affine parts[] = {layer->query, layer->key, layer->value};
     for (int part = 0; part < 3; part++)
@@ -196,7 +200,7 @@ static void encode(const void *job, int thread, int threads) {
     for (int64_t task = share(blocks * m->heads, thread, threads); task < share(blocks * m->heads, thread + 1, threads); task++) {
       const int64_t block = task / m->heads, head = task % m->heads * size * TOKENS;
       const float *query = mixed + block * 3 * hidden * TOKENS + head, *keys = mixed + hidden * TOKENS + head, *values = keys + hidden * TOKENS;
-      for (int32_t t = 0; t < texts->text_count; t++) {
+      for (int32_t t = 0; t < texts.text_count; t++) {
         for (int64_t lane = 0, at = block * TOKENS; lane < TOKENS; lane += WIDE * LANES, at += WIDE * LANES)
           if (starts[t] < at + WIDE * LANES && starts[t + 1] > at)
             attend_text(query + lane, keys, values, 3 * hidden * TOKENS, starts[t], starts[t + 1], size, factor, starts[t] - at, scores,
@@ -216,8 +220,9 @@ static void encode(const void *job, int thread, int threads) {
     for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, layer->norm, hidden, m->epsilon);
     meet(threads);
   }
-  for (int64_t t = share(texts->text_count, thread, threads); t < share(texts->text_count, thread + 1, threads); t++)
-    pool(x, hidden, starts[t], starts[t + 1], texts->vectors + t * hidden);
+  if (texts.to_layer < layer_count) return;
+  for (int64_t t = share(texts.text_count, thread, threads); t < share(texts.text_count, thread + 1, threads); t++)
+    pool(x, hidden, starts[t], starts[t + 1], texts.vectors + t * hidden);
   meet(threads);
 }
 

@@ -4,7 +4,9 @@ A text's vector has the same bits whatever is beside it, on any number of thread
 """
 
 import ctypes
+from collections.abc import Generator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -13,7 +15,7 @@ import numpy.typing as npt
 from core.errors import SettingsError
 from gpu.cores import Cores
 from gpu.kernels import Kernels, address
-from gpu.mapped import mapped
+from gpu.mapped import map_tensors
 
 TOKENS, ROWS = 32, 8  # as in bert.c
 LAYER = {
@@ -28,6 +30,20 @@ LAYER = {
 }
 
 Vectors = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int32]
+
+
+Pieces = Generator[None, None, Vectors]
+
+
+class Encoder(Protocol):
+    """Ids to vectors, at once or a layer at a time."""
+
+    def __call__(self, texts: list[list[int]]) -> Vectors:
+        """Vectors of length 1, float32 [texts, hidden]. ``texts`` are whole, with the special tokens at their ends."""
+
+    def pieces(self, texts: list[list[int]]) -> Pieces:
+        """The same in pieces of about one length: it waits after each but the last, and returns the vectors."""
 
 
 class BertConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +76,7 @@ class Pooling(msgspec.Struct, frozen=True, kw_only=True):
         return self == Pooling(pooling_mode_mean_tokens=True)
 
 
-def configured(folder: Path) -> BertConfig:
+def read_config(folder: Path) -> BertConfig:
     """A folder's ``config.json``. Raises SettingsError for a model of another kind."""
     config = msgspec.json.decode((folder / "config.json").read_bytes(), type=BertConfig)
     pooling = msgspec.json.decode((folder / "1_Pooling" / "config.json").read_bytes(), type=Pooling)
@@ -100,7 +116,7 @@ class _Texts(ctypes.Structure):
 
     _fields_ = (
         ("encoder", ctypes.POINTER(_Encoder)),
-        ("text_count", ctypes.c_int32),
+        *((name, ctypes.c_int32) for name in ("text_count", "from_layer", "to_layer")),
         *((name, ctypes.c_void_p) for name in ("ids", "starts", "vectors", "scratch")),
         ("scratch_floats", ctypes.c_int64),
     )
@@ -111,11 +127,11 @@ class BertEncoder:
 
     def __init__(self, folder: Path, functions: Kernels, cores: Cores) -> None:
         """Raises SettingsError for a model of another kind."""
-        config = configured(folder)
+        config = read_config(folder)
         self._folder = folder
         self._functions = functions
         self._cores = cores
-        _, self._weights = mapped(folder / "model.safetensors")  # kept as long as the model points at them
+        _, self._weights = map_tensors(folder / "model.safetensors")  # kept as long as the model points at them
         hidden, inner = config.hidden_size, len(self._weights.get("encoder.layer.0.intermediate.dense.bias", ()))
         if any(number % ROWS for number in (inner, hidden // config.num_attention_heads)) or hidden % config.num_attention_heads:
             message = f"{folder}: its heads and its feed-forward must be multiples of {ROWS} numbers."
@@ -147,34 +163,28 @@ class BertEncoder:
         )
 
     def __call__(self, texts: list[list[int]]) -> Vectors:
-        """Vectors of length 1, float32 [texts, hidden]. ``texts`` are whole, with the special tokens at their ends.
+        """Raises ValueError for ids and lengths that the model has not."""
+        work = self._prepare(texts)
+        work.compute(0, self._encoder.layer_count)
+        return work.vectors
 
-        Raises ValueError for ids and lengths that the model has not.
-        """
+    def pieces(self, texts: list[list[int]]) -> Pieces:
+        """A layer at a time. Raises ValueError for ids and lengths that the model has not."""
+        work = self._prepare(texts)
+        for layer in range(self._encoder.layer_count):
+            if layer:
+                yield
+            work.compute(layer, layer + 1)
+        return work.vectors
+
+    def _prepare(self, texts: list[list[int]]) -> "_Work":
         lengths = list(map(len, texts))
         starts = np.cumsum([0, *lengths], dtype=np.int32)
         ids = np.fromiter((token for text in texts for token in text), np.int32, starts[-1])
         if not (min(lengths) > 0 and max(lengths) <= self._positions and ids.min() >= 0 and ids.max() < self._words):
             message = "no texts of this model"
             raise ValueError(message)
-        model, threads = self._encoder, self._cores.threads()
-        vectors = np.empty((len(texts), model.hidden), np.float32)
-        together = -(-len(ids) // TOKENS) * TOKENS * (5 * model.hidden + model.feed_forward)
-        apart = (max(lengths) + 2 * ROWS) * TOKENS
-        scratch = np.empty(together + threads * apart, np.float32)
-        self._functions.embed(
-            _Texts(
-                encoder=ctypes.pointer(model),
-                text_count=len(texts),
-                ids=address(ids),
-                starts=address(starts),
-                vectors=address(vectors),
-                scratch=address(scratch),
-                scratch_floats=apart,
-            ),
-            threads,
-        )
-        return vectors
+        return _Work(self._functions, self._encoder, self._cores.threads(), ids, starts)
 
     def _affine(self, name: str, *shape: int) -> _Affine:
         return _Affine(self._at(f"{name}.weight", *shape), self._at(f"{name}.bias", shape[0]))
@@ -186,3 +196,27 @@ class BertEncoder:
             message = f"{self._folder}: {name} must be {' x '.join(map(str, shape))} numbers of float32."
             raise SettingsError(message)
         return address(tensor)
+
+
+class _Work:
+    """Texts on their way through the layers, and the memory that they need there."""
+
+    def __init__(self, functions: Kernels, model: _Encoder, threads: int, ids: Ids, starts: Ids) -> None:
+        self.vectors = np.empty((len(starts) - 1, model.hidden), np.float32)
+        together = -(-len(ids) // TOKENS) * TOKENS * (5 * model.hidden + model.feed_forward)
+        apart = (int(np.diff(starts).max()) + 2 * ROWS) * TOKENS
+        self._functions = functions
+        self._threads = threads
+        self._kept = ids, starts, np.empty(together + threads * apart, np.float32)  # as long as the structure points at them
+        self._texts = _Texts(
+            encoder=ctypes.pointer(model),
+            text_count=len(self.vectors),
+            vectors=address(self.vectors),
+            scratch_floats=apart,
+            **{name: address(numbers) for name, numbers in zip(("ids", "starts", "scratch"), self._kept, strict=True)},
+        )
+
+    def compute(self, from_layer: int, to_layer: int) -> None:
+        """These layers, after those before them."""
+        self._texts.from_layer, self._texts.to_layer = from_layer, to_layer
+        self._functions.embed(self._texts, self._threads)

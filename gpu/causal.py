@@ -91,7 +91,7 @@ class CausalForward:
         groups = [[(place, place + 1) for place in running]] if running else []
         positions = batch.positions
         step = _Tokens(*(torch.tensor(numbers, device=self._device) for numbers in (batch.ids, batch.positions, batch.rows)))
-        for group in joined([(run.start, run.stop) for run in batch.runs if not run.is_single]):
+        for group in join_runs([(run.start, run.stop) for run in batch.runs if not run.is_single]):
             longest = max(stop - start for start, stop in group)
             fits = all(positions[start] + longest <= self._places.shape[0] for start, _ in group)
             groups += [group] if fits else [[run] for run in group]
@@ -138,7 +138,7 @@ class CausalForward:
         return logits[:, places[0]] if len(set(places)) == 1 else logits[torch.arange(len(counts), device=self._device), places]
 
 
-def joined(runs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+def join_runs(runs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
     """Runs (start, stop) of about one length together, so that padding them costs less than a call of its own would."""
     groups: list[list[tuple[int, int]]] = []
     for start, stop in sorted(runs, key=lambda run: run[1] - run[0]):

@@ -14,7 +14,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.errors import BadRequest
 from gpu.shadows import NO_SHADOWS, Shadows
-from gpu.typed import joined
+from gpu.typed import join
 
 # For models that were never taught to chat.
 PLAIN = """{% for message in messages %}{{ message['role'] + ': ' + message['content'] + '\n' }}{% endfor %}{{ 'assistant:' }}"""
@@ -29,7 +29,7 @@ class ChatTemplate:
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
         environment.filters["tojson"] = _tojson
         environment.globals |= {"raise_exception": _raise, "strftime_now": _strftime_now}
-        environment.concat = joined  # type: ignore[method-assign]  # Jinja's own hook for what a template or macro prints
+        environment.concat = join  # type: ignore[method-assign]  # Jinja's own hook for what a template or macro prints
         self._template = environment.from_string(source or PLAIN)
         self._special = dict(special)
         self._shadows = shadows
@@ -40,7 +40,10 @@ class ChatTemplate:
         Raises BadRequest in the template's own words where it refuses the messages.
         """
         typed = [
-            {**self._shadows.typed(message), "role": message["role"] if message["role"] in ROLES else self._shadows.word(message["role"])}
+            {
+                **self._shadows.mark_typed(message),
+                "role": message["role"] if message["role"] in ROLES else self._shadows.word(message["role"]),
+            }
             for message in _readable(messages)
         ]
         try:

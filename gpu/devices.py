@@ -54,7 +54,7 @@ def free_bytes(device: str) -> int:
     return available if limit == "max" else min(available, int(limit))
 
 
-def named(device: str) -> str:
+def describe(device: str) -> str:
     """For people: ``cpu``, or the card's name."""
     if device == CPU:
         return CPU

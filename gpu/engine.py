@@ -31,7 +31,16 @@ BLOCK = 64  # a context is a whole number of these
 class Engine:
     """One loaded model."""
 
-    def __init__(self, source: ModelSource, forward: Forward, tokenizer: ChatTokenizer, *, max_batch: int, device_lock: DeviceLock) -> None:
+    def __init__(
+        self,
+        source: ModelSource,
+        forward: Forward,
+        tokenizer: ChatTokenizer,
+        *,
+        max_batch: int,
+        device_lock: DeviceLock,
+        on_failure: Callable[[str], None] | None = None,
+    ) -> None:
         config, length = _limits(forward, max_batch)
         forward.allocate(config.rows, length)
         self.model_id = source.id
@@ -42,17 +51,26 @@ class Engine:
         self.continued = forward.numerics.continued
         self.fingerprint = forward.numerics.fingerprint
         self.numerics = forward.numerics.text
-        self.device = devices.named(forward.device)
+        self.device = devices.describe(forward.device)
         self._vocabulary = forward.vocabulary
         self._tokenizer = tokenizer
         self._delivery = Delivery()
         self._loop = EngineLoop(
-            Runner(forward), Scheduler(config), device_lock=device_lock, after_step=self._delivery.flush, name=source.id
+            Runner(forward),
+            Scheduler(config),
+            device_lock=device_lock,
+            after_step=self._delivery.flush,
+            name=source.id,
+            on_failure=on_failure,
         )
 
     def count_prompt(self, messages: list[dict[str, Any]]) -> int:
         """How many tokens a conversation is."""
         return len(self._tokenizer.prompt(messages))
+
+    def count_text(self, text: str) -> int:
+        """How many tokens a text is."""
+        return len(self._tokenizer.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def piece(self, token: int) -> tuple[str, bytes]:
         """What a token stands for: as text, and as the bytes that it gives an answer."""
@@ -62,7 +80,7 @@ class Engine:
         """An answer as it grows, or the rest of one; the last piece says why it ended.
 
         Closing the generator takes the request out of the batch. Raises ContextTooLong and BadRequest before anything is queued, and
-        Unavailable when the engine is closed in the middle.
+        Unavailable when the engine is closed in the middle, and EngineFailed when it has failed or fails in the middle.
         """
         loop = asyncio.get_running_loop()
         items: asyncio.Queue[Item] = asyncio.Queue()
@@ -115,7 +133,7 @@ class Engine:
             raise BadRequest(message, param="logit_bias")
 
 
-def load(
+def load(  # noqa: PLR0913 - each by its name, where a worker is assembled
     source: ModelSource,
     settings: Settings,
     *,
@@ -123,18 +141,27 @@ def load(
     threads: int | None = None,
     max_batch: int | None = None,
     device_lock: DeviceLock | None = None,
+    on_failure: Callable[[str], None] | None = None,
 ) -> Engine:
     """Load a model on the device of ``settings``; what is made of a GGUF is kept under its data folder. ``progress`` gets lines for people.
 
-    ``device_lock``: of what else computes on that device in this process.
+    ``device_lock``: of what else computes on that device in this process. ``on_failure`` is called once, on the engine's thread, with the
+    reason, when the engine or its device has failed: it answers nothing any more.
     Raises SettingsError for a model or device that cannot be used.
     """
     device, count = devices.choose(settings.device), devices.threads(threads)
-    progress(f"Loading {source.id} on {devices.named(device)}")
+    progress(f"Loading {source.id} on {devices.describe(device)}")
     forward, tokenizer = open_model(
         source, device=device, threads=(count, threads or devices.cores()), cache_dir=settings.data_dir / "models", progress=progress
     )
-    engine = Engine(source, forward, tokenizer, max_batch=max_batch or settings.max_batch, device_lock=device_lock or DeviceLock())
+    engine = Engine(
+        source,
+        forward,
+        tokenizer,
+        max_batch=max_batch or settings.max_batch,
+        device_lock=device_lock or DeviceLock(),
+        on_failure=on_failure,
+    )
     progress(f"{source.id} is ready: context {engine.context_length} tokens, up to {max_batch or settings.max_batch} requests at once")
     return engine
 

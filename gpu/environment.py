@@ -1,4 +1,4 @@
-"""What must stand in a worker's environment before it imports torch. This module imports nothing, so that any launcher may read it."""
+"""What must stand in a worker's environment before it imports torch. This module imports nothing, so that anybody may read it."""
 
 CHILD_ENVIRONMENT = {
     # Models are files on this machine; nothing may ask a hub for them.

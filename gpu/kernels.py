@@ -140,7 +140,7 @@ def targets() -> Sequence[str]:
     return ("native", "x86_64_v3") if IS_X86 else ("native",)
 
 
-def compiled(folder: Path, target: str, progress: Callable[[str], None], sources: Sequence[Path] = SOURCES) -> Kernels:
+def compile_kernels(folder: Path, target: str, progress: Callable[[str], None], sources: Sequence[Path] = SOURCES) -> Kernels:
     """The functions, compiled now where ``folder`` has not kept them. Raises KernelsMissing."""
     try:
         compiler = version("ziglang")

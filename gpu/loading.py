@@ -9,9 +9,9 @@ from gpu import tokenizer
 from gpu.cores import Cores
 from gpu.devices import CPU
 from gpu.forward import Forward
-from gpu.kernels import KernelsMissing, compiled, targets
+from gpu.kernels import KernelsMissing, compile_kernels, targets
 from gpu.llama import LlamaForward
-from gpu.numerics import examined
+from gpu.numerics import examine
 from gpu.packing import fingerprint, load_packed
 from gpu.sources import Format, ModelSource
 from gpu.tokenizer import ChatTokenizer
@@ -55,9 +55,9 @@ def _exact(source: ModelSource, folder: Path, threads: Sequence[int], progress: 
     packed = load_packed(source.path, folder, progress)
     found: list[LlamaForward] = []
     for target in targets():
-        forward = LlamaForward(*packed, compiled(folder.parent, target, progress))
+        forward = LlamaForward(*packed, compile_kernels(folder.parent, target, progress))
         useful = tuple(dict.fromkeys(min(number, forward.most_threads) for number in threads))
-        forward.numerics = checked = examined(forward, source.id, folder, useful)
+        forward.numerics = checked = examine(forward, source.id, folder, useful)
         forward.cores = Cores(least=useful[0], most=checked.threads)
         found.append(forward)
         if checked.continued == "exact":

@@ -21,7 +21,7 @@ class Distributions(msgspec.Struct, frozen=True):
 
     rows: dict[int, npt.NDArray[np.float32]]
 
-    def scored(self, place: int, token: int, count: int) -> Scored | None:
+    def score(self, place: int, token: int, count: int) -> Scored | None:
         """One token's log probability, and the ``count`` likeliest tokens' (likeliest first, of equals the smaller id)."""
         row = self.rows.get(place)
         if row is None:

@@ -21,7 +21,7 @@ class _Place(msgspec.Struct, frozen=True):
     data_offsets: tuple[int, int]
 
 
-def mapped(path: Path) -> tuple[dict[str, str], Weights]:
+def map_tensors(path: Path) -> tuple[dict[str, str], Weights]:
     """What a file says about itself, and its tensors; none of types that numpy has not."""
     whole = np.memmap(path, np.uint8, mode="r")
     begin = LENGTH_BYTES + int.from_bytes(whole[:LENGTH_BYTES].tobytes(), "little")

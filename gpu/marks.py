@@ -31,7 +31,7 @@ class Marks:
     def encode(self, prompt: str) -> list[int]:
         """The ids of a rendered prompt. Where users typed no mark, they are what the tokenizer gives for the prompt as it is shown."""
         encoding = self._tokenizer.encode(self.shadows.show(prompt), add_special_tokens=False)
-        if all(self._is_printed(prompt, found) for found in self._found(encoding)):
+        if all(self._is_printed(prompt, found) for found in self._find(encoding)):
             ids: list[int] = encoding.ids
             return ids
         return self._apart(prompt)
@@ -39,7 +39,7 @@ class Marks:
     def _apart(self, prompt: str) -> list[int]:
         """The template's marks are found where users' cannot be, and get names that no user knows; then all else is text."""
         pieces, last = list[str](), 0
-        for found in self._found(self._tokenizer.encode(HALF.sub(SEEN, prompt), add_special_tokens=False)):
+        for found in self._find(self._tokenizer.encode(HALF.sub(SEEN, prompt), add_special_tokens=False)):
             if self._is_printed(prompt, found):
                 token, start, end = found
                 pieces += prompt[last:start], _name(token)
@@ -48,7 +48,7 @@ class Marks:
         ids: list[int] = self._renamed.encode(text, add_special_tokens=False).ids
         return ids
 
-    def _found(self, encoding: Encoding) -> Iterator[Found]:
+    def _find(self, encoding: Encoding) -> Iterator[Found]:
         for place, token in enumerate(encoding.ids):
             if token in self._marks and (span := encoding.token_to_chars(place)):
                 yield token, *span
@@ -60,10 +60,10 @@ class Marks:
 
     @cached_property
     def _renamed(self) -> Tokenizer:
-        return renamed(self._tokenizer)
+        return rename_marks(self._tokenizer)
 
 
-def renamed(tokenizer: Tokenizer) -> Tokenizer:
+def rename_marks(tokenizer: Tokenizer) -> Tokenizer:
     """A copy with the same ids that finds no mark in any text: its marks have names that nobody knows.
 
     To leave out the added tokens would not do: a model of whole words, or Unigram, finds ``</s>`` in its vocabulary as well.

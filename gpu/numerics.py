@@ -37,7 +37,7 @@ LOOKS: Mapping[str, Sequence[_Takes]] = {  # every place in every tile of a prod
 }
 
 
-def examined(forward: LlamaForward, model_id: str, folder: Path, threads: Sequence[int]) -> Checked:
+def examine(forward: LlamaForward, model_id: str, folder: Path, threads: Sequence[int]) -> Checked:
     """What is known of a model here; looked at now where ``folder`` has not kept it. Leaves the model without a cache.
 
     The first of ``threads`` is what the others are held against. ``threads`` of the answer: up to how many give the same bits.
@@ -45,7 +45,7 @@ def examined(forward: LlamaForward, model_id: str, folder: Path, threads: Sequen
     began = time.perf_counter()
     forward.allocate(len(ORDER), PAST + TOKENS)
     forward.threads = threads[0]
-    whole = _said(forward, LOOKS[AT_ONCE])
+    whole = _compute(forward, LOOKS[AT_ONCE])
     fingerprint = _digits(forward, np.concatenate(whole[:2]))
     processor = _processor()
     told = hashlib.sha256(f"{processor} {forward.kernels.name} {list(threads)}".encode())
@@ -83,7 +83,7 @@ def _words(target: str, holding: list[int], faults: dict[int, list[str]], second
     said = "; ".join(dict.fromkeys(fault for found in faults.values() for fault in found))
     if not holding:
         return f"equivalent: kernels compiled for {target} gave other bits: {said}"
-    number = _counted(holding[0]) if len(holding) == 1 else f"{min(holding)} to {max(holding)} threads"
+    number = _count(holding[0]) if len(holding) == 1 else f"{min(holding)} to {max(holding)} threads"
     return f"exact: kernels compiled for {target}, {number}, checked in {seconds:.2f} s" + (f"; not used: {said}" if said else "")
 
 
@@ -92,15 +92,15 @@ def _faults(forward: LlamaForward, whole: Sequence[Floats], threads: Sequence[in
     faults: dict[int, list[str]] = {}
     for number in threads:
         forward.threads = number
-        said = {name: _said(forward, LOOKS[name]) for name in (ONE_BY_ONE if number == threads[0] else AT_ONCE, FEW)}
+        said = {name: _compute(forward, LOOKS[name]) for name in (ONE_BY_ONE if number == threads[0] else AT_ONCE, FEW)}
         if number == threads[0]:
             said[AT_ONCE] = list(whole)
-        faults[number] = [f"{name}, {_counted(number)}" for name, logits in said.items() if not _equal(logits, whole)]
+        faults[number] = [f"{name}, {_count(number)}" for name, logits in said.items() if not _equal(logits, whole)]
     forward.threads = threads[0]
     return faults
 
 
-def _counted(threads: int) -> str:
+def _count(threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}"
 
 
@@ -108,7 +108,7 @@ def _equal(said: Sequence[Floats], whole: Sequence[Floats]) -> bool:
     return all(np.array_equal(own, wanted) for own, wanted in zip(said, (*whole[:2], whole[1]), strict=True) if len(own))
 
 
-def _said(forward: LlamaForward, steps: Sequence[_Takes]) -> list[Floats]:
+def _compute(forward: LlamaForward, steps: Sequence[_Takes]) -> list[Floats]:
     """Each row's logits, after a past that is made up."""
     cache = forward.cache
     pasts = cache.numbers[:2, :, :PAST]

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from gpu.config import ModelConfig
 from gpu.gguf import GgufFile
 from gpu.kernels import LANES, PANEL
-from gpu.mapped import Weights, mapped
+from gpu.mapped import Weights, map_tensors
 
 EDGE_BYTES = 1 << 16
 LAYOUT = 2  # of what is kept; another number where its meaning changes
@@ -57,7 +57,7 @@ def load_packed(path: Path, folder: Path, progress: Callable[[str], None]) -> tu
         progress(f"Packing {path.name} (once)")
         file = GgufFile(path)
         _write(kept, _pack(file), file.config)
-    about, weights = mapped(kept)
+    about, weights = map_tensors(kept)
     return msgspec.json.decode(about["config"], type=ModelConfig), weights
 
 

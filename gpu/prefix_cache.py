@@ -63,12 +63,12 @@ class PrefixCache:
         for row, held in self._kept.items():
             length = shared_length(held, ids, self._least)
             if 2 * length > len(held):
-                return self._taken(row), length
+                return self._take(row), length
         empty = self._free - self._kept.keys()
         if empty:
-            return self._taken(min(empty)), 0
+            return self._take(min(empty)), 0
         row, held = next(iter(self._kept.items()))
-        return self._taken(row), shared_length(held, ids, self._least)
+        return self._take(row), shared_length(held, ids, self._least)
 
     def best(self, ids: list[int]) -> tuple[int, int]:
         """(row, length): the free row that holds most of the beginning of these ids."""
@@ -76,7 +76,7 @@ class PrefixCache:
             ((row, shared_length(held, ids, self._least)) for row, held in self._kept.items()), key=lambda found: found[1], default=(0, 0)
         )
 
-    def _taken(self, row: int) -> int:
+    def _take(self, row: int) -> int:
         self._free.discard(row)
         self._kept.pop(row, None)
         return row

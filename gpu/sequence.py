@@ -14,6 +14,7 @@ class Sequence:
     """
 
     def __init__(self, request: Request, prompt: list[int], answer: Completion, deliver: Callable[[Piece | Exception], None]) -> None:
+        self.request_id = request.id
         self.sampling = request.sampling
         self.choice = request.choice
         self.answer = answer

@@ -25,11 +25,11 @@ class Shadows:
 
     def hide(self, text: str) -> str:
         """The text with shadows; those that it has already stay."""
-        return _replaced(text, self._pairs)
+        return _replace(text, self._pairs)
 
     def hide_word(self, text: str) -> str:
         """The text with shadows for its letters, too."""
-        return _replaced(text, self._words)
+        return _replace(text, self._words)
 
     def show(self, text: str) -> str:
         """The text as it was typed."""
@@ -37,10 +37,10 @@ class Shadows:
 
     def word(self, sent: str) -> str:
         """A word of a user's that a template may write into a mark. Raises BadRequest as ``typed`` does."""
-        self.typed(sent)
+        self.mark_typed(sent)
         return Typed(self.hide_word(sent), self.hide_word)
 
-    def typed(self, sent: Any) -> Any:
+    def mark_typed(self, sent: Any) -> Any:
         """What a user sent, its texts hidden: a text, or whatever JSON holds texts. Raises BadRequest for a text that is none."""
         if isinstance(sent, str):
             if HALF.search(sent):
@@ -49,16 +49,16 @@ class Shadows:
             hidden = self.hide(sent)
             return sent if hidden == sent else Typed(hidden, self.hide)
         if isinstance(sent, list):
-            return list(map(self.typed, sent))
+            return list(map(self.mark_typed, sent))
         if isinstance(sent, dict):
-            return dict(zip(map(self._key, sent), map(self.typed, sent.values()), strict=True))
+            return dict(zip(map(self._key, sent), map(self.mark_typed, sent.values()), strict=True))
         return sent
 
     def _key(self, key: str) -> Any:
-        return key if key.isidentifier() else self.typed(key)
+        return key if key.isidentifier() else self.mark_typed(key)
 
 
-def _replaced(text: str, pairs: Iterable[tuple[str, str]]) -> str:
+def _replace(text: str, pairs: Iterable[tuple[str, str]]) -> str:
     for character, shadow in pairs:
         text = str.replace(text, character, shadow)  # not Typed's, that looks behind shadows
     return text

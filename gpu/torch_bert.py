@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import msgspec
 import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from gpu.bert import Vectors, configured
+from gpu.bert import Pieces, Vectors, read_config
 
 
 class TorchBertEncoder:
@@ -14,7 +15,7 @@ class TorchBertEncoder:
 
     def __init__(self, folder: Path, device: str, threads: int) -> None:
         """``threads``: of a CPU. Raises SettingsError for a model of another kind."""
-        config = configured(folder)
+        config = read_config(folder)
         self._device = torch.device(device)
         if self._device.type == "cpu":
             torch.set_num_threads(threads)  # of this thread
@@ -27,7 +28,25 @@ class TorchBertEncoder:
 
     @torch.inference_mode()
     def __call__(self, texts: list[list[int]]) -> Vectors:
-        """Vectors of length 1, float32 [texts, hidden]. ``texts`` are whole, with the special tokens at their ends."""
+        """All layers, one after the other."""
+        begun = self._begin(texts)
+        for layer in range(self._config.num_hidden_layers):
+            begun.x = self._layer(begun.x, begun.mask, f"encoder.layer.{layer}")
+        return _pool(begun)
+
+    @torch.inference_mode()
+    def pieces(self, texts: list[list[int]]) -> Pieces:
+        """A layer at a time."""
+        begun = self._begin(texts)
+        for layer in range(self._config.num_hidden_layers):
+            if layer:
+                if self._device.type == "cuda":
+                    torch.cuda.synchronize(self._device)  # a piece ends when it has been computed
+                yield
+            begun.x = self._layer(begun.x, begun.mask, f"encoder.layer.{layer}")
+        return _pool(begun)
+
+    def _begin(self, texts: list[list[int]]) -> "_Begun":
         config, weights = self._config, self._weights
         lengths = torch.tensor([len(ids) for ids in texts], device=self._device)
         longest = max(map(len, texts))
@@ -36,11 +55,7 @@ class TorchBertEncoder:
         mask = None if min(map(len, texts)) == longest else real[:, None, None]
         x = weights["embeddings.word_embeddings.weight"][ids] + weights["embeddings.token_type_embeddings.weight"][0]
         x = self._norm(x + weights["embeddings.position_embeddings.weight"][:longest], "embeddings.LayerNorm")
-        for layer in range(config.num_hidden_layers):
-            x = self._layer(x, mask, f"encoder.layer.{layer}")
-        pooled = (x.float() * real[..., None]).sum(1) / lengths[:, None]
-        vectors: Vectors = functional.normalize(pooled, dim=-1).cpu().numpy()
-        return vectors
+        return _Begun(x, mask, real, lengths)
 
     def _layer(self, x: torch.Tensor, mask: torch.Tensor | None, name: str) -> torch.Tensor:
         count, length, hidden = x.shape
@@ -64,3 +79,18 @@ class TorchBertEncoder:
         """Query, keys and values by one multiplication."""
         for kind in ("weight", "bias"):
             self._weights[f"{name}.{kind}"] = torch.cat([self._weights.pop(f"{name}.{part}.{kind}") for part in ("query", "key", "value")])
+
+
+class _Begun(msgspec.Struct):
+    """Texts on their way through the layers. ``real``: which places are no padding."""
+
+    x: torch.Tensor
+    mask: torch.Tensor | None
+    real: torch.Tensor
+    lengths: torch.Tensor
+
+
+def _pool(begun: _Begun) -> Vectors:
+    pooled = (begun.x.float() * begun.real[..., None]).sum(1) / begun.lengths[:, None]
+    vectors: Vectors = functional.normalize(pooled, dim=-1).cpu().numpy()
+    return vectors

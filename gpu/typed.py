@@ -43,19 +43,19 @@ class Typed(str):
 
     def replace(self, old: str, new: str, *count: Any) -> "Typed":
         """As ``str.replace``. ``new`` is the template's own, and not hidden."""
-        return Typed(str.replace(self, self._sought(old), new, *count), self.hide)
+        return Typed(str.replace(self, self._hide(old), new, *count), self.hide)
 
-    def _sought(self, asked: Any) -> Any:
+    def _hide(self, asked: Any) -> Any:
         if isinstance(asked, tuple):
-            return tuple(map(self._sought, asked))
+            return tuple(map(self._hide, asked))
         if not isinstance(asked, str):
             return asked
         hidden = self.hide(asked)
         return hidden if str.__contains__(self, hidden) else asked
 
-    def _found(self, found: Any) -> Any:
+    def _wrap(self, found: Any) -> Any:
         if isinstance(found, list | tuple):
-            return type(found)(map(self._found, found))
+            return type(found)(map(self._wrap, found))
         return Typed(found, self.hide) if isinstance(found, str) else found
 
 
@@ -63,8 +63,8 @@ def _looking(name: str) -> Callable[..., Any]:
     ask = getattr(str, name)
 
     def method(self: Typed, *asked: Any, **named: Any) -> Any:
-        sought = {word: self._sought(value) for word, value in named.items()}
-        return self._found(ask(self, *map(self._sought, asked), **sought))
+        sought = {word: self._hide(value) for word, value in named.items()}
+        return self._wrap(ask(self, *map(self._hide, asked), **sought))
 
     return method
 
@@ -80,7 +80,7 @@ for _name in STRIPPING:
     setattr(Typed, _name, _stripping(_name))
 
 
-def joined(parts: Iterable[str]) -> str:
+def join(parts: Iterable[str]) -> str:
     """What a template or one of its macros prints: typed where a part is."""
     parts = list(parts)
     text = "".join(parts)

@@ -1,5 +1,6 @@
 """The ``penstock`` command."""
 
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,9 +12,13 @@ from core.errors import PenstockError
 from core.models.pools import Pool
 from penstock import __version__, standalone
 from penstock import doctor as doctor_module
+from penstock import drain as drain_module
+from penstock import ingest as ingest_module
+from penstock import knowledge as knowledge_module
 from penstock import status as status_module
 from penstock import up as up_module
 from penstock.console import Console
+from penstock.local_files import Choice
 
 CANNOT_USE = 2
 
@@ -60,19 +65,24 @@ def up(
 ) -> None:
     """Start everything on this machine: Redis, the web process, one worker of each pool. Ctrl-C stops it."""
     settings = settings_module.load({"port": port, "data_dir": data_dir, "host": host})
-    up_module.up(settings, Console(), verbose=verbose)
+    with Console() as console:
+        up_module.up(settings, console, verbose=verbose)
 
 
 @app.command()
 def api(port: Port = None, host: Host = None, data_dir: DataDir = None) -> None:
     """Start web processes (PENSTOCK_API_PROCESSES of them) on a Redis that runs already."""
-    standalone.api(settings_module.load({"port": port, "host": host, "data_dir": data_dir}), Console(sys.stderr))
+    settings = settings_module.load({"port": port, "host": host, "data_dir": data_dir})
+    with Console(sys.stderr) as console:
+        standalone.api(settings, console)
 
 
 @app.command()
 def worker(pool: Annotated[Pool, typer.Argument(help="Which work it takes.")], data_dir: DataDir = None) -> None:
     """Start a worker of a pool on a Redis that runs already. Start more, here or on other machines, to scale the pool."""
-    standalone.worker(pool, settings_module.load({"data_dir": data_dir}), Console(sys.stderr))
+    settings = settings_module.load({"data_dir": data_dir})
+    with Console(sys.stderr) as console:
+        standalone.worker(pool, settings, console)
 
 
 @app.command()
@@ -81,16 +91,65 @@ def status(
     *,
     here: Annotated[bool, typer.Option(help="Only this host's workers; exit code 1 where none lives.")] = False,
 ) -> None:
-    """Show the live workers, and what waits for them."""
+    """Show the live workers, what waits for them, how full Redis is, and what of this machine's `penstock up` fails."""
     text, alive = status_module.status(settings_module.load({"data_dir": data_dir}), here=here)
     sys.stdout.write(text)
     raise typer.Exit(0 if alive or not here else 1)
 
 
 @app.command()
-def doctor(data_dir: DataDir = None) -> None:
-    """Show what was found on this machine, and what each missing thing costs. Exit code 1 where something needed is missing."""
-    findings = doctor_module.examine(settings_module.load({"data_dir": data_dir}))
+def drain(
+    pid: Annotated[int, typer.Argument(help="The worker's process id, as `penstock status` shows it.")],
+    host: Annotated[str, typer.Option(help="Its host, as `penstock status` shows it; this one where none is named.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Have one worker take nothing more, hand back or finish what it has, and leave for good. Exit code 1 where that takes too long."""
+    settings = settings_module.load({"data_dir": data_dir})
+    gone = drain_module.drain(settings, pid, host or socket.gethostname(), lambda line: sys.stdout.write(f"{line}\n"))
+    raise typer.Exit(0 if gone else 1)
+
+
+@app.command()
+def ingest(  # noqa: PLR0913, PLR0917 - its options
+    paths: Annotated[list[Path], typer.Argument(help="Folders, and files.", metavar="PATH...", show_default=False)],
+    knowledge: Annotated[str, typer.Option(help="The knowledge base's name, or its id; it is made where there is none.")],
+    server: Annotated[str, typer.Option(help="The server's address; this data folder's `penstock up` where none is named.")] = "",
+    api_key: Annotated[str, typer.Option(envvar="PENSTOCK_API_KEY", show_envvar=True, help="Whose files they become.")] = "",
+    include: Annotated[list[str] | None, typer.Option(help="Only these, such as '*.md'; may be repeated.")] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Neither these nor folders of these; may be repeated.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write what became of each run into this file, as JSON.")] = None,
+    data_dir: DataDir = None,
+    *,
+    hidden: Annotated[bool, typer.Option("--hidden", help="Also what begins with a dot.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Take files out of the base that are gone here.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and do it again whenever something changes.")] = False,
+) -> None:
+    """Put files into a knowledge base: what is new or has changed. Exit code 1 where a file failed; run again, it goes on."""
+    wanted = ingest_module.Wanted(
+        paths=tuple(paths),
+        knowledge=knowledge,
+        choice=Choice(include=tuple(include or ()), exclude=tuple(exclude or ()), hidden=hidden),
+        server=server,
+        api_key=api_key,
+        watch=watch,
+        prune=prune,
+        report=report,
+    )
+    raise typer.Exit(ingest_module.ingest(settings_module.load({"data_dir": data_dir}), wanted))
+
+
+@app.command()
+def doctor(
+    *,
+    knowledge: Annotated[bool, typer.Option("--knowledge", help="Count instead what knowledge bases and the vector store hold.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="With --knowledge: take away what nothing finds any more.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what was found on this machine, and what each missing thing costs. Exit code 1 where something needed is missing or faulty."""
+    settings = settings_module.load({"data_dir": data_dir})
+    if knowledge:
+        raise typer.Exit(0 if knowledge_module.check(settings, repair=repair) else 1)
+    findings = doctor_module.examine(settings)
     sys.stdout.write(doctor_module.report(findings))
     raise typer.Exit(1 if any(finding.needed and not finding.found for finding in findings) else 0)
 

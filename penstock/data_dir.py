@@ -1,4 +1,4 @@
-"""The data folder: fit to be written to, and held by one ``penstock up`` at a time, which leaves word there of where it can be reached."""
+"""The data folder: fit to be written to, and held by one ``penstock up`` at a time, which leaves its address and what fails there."""
 
 import fcntl
 import os
@@ -14,6 +14,8 @@ import msgspec
 from core.errors import SettingsError
 
 LOCK_FILE = "up.lock"
+MAX_WORD_BYTES = 65_536
+END = b"\n"
 MIN_FREE_BYTES = 200_000_000
 MB = 1_000_000
 LEAVING_S = 3.0
@@ -21,11 +23,15 @@ LOOK_AGAIN_S = 0.05
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """The ``up`` that holds a folder. ``redis_url`` may hold a path only its owner can open."""
+    """The ``up`` that holds a folder. ``redis_url`` may hold a path only its owner can open.
+
+    ``failing``: of each program that dies again and again, how it died last.
+    """
 
     pid: int
     url: str
     redis_url: str = ""
+    failing: dict[str, str] = {}
 
 
 class DataDir:
@@ -37,8 +43,7 @@ class DataDir:
 
     def tell(self, running: Running) -> None:
         """Leave word for the next ``up`` and for ``penstock status``."""
-        os.ftruncate(self.lock_fd, 0)
-        os.pwrite(self.lock_fd, msgspec.json.encode(running), 0)
+        os.pwrite(self.lock_fd, msgspec.json.encode(running) + END, 0)  # over what stood there: a reader may come at any time
 
 
 @contextmanager
@@ -109,6 +114,6 @@ def _lock(path: Path, descriptor: int) -> None:
 
 def _word(descriptor: int) -> Running | None:
     try:
-        return msgspec.json.decode(os.pread(descriptor, 4096, 0), type=Running)
+        return msgspec.json.decode(os.pread(descriptor, MAX_WORD_BYTES, 0).partition(END)[0], type=Running)
     except msgspec.DecodeError:
         return None

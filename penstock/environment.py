@@ -4,15 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.models.pools import Pool
 from core.settings import PREFIX
-from gpu.environment import CHILD_ENVIRONMENT
 
 ROOT = str(Path(__file__).parent.parent)
 
 
-def child_environment(settings: Mapping[str, object], pool: Pool | None = None, gpu: str = "") -> Mapping[str, str]:
-    """Our own environment, the given settings over it, and what a pool's libraries must find before they are imported.
+def child_environment(settings: Mapping[str, object], gpu: str = "") -> Mapping[str, str]:
+    """Our own environment, and the given settings over it.
 
     ``gpu``: the only one that the process shall see, where the operator has not said so already.
     """
@@ -21,4 +19,4 @@ def child_environment(settings: Mapping[str, object], pool: Pool | None = None, 
     path = os.pathsep.join(part for part in (inherited.get("PYTHONPATH", ""), ROOT) if part)
     given = {PREFIX + name.upper(): str(value) for name, value in settings.items()}
     visible = {"CUDA_VISIBLE_DEVICES": gpu} if gpu and "CUDA_VISIBLE_DEVICES" not in inherited else {}
-    return {**inherited, **visible, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **(CHILD_ENVIRONMENT if pool is Pool.GPU else {}), **given}
+    return {**inherited, **visible, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **given}

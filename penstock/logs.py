@@ -15,7 +15,10 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 class Log:
-    """One process's log file; the one before it is kept. ``show`` is given the lines for the console. ``last``: the last line that came."""
+    """One process's log file; the one before it is kept. ``show`` is given the lines for the console.
+
+    ``last``: its last words, which are no record of everyday work.
+    """
 
     def __init__(self, path: Path, show: Callable[[str], None], *, verbose: bool = False) -> None:
         self.last = ""
@@ -26,6 +29,10 @@ class Log:
         path.parent.mkdir(exist_ok=True)
         self._file = path.open("ab", buffering=0)
 
+    def begin(self) -> None:
+        """The process is started again."""
+        self.last = ""
+
     def hear(self, chunk: bytes) -> None:
         """More of what the process prints."""
         self._write(chunk)
@@ -35,8 +42,10 @@ class Log:
         for line in lines:
             text = line.decode(errors="replace").strip()
             if text:
-                self.last = (for_console(text) or text)[:MAX_LAST]
-                shown = text if self._verbose else for_console(text)
+                short = for_console(text)
+                if short or not text.startswith("{"):
+                    self.last = (short or text)[:MAX_LAST]
+                shown = text if self._verbose else short
                 if shown:
                     self._show(shown)
 

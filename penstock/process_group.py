@@ -23,7 +23,7 @@ class ProcessGroup:
         supervisor = Supervisor(program, say, listener)
         task = asyncio.create_task(supervisor.run())
         self._tasks[task] = supervisor
-        task.add_done_callback(lambda _: self._stop.set())
+        task.add_done_callback(self._ended)
         return supervisor
 
     async def stopped(self) -> None:
@@ -53,6 +53,11 @@ class ProcessGroup:
         ending = [supervisor for supervisor in self._tasks.values() if supervisors is None or supervisor in supervisors]
         await asyncio.gather(*(supervisor.stop() for supervisor in ending))
         await asyncio.gather(*(task for task, supervisor in self._tasks.items() if supervisor in ending), return_exceptions=True)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """One that has left leaves the others running."""
+        if task.cancelled() or task.exception() or all(other.done() for other in self._tasks):
+            self._stop.set()
 
     def _obey(self) -> None:
         if self._stop.is_set():

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 
-from core.models.pools import Pool
+from core.models.pools import DRAINED_CODE, Pool
 from penstock.environment import child_environment
 from penstock.gpus import TakenGpu
 from penstock.supervisor import Program
@@ -23,14 +23,25 @@ def api(settings: Mapping[str, object], *, number: int = 1, of: int = 1, keep_fd
     )
 
 
-def worker(
-    pool: Pool, settings: Mapping[str, object], *, gpu: TakenGpu | None = None, number: int = 1, of: int = 1, keep_fds: tuple[int, ...] = ()
+def worker(  # noqa: PLR0913 - each by its name
+    pool: Pool,
+    settings: Mapping[str, object],
+    *,
+    drain_s: int,
+    gpu: TakenGpu | None = None,
+    number: int = 1,
+    of: int = 1,
+    keep_fds: tuple[int, ...] = (),
 ) -> Program:
-    """A pool's worker process, one ``of`` several; ``gpu``: the only one that it sees."""
+    """A pool's worker process, one ``of`` several; ``gpu``: the only one that it sees.
+
+    ``drain_s``: how long one that relays may take to finish what it has begun.
+    """
     return Program(
         name=pool.value if of == 1 else f"{pool.value} {number}",
         command=(sys.executable, "-m", "workers", pool.value),
-        environment=child_environment(settings, pool, gpu.id if gpu else ""),
-        stop_s=WORKER_STOP_S,
+        environment=child_environment({**settings, "drain_s": drain_s}, gpu.id if gpu else ""),
+        left_code=DRAINED_CODE,
+        stop_s=WORKER_STOP_S + (drain_s if pool is Pool.RELAY else 0),
         keep_fds=(*keep_fds, gpu.lock_fd) if gpu else keep_fds,
     )

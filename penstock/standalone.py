@@ -32,7 +32,7 @@ def worker(pool: Pool, settings: Settings, console: Console) -> None:
     """A pool's worker, started again when it dies. One of the GPU pool takes a GPU that no other on this machine has."""
     settings = with_redis(settings)
     gpu = gpus.for_worker(settings) if pool is Pool.GPU else None
-    asyncio.run(_keep([programs.worker(pool, _given(settings), gpu=gpu)], console))
+    asyncio.run(_keep([programs.worker(pool, _given(settings), drain_s=settings.drain_s, gpu=gpu)], console))
 
 
 def with_redis(settings: Settings) -> Settings:

@@ -4,50 +4,84 @@ import asyncio
 import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
-from core.jobs import KINDS
+from core.errors import Unavailable
 from core.jobs.queue import JobQueue
 from core.models.pools import Worker
-from core.redis.client import Scripts, connect
+from core.redis.client import RedisError, Scripts, connect
+from core.redis.keys import base_queue
 from core.redis.workers import WorkerRegistry
 from core.settings import Settings
+from penstock import redis_memory
+from penstock.data_dir import find_running
+from penstock.redis_memory import Memory
 from penstock.standalone import with_redis
 
 MB = 1_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3_600, 86_400
 NUMERICS = ("MODEL", "HOST", "PID", "FINGERPRINT", "NUMERICS")
+FAILING = ("FAILING", "DIES AGAIN AND AGAIN, THE LAST TIME BY")
+REDIS = ("REDIS", "LIMIT", "USED", "WHEN FULL")
 HEADINGS = ("POOL", "HOST", "PID", "DEVICE", "MEMORY", "RUNNING", "UP", "MODELS")
 
 
 def status(settings: Settings, *, here: bool = False) -> tuple[str, bool]:
-    """Three tables: the workers, how those with local models compute them, and what waits; and whether one lives. ``here``: on this host.
+    """Tables, and whether a worker lives: the workers, how those with local models compute them, what waits, Redis, and what fails.
+
+    ``here``: only workers of this host. What fails is known of the programs of the ``up`` that runs on the data folder.
 
     Raises SettingsError where no Redis is known, Unavailable where it cannot be reached.
     """
-    workers, waiting = asyncio.run(_ask(with_redis(settings).redis_url))
+    running = find_running(settings.data_dir)
+    failing = running.failing if running else {}
+    try:
+        workers, waiting, memory = asyncio.run(_ask(with_redis(settings).redis_url))
+    except Unavailable as error:
+        if not failing:
+            raise
+        dying = ", ".join(f"{name} ({death})" for name, death in failing.items())
+        message = f"{error.detail} What `penstock up` keeps running here dies again and again: {dying}."
+        raise Unavailable(message) from None
     shown = [worker for worker in workers if not here or worker.host == socket.gethostname()]
     tables = [table(HEADINGS, [_row(worker) for worker in shown]) if shown else "No worker is alive.\n"]
     computed = sorted(row for worker in shown for row in _numerics(worker))
     if computed:
         tables.append(table(NUMERICS, computed))
     tables.append(table(("QUEUE", "WAITING"), [(queue, str(length)) for queue, length in waiting]))
+    if memory:
+        tables.append(table(REDIS, [_memory(memory)]))
+    if failing:
+        tables.append(table(FAILING, list(failing.items())))
     return "\n".join(tables), bool(shown)
 
 
-async def _ask(redis_url: str) -> tuple[list[Worker], list[tuple[str, int]]]:
-    redis, broker = connect(redis_url), connect(redis_url, broker=True)
+async def _ask(redis_url: str) -> tuple[list[Worker], list[tuple[str, int]], Memory | None]:
+    redis = connect(redis_url)
     try:
-        main, queue = Scripts(redis, patience_s=0), JobQueue(Scripts(redis, patience_s=0), Scripts(broker, patience_s=0))
-        return await WorkerRegistry(main).list(), [(kind.queue, await queue.length(kind.queue)) for kind in KINDS]
+        scripts = Scripts(redis, patience_s=0)
+        queue, workers = JobQueue(scripts), await WorkerRegistry(scripts).list()
+        queues = sorted({*await queue.queues(), *(queue for worker in workers for queue in worker.queues)})
+        waiting = [
+            (name, length) for name, length in zip(queues, await queue.lengths(queues), strict=True) if length or name == base_queue(name)
+        ]
+        memory = None
+        with suppress(RedisError):  # some providers tell nobody
+            memory = await redis_memory.read(redis)
+        return workers, waiting, memory
     finally:
         await redis.aclose()
-        await broker.aclose()
 
 
 def _row(worker: Worker) -> tuple[str, ...]:
     models = ", ".join(worker.models) or "-"
     memory = f"{worker.memory_bytes // MB} MB"
     return (worker.pool, worker.host, str(worker.pid), worker.device, memory, str(worker.running), _since(worker.started_at), models)
+
+
+def _memory(memory: Memory) -> tuple[str, ...]:
+    limit = (f"{memory.limit_bytes // MB} MB", f"{memory.percent} %") if memory.limit_bytes else ("none", "-")
+    return (f"{memory.used_bytes // MB} MB", *limit, memory.policy)
 
 
 def _numerics(worker: Worker) -> list[tuple[str, ...]]:

@@ -12,10 +12,8 @@ from typing import Protocol
 import msgspec
 
 from core.errors import PenstockError
+from penstock.backoff import Backoff
 
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 10.0
-SETTLED_S = 30.0
 READ_BYTES = 65_536
 CANNOT_USE = 2
 PARENT_DEATH = str(Path(__file__).with_name("parent_death.py"))
@@ -26,22 +24,29 @@ Say = Callable[[str], None]
 class Listener(Protocol):
     """Gets what a program prints."""
 
+    def begin(self) -> None:
+        """The program is started, for the first time or again."""
+
     def hear(self, chunk: bytes) -> None:
         """More of it."""
 
     @property
     def last(self) -> str:
-        """Its last line."""
+        """Its last words since its start."""
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept running. ``command[0]`` is a path. ``stop_s``: from SIGTERM to SIGKILL. ``keep_fds`` are open in the program too."""
+    """What is kept running. ``command[0]`` is a path. ``stop_s``: from SIGTERM to SIGKILL. ``keep_fds`` are open in the program too.
+
+    ``left_code``: the exit code that says that it was told to go for good.
+    """
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
     stop_s: float = 5.0
     keep_fds: tuple[int, ...] = ()
+    left_code: int | None = None
 
 
 class CannotStart(PenstockError):
@@ -50,25 +55,17 @@ class CannotStart(PenstockError):
     code = "cannot_start"
 
 
-class Backoff:
-    """How long to wait before the next start: not at all the first time, then longer and longer while the program dies young."""
-
-    def __init__(self) -> None:
-        self._next_s = 0.0
-
-    def pause(self, lived_s: float) -> float:
-        """Seconds to wait after a life of ``lived_s``."""
-        pause = 0.0 if lived_s >= SETTLED_S else self._next_s
-        self._next_s = min(max(pause * 2, FIRST_PAUSE_S), LONGEST_PAUSE_S)
-        return pause
-
-
 class Supervisor:
-    """One program. ``say`` is told of every death; ``listener`` gets what the program prints (else it prints where we do)."""
+    """One program. ``say`` is told of every death; ``listener`` gets what the program prints (else it prints where we do).
 
-    def __init__(self, program: Program, say: Say, listener: Listener | None = None) -> None:
+    ``failing``: how it dies, while it dies again and again; else empty. ``say`` is called whenever that changes.
+    """
+
+    def __init__(self, program: Program, say: Say, listener: Listener | None = None, backoff: Backoff | None = None) -> None:
         self.program = program
         self.pid: int | None = None
+        self.failing = ""
+        self._backoff = backoff or Backoff()
         self._say = say
         self._listener = listener
         self._stopping = asyncio.Event()
@@ -76,8 +73,7 @@ class Supervisor:
         self._gone.set()
 
     async def run(self) -> None:
-        """Start, and start again, until ``stop``. Raises CannotStart."""
-        backoff = Backoff()
+        """Start, and start again, until ``stop`` or until it has left. Raises CannotStart."""
         first = True
         while not self._stopping.is_set():
             lived_s, code = await self._live()
@@ -86,9 +82,13 @@ class Supervisor:
             if first and code == CANNOT_USE:
                 raise CannotStart(self._last() or f"{self.program.name} cannot start.")
             first = False
-            pause = backoff.pause(lived_s)
+            if code == self.program.left_code:
+                self._say("has left, as it was told, and is not started again")
+                return
+            pause = self._backoff.pause(lived_s)
             why = f": {self._last()}" if code > 0 and self._last() else ""
             self._say(f"died ({ending(code)}), starting again {f'in {pause:g} s' if pause else 'now'}{why}")
+            self._judge(f"{ending(code)}{why}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
 
@@ -111,6 +111,17 @@ class Supervisor:
         if self.pid is not None:
             _kill_group(self.pid)
 
+    def _judge(self, death: str) -> None:
+        """Whether it dies again and again; the first time this is said in so many words."""
+        known, self.failing = self.failing, death if self._backoff.looping else ""
+        if self.failing and not known:
+            every, settled = f"{self._backoff.looping_pause_s:g} s", f"{self._backoff.settled_s:g} s"
+            self._say(f"dies again and again: it is started only every {every} now, until it has run for {settled}")
+
+    def _recover(self) -> None:
+        self.failing = ""
+        self._say(f"has run for {self._backoff.settled_s:g} s: it no longer counts as failing")
+
     def _last(self) -> str:
         return self._listener.last if self._listener else ""
 
@@ -120,6 +131,9 @@ class Supervisor:
         began = loop.time()
         self._gone.clear()
         output = _Output(self._listener) if self._listener else None
+        if self._listener:
+            self._listener.begin()
+        recovery = loop.call_later(self._backoff.settled_s, self._recover) if self.failing else None
         try:
             process = await self._spawn(output.write_fd if output else None)
             self.pid = process.pid
@@ -131,6 +145,8 @@ class Supervisor:
             _kill_group(process.pid)  # what a dead program leaves behind
         finally:
             self.pid = None
+            if recovery:
+                recovery.cancel()
             if output:
                 output.close()
             self._gone.set()

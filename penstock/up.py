@@ -5,6 +5,7 @@ import importlib.util
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from core.models.pools import Pool
 from core.settings import Settings, with_secret_key
 from core.storage import refuse_newer
 from gpu.sources import sources
-from penstock import __version__, data_dir, gpus, ports, programs
+from penstock import __version__, data_dir, gpus, ports, programs, redis_memory
 from penstock.console import Console
 from penstock.data_dir import DataDir, Running
 from penstock.logs import Log
@@ -22,6 +23,7 @@ from penstock.ready import wait_until_ready
 from penstock.redis import EmbeddedRedis
 from penstock.supervisor import Program, Supervisor
 
+DRAIN_S = 1  # everything stops, and with it whoever reads an answer
 ANY_HOST = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - what an address stands for; nothing is bound here
 LATE_S = 60.0
 LOCAL_MODELS = importlib.util.find_spec("torch") is not None
@@ -35,7 +37,7 @@ def up(settings: Settings, console: Console, *, verbose: bool = False) -> None:
         sources(settings)  # a model that is not there is told before anything is started, and so is a store of a newer build
         asyncio.run(refuse_newer(settings))
         settings = with_secret_key(settings)
-        embedded = None if settings.redis_url else EmbeddedRedis(held.path, held.lock_fd)
+        embedded = None if settings.redis_url else EmbeddedRedis(settings, held.lock_fd)
         asyncio.run(_Up(settings, held, embedded, console, verbose=verbose).run())
 
 
@@ -52,8 +54,10 @@ class _Up:
         self._embedded = embedded
         self._console = console
         self._verbose = verbose
+        self._running = Running(pid=os.getpid(), url=url_of(settings))
         self._began = time.monotonic()
         self._logs: dict[str, Log] = {}
+        self._watch: asyncio.Task[None] | None = None
         self._redis: list[Supervisor] = []
         self._web: list[Supervisor] = []
         self._workers: list[Supervisor] = []
@@ -65,6 +69,8 @@ class _Up:
                 await family.stopped()
         finally:
             self._console.say("", "Stopping …")
+            if self._watch:
+                self._watch.cancel()
             for members in (self._web, self._workers, self._redis):
                 await family.stop(members)
             for log in self._logs.values():
@@ -80,7 +86,8 @@ class _Up:
         if self._embedded and not await self._start_redis(family, self._embedded):
             return False
         redis_url = self._embedded.url if self._embedded else settings.redis_url
-        self._folder.tell(Running(pid=os.getpid(), url=url_of(settings), redis_url=redis_url))
+        self._running = msgspec.structs.replace(self._running, redis_url=redis_url)
+        self._tell()
         given = {"redis_url": redis_url, "data_dir": settings.data_dir, "host": settings.host, "port": settings.port, "log_format": "json"}
         self._web += [self._keep(family, program) for program in self._web_programs(given)]
         self._workers += [self._keep(family, program) for program in self._worker_programs(given)]
@@ -94,7 +101,11 @@ class _Up:
         self._redis.append(self._keep(family, embedded.program))
         if not await family.until_stopped(asyncio.create_task(embedded.answers())):
             return False
-        self._console.say("redis", f"ready (redis-server {embedded.version}, with an append-only file)")
+        megabytes = embedded.limit_bytes // redis_memory.MB
+        self._console.say(
+            "redis", f"ready (redis-server {embedded.version}, with an append-only file and at most {megabytes} MB of memory)"
+        )
+        self._watch = asyncio.create_task(redis_memory.watch(embedded.url, partial(self._console.say, "redis")))
         return True
 
     async def _ready(self, family: ProcessGroup) -> bool:
@@ -113,21 +124,31 @@ class _Up:
     def _worker_programs(self, given: Mapping[str, object]) -> list[Program]:
         """One worker of each pool; of the GPU pool one for each GPU."""
         keep = (self._folder.lock_fd,)
-        found = [programs.worker(pool, given, keep_fds=keep) for pool in (Pool.RELAY, Pool.CPU)]
+        found = [programs.worker(pool, given, drain_s=DRAIN_S, keep_fds=keep) for pool in (Pool.RELAY, Pool.CPU)]
         if not LOCAL_MODELS:
             self._console.say("gpu", "not started: torch is not installed, so there are no local models (see penstock doctor)")
             return found
         devices: Sequence[gpus.TakenGpu | None] = gpus.for_workers(self._settings) or [None]
         for number, gpu in enumerate(devices, start=1):
-            found.append(programs.worker(Pool.GPU, given, gpu=gpu, number=number, of=len(devices), keep_fds=keep))
+            found.append(programs.worker(Pool.GPU, given, drain_s=DRAIN_S, gpu=gpu, number=number, of=len(devices), keep_fds=keep))
         return found
 
     def _keep(self, family: ProcessGroup, program: Program) -> Supervisor:
         def say(text: str) -> None:
             self._console.say(program.name, text)
 
+        def say_and_tell(text: str) -> None:
+            say(text)
+            self._tell()
+
         log = self._logs[program.name] = Log(self._logs_dir / f"{program.name.replace(' ', '-')}.log", say, verbose=self._verbose)
-        return family.start(program, say, log)
+        return family.start(program, say_and_tell, log)
+
+    def _tell(self) -> None:
+        """Leave word of how things are."""
+        kept = (*self._redis, *self._web, *self._workers)
+        failing = {supervisor.program.name: supervisor.failing for supervisor in kept if supervisor.failing}
+        self._folder.tell(msgspec.structs.replace(self._running, failing=failing))
 
     @property
     def _logs_dir(self) -> Path:

@@ -1,7 +1,8 @@
 """From a question to the entries of its event log, by way of whatever can generate."""
 
 import itertools
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -10,8 +11,8 @@ from core.chat_documents.document import as_document, message_document
 from core.json.decoding import decode
 from core.models.chats import ChatDetail
 from core.models.completions import CompletionRequest, FinishReason, Usage
-from core.models.events import ChoiceFinished, Delta, Event, Started
-from core.models.generations import JobSpec
+from core.models.events import ChoiceFinished, Delta, Event
+from core.models.generations import GenerationSpec
 from core.models.numerics import Numerics
 
 
@@ -23,13 +24,34 @@ class Transcript(msgspec.Struct, kw_only=True):
     finish_reason: FinishReason | None = None
 
 
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """One request for a generator. ``emitted``: what earlier workers gave, per choice; a generator that continues goes on from there."""
+class Prompt(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """One request for a generator, which reads ``body`` once and as far as it needs to: ``request`` is for whoever needs all of it.
 
-    spec: JobSpec
-    request: CompletionRequest
-    messages: Sequence[Mapping[str, Any]]
+    ``body``: the client's, as it came. ``said``: the messages that stand for the body's own, if any. ``emitted``: what earlier workers
+    gave, per choice; a generator that continues goes on from there.
+    """
+
+    spec: GenerationSpec
+    body: bytes
+    said: Sequence[Mapping[str, Any]] | None = None
     emitted: Mapping[int, Transcript] = {}
+
+    @cached_property
+    def request(self) -> CompletionRequest:
+        """The OpenAI request."""
+        return decode(self.body, CompletionRequest)
+
+    @cached_property
+    def messages(self) -> Sequence[Mapping[str, Any]]:
+        """What the model reads."""
+        return add_system_prompt(self.spec.system, self.request.messages) if self.said is None else self.said
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model reads at once: so many ``tokens``, where that is known. ``count``: how many tokens a text is, or nearly."""
+
+    tokens: int | None
+    count: Callable[[str], int]
 
 
 class Generator(Protocol):
@@ -38,15 +60,28 @@ class Generator(Protocol):
     async def prepare(self, model_id: str) -> Numerics | None:
         """How a model computes here, loaded now where it was not; None: another's answer cannot be continued. Raises core.errors."""
 
+    async def window(self, model_id: str) -> Window:
+        """What a model reads at once, loaded now where it was not. Raises core.errors."""
+
     def generate(self, prompt: Prompt) -> AsyncGenerator[Delta | ChoiceFinished | Usage, None]:
         """Deltas of all choices as they come, each choice's end, and the usage last. Closing it cancels. Raises core.errors."""
 
 
-def prompt_of(spec: JobSpec, chat: ChatDetail | None, log: Iterable[tuple[str, Event]] = ()) -> Prompt:
-    """The prompt of a job: a plain completion's own messages, or those of its chat before the answer."""
-    request = decode(bytes(spec.body), CompletionRequest)
-    messages = request.messages if chat is None else history(chat, spec.message_id or "")
-    return Prompt(spec=spec, request=request, messages=add_system_prompt(spec.system, messages), emitted=replay(log))
+def prompt_of(
+    spec: GenerationSpec,
+    body: bytes,
+    *,
+    chat: ChatDetail | None = None,
+    messages: Sequence[Mapping[str, Any]] | None = None,
+    log: Iterable[tuple[str, Event]] = (),
+) -> Prompt:
+    """The prompt of a job: ``messages`` as an earlier claim had them, else a completion's own, or those of its chat before the answer.
+
+    ``body``: the OpenAI request.
+    """
+    if messages is None and chat is not None:
+        messages = add_system_prompt(spec.system, history(chat, spec.message_id or ""))
+    return Prompt(spec=spec, body=body, said=messages, emitted=replay(log))
 
 
 def add_system_prompt(system: str, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -103,17 +138,6 @@ def replay(log: Iterable[tuple[str, Event]]) -> dict[int, Transcript]:
     for _, event in log:
         add_event(seen, event)
     return seen
-
-
-def origin(log: Iterable[tuple[str, Event]]) -> str:
-    """The fingerprint of whoever made all that a log's readers have seen; "" where that is nothing, not known, or of more than one."""
-    fingerprint, found = "", set()
-    for _, event in log:
-        if isinstance(event, Started):
-            fingerprint = event.fingerprint
-        elif isinstance(event, ChoiceFinished) or (isinstance(event, Delta) and (event.text or event.tokens)):
-            found.add(fingerprint)
-    return found.pop() if len(found) == 1 else ""
 
 
 def add_event(seen: dict[int, Transcript], event: Event) -> None:

@@ -7,13 +7,13 @@ import msgspec
 from core.errors import UpstreamError
 from core.json.decoding import decode
 from core.models.embeddings import EmbeddingRequest, Vectors
-from core.models.generations import JobSpec
 
 
 class EmbeddingTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's part of the work: its request as read, and as it came."""
+    """A job's part of the work: its request as read, and as it came. ``served``: the model that is asked."""
 
-    spec: JobSpec
+    served: str
+    body: bytes
     request: EmbeddingRequest
 
 
@@ -24,12 +24,12 @@ class Embedder(Protocol):
         """All inputs' vectors. Cancelling it ends it. Raises core.errors."""
 
 
-async def embed(spec: JobSpec, embedder: Embedder) -> Vectors:
+async def embed(served: str, body: bytes, embedder: Embedder) -> Vectors:
     """A job's vectors, as many as it has inputs and all of one length. Raises UpstreamError where they are not."""
-    task = EmbeddingTask(spec=spec, request=decode(bytes(spec.body), EmbeddingRequest))
+    task = EmbeddingTask(served=served, body=body, request=decode(body, EmbeddingRequest))
     vectors = await embedder.embed(task)
     count = len(task.request.inputs)
     if vectors.count != count or not vectors.data or len(vectors.data) % (4 * count):
-        message = f"{spec.model} gave {vectors.count} vectors for {count} inputs, or none of one length."
+        message = f"{served} gave {vectors.count} vectors for {count} inputs, or none of one length."
         raise UpstreamError(message)
     return vectors

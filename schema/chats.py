@@ -17,7 +17,7 @@ from schema.times import to_datetime
 class Message:
     """Projection of core.models.chats.Message; what EXTRA names comes from its ``extra``."""
 
-    EXTRA = frozenset({"done", "generation_id", "model", "usage", "error"})
+    EXTRA = frozenset({"done", "generation_id", "model", "usage", "error", "sources", "files"})
 
     id: strawberry.ID
     chat_id: strawberry.ID
@@ -29,6 +29,8 @@ class Message:
     model: str | None = strawberry.field(description="The model that answered.")
     usage: Usage | None = strawberry.field(description="The tokens of a finished answer.")
     error: JSON | None = strawberry.field(description="Why an answer failed.")
+    files: JSON | None = strawberry.field(description="What is attached to a question: a list of `{type, id, name}`.")
+    sources: JSON | None = strawberry.field(description="The passages that an answer stands on, as Open WebUI's clients read them.")
 
     @classmethod
     def of(cls, model: models.Message) -> Self:
@@ -46,6 +48,8 @@ class Message:
             model=extra.get("model"),
             usage=Usage.posted(extra.get("usage")),
             error=extra.get("error"),
+            files=extra.get("files"),
+            sources=extra.get("sources"),
         )
 
 

@@ -10,7 +10,7 @@ from strawberry.dataloader import DataLoader
 from core.errors import BadRequest, Forbidden, NotFound, Unauthenticated
 from core.models.chats import Message
 from core.models.users import Principal, Role
-from core.redis.rate_limits import Budget, RateLimiter
+from core.redis.rate_limits import Budget
 from core.services import Services
 
 MAX_NODES = 5_000
@@ -28,7 +28,6 @@ class Caller:
     """
 
     services: Services
-    limits: RateLimiter
     token: str | None = None
     address: str = ""
     lasting: bool = False

@@ -59,10 +59,8 @@ class Entrance(SchemaExtension):
     async def _take(self, context: Context, places: int) -> None:
         """Of the user's budget, or of the address's where there is no user."""
         self.counted = True
-        caller, visitor = self.caller, context.visitor
-        budgets = await asyncio.gather(
-            *(caller.limits.take(visitor) if visitor else caller.limits.take_anonymous(caller.address) for _ in range(places))
-        )
+        caller, visitor, limits = self.caller, context.visitor, self.caller.services.rate_limiter
+        budgets = await asyncio.gather(*(limits.take(visitor) if visitor else limits.take_anonymous(caller.address) for _ in range(places)))
         for budget in budgets:
             if budget:
                 caller.note(budget)

@@ -1,8 +1,11 @@
 """What can be done."""
 
+from enum import StrEnum
+
 import strawberry
 from strawberry.scalars import JSON
 
+from core.models import sources
 from core.models.chats import SendMessage
 from core.models.users import SignIn, SignUp
 from schema.chats import Chat, Message
@@ -25,6 +28,22 @@ class CreateChatPayload:
     chat: Chat
 
 
+@strawberry.enum(description="What can be attached to a question.")
+class SourceKind(StrEnum):
+    """core.models.sources.SourceKind."""
+
+    FILE = "file"
+    COLLECTION = "collection"
+
+
+@strawberry.input(description="A file of one's own, or a knowledge base that one may read.")
+class AttachmentInput:
+    """Projection of core.models.sources.Attachment."""
+
+    type: SourceKind
+    id: strawberry.ID
+
+
 @strawberry.input(description="A message that asks for an answer.")
 class SendMessageInput:
     """Projection of core.models.chats.SendMessage."""
@@ -32,11 +51,19 @@ class SendMessageInput:
     chat_id: strawberry.ID
     content: JSON = strawberry.field(description="A text, or a list of OpenAI content parts.")
     model: str | None = strawberry.field(default=None, description="Without it the chat's first model answers, else the default one.")
-    id: strawberry.ID | None = strawberry.field(default=None, description="An id of your own for the message.")
+    id: strawberry.ID | None = strawberry.field(
+        default=None, description="An id of your own for the message. One that is sent again is answered once."
+    )
+
+    files: list[AttachmentInput] = strawberry.field(default_factory=list, description="What the answer is to stand on.")
+    knowledge_ids: list[strawberry.ID] = strawberry.field(default_factory=list, description="The same: knowledge bases by their ids alone.")
 
     def command(self) -> SendMessage:
         """The service's command."""
-        return SendMessage(chat_id=self.chat_id, content=self.content, model=self.model, id=self.id)
+        files = [sources.Attachment(type=sources.SourceKind(file.type), id=file.id) for file in self.files]
+        return SendMessage(
+            chat_id=self.chat_id, content=self.content, model=self.model, id=self.id, files=files, knowledge_ids=self.knowledge_ids
+        )
 
 
 @strawberry.type(description="The stored message, and the answer that is being made: follow it with `generation(id: generationId)`.")

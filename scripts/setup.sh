@@ -6,7 +6,7 @@ wanted=${1:-run}
 
 # command:package; the product's own Redis comes with its Python packages, the tests use the system's
 programs=(bwrap:bubblewrap)
-if [ "$wanted" = test ]; then programs+=(redis-server:redis-server chromium:chromium node:nodejs npm:npm); fi
+if [ "$wanted" = test ]; then programs+=(redis-server:redis-server chromium:chromium node:nodejs npm:npm javac:default-jdk-headless mvn:maven); fi
 
 say() { echo "setup: $*" >&2; }
 

@@ -20,8 +20,6 @@ PACKAGES = ("api", "core", "gpu", "penstock", "pipelines", "schema", "workers")
 MAY_BLOCK = (
     # An entry point reads its settings before it serves anybody; tests call these where it suits them.
     ("core/settings.py", {"load", "with_secret_key"}),
-    # Dramatiq's dispatch script is read once, while a process starts.
-    ("core/jobs/queue.py", {"__init__"}),
     # A bug's stack, logged once, shows its source lines.
     ("linecache.py", {"checkcache", "updatecache"}),
     ("rich/traceback.py", {"_render_stack"}),
@@ -67,10 +65,25 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis_url(redis_server: str) -> str:
-    """A real Redis with nothing in it: in database 0, nor in Dramatiq's database 1."""
+    """A real Redis with nothing in it."""
     with closing(redis.Redis.from_url(redis_server)) as client:
         client.flushall()
     return f"{redis_server}/0"
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[servers.RedisServer]]:
+    """One Redis Cluster of three masters for the whole session."""
+    with servers.redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def redis_cluster_url(redis_cluster: list[servers.RedisServer]) -> str:
+    """A real Redis Cluster with nothing in it, named by one of its nodes."""
+    for node in redis_cluster:
+        node.client.flushall()
+    return redis_cluster[0].url
 
 
 @pytest.fixture
@@ -83,7 +96,7 @@ def settings(tmp_path: Path, redis_url: str) -> Settings:
 
 @pytest.fixture(scope="session")
 def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server that speaks MongoDB's protocol: the one that PENSTOCK_TEST_MONGO_URL names, else FerretDB."""
+    """One server that speaks MongoDB's protocol: the one that PENSTOCK_TEST_MONGO_URL names, else one in memory."""
     given = os.environ.get("PENSTOCK_TEST_MONGO_URL")  # noqa: TID251 - a setting of the tests, not of the product
     if given:
         yield given.rstrip("/")
@@ -96,6 +109,19 @@ def mongo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def mongo_url(mongo_server: str) -> str:
     """A database of the test's own."""
     return f"{mongo_server}/test_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def ferretdb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One FerretDB for the whole session."""
+    with servers.ferretdb_server(tmp_path_factory.mktemp("ferretdb")) as url:
+        yield url
+
+
+@pytest.fixture
+def ferretdb_url(ferretdb_server: str) -> str:
+    """A database of the test's own."""
+    return f"{ferretdb_server}/test_{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture(scope="session")

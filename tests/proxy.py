@@ -27,11 +27,12 @@ class Proxy:
         there_reader, there_writer = await asyncio.open_connection(self._host, self._port)
         both = {writer, there_writer}
         self._writers |= both
-        await asyncio.gather(_pass(reader, there_writer), _pass(there_reader, writer))
+        await asyncio.gather(pass_on(reader, there_writer), pass_on(there_reader, writer))
         self._writers -= both
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Until it ends."""
     with suppress(OSError):
         while data := await reader.read(65_536):
             writer.write(data)

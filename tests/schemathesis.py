@@ -13,7 +13,9 @@ import aiohttp
 
 from core.security import Tokens
 from core.settings import Settings
+from tests.api.forms import HEADERS, file_form
 from tests.ports import free_port
+from tests.search_engines import Engines
 from tests.stack import Stack, stack_in
 
 CONFIG = Path(__file__).with_suffix(".toml")
@@ -24,6 +26,7 @@ OK = 200
 LIMITS = "POST /api/configs/rate_limits"  # what is set there refuses all that follows, so it comes last
 LAST_S = 5
 CHATS, MESSAGES = 40, 20
+FOUND = (("A page", "https://news.example.com/", "What it says."),)
 
 
 async def found(folder: Path, *, seconds: int, filled: bool) -> tuple[int, str]:
@@ -36,8 +39,10 @@ async def found(folder: Path, *, seconds: int, filled: bool) -> tuple[int, str]:
         "openai_base_urls": f"{url}/v1",
         "hf_endpoint": url,
         "secret_key": SECRET,
+        "web_search": "searxng",
+        "fetch_only": "nobody.invalid",  # what it says is on the web is fetched by nobody
     }
-    async with stack_in(folder, **settings) as stack:
+    async with Engines(FOUND).serving() as engines, stack_in(folder, **settings, web_search_url=engines.url) as stack:
         await stack.start_redis()
         await stack.start(sys.executable, "-m", "tests.upstream", str(port))
         await asyncio.gather(stack.start_api(), stack.start_worker("relay"), stack.start_worker("cpu"))
@@ -64,6 +69,8 @@ async def fill(url: str, *, chats: int) -> str:
             chat = await post("/api/chats/new", {"chat": {"title": f"Chat {number}", "models": ["echo"], "messages": messages}})
             await post(f"/api/chats/{chat['id']}/messages", {"content": "And now?"})
             await post("/api/users/api_key", {"name": f"Key {number}"})
+            async with session.post("/api/files/", data=file_form(f"File {number}".encode()), headers=HEADERS):
+                pass
             await post("/api/models/create", {"name": f"model-{number}", "base_model": "echo", "params": {"temperature": 0.5}})
         user_id: str = ada["id"]
         return user_id

@@ -16,6 +16,7 @@ from core.models.catalog import Model
 from core.models.pools import Pool
 from core.services import Services
 from core.settings import Settings
+from tests.serving_models import serve_models
 
 MODEL = Model(id="echo", name="Echo", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU, context_length=2048)
 
@@ -47,9 +48,9 @@ def app(settings: Settings, quick_passwords: None) -> web.Application:
 
 @pytest.fixture
 async def url(app: web.Application) -> AsyncIterator[str]:
-    """Where it listens, with one model published and no worker."""
+    """Where it listens, with one model, which nobody answers for but the test."""
     async with listening(app) as address:
-        await app[SERVICES].models.publish("tests", (MODEL,))
+        await serve_models(app[SERVICES], MODEL)
         yield address
 
 

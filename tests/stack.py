@@ -47,7 +47,7 @@ class Stack:
     def __init__(self, folder: Path, **settings: Any) -> None:
         self.folder = folder
         self.redis_port = free_port()
-        self.redis_url = f"redis://127.0.0.1:{self.redis_port}/0"
+        self.redis_url: str = settings.get("redis_url", f"redis://127.0.0.1:{self.redis_port}/0")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = {"redis_url": self.redis_url, "data_dir": folder / "data", "port": self.port, "log_format": "json", **settings}
@@ -77,10 +77,15 @@ class Stack:
         return started
 
     async def start_redis(self) -> Running:
-        """A Redis with an append-only file, and wait until it answers."""
+        """A Redis with an append-only file, and wait until it answers.
+
+        It syncs before it answers: one that syncs once a second holds writes back while the disk is slow, and would lose them when it is
+        killed (docs/settings.md, What a power cut takes).
+        """
         folder = self.folder / "redis"
         folder.mkdir(exist_ok=True)
-        options = ("--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", str(folder))
+        place = ("--port", str(self.redis_port), "--bind", "127.0.0.1", "--dir", str(folder))
+        options = (*place, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
         started = await self.start("redis-server", *options)
         client = redis.asyncio.Redis.from_url(self.redis_url)
 

@@ -14,7 +14,7 @@ MAX_LINES = 300
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc"}
 CORE = {
     *("services", "jobs", "events", "storage", "redis", "chat_documents", "security"),
-    *("logging", "settings", "models", "json", "ids", "errors"),
+    *("logging", "settings", "models", "json", "ids", "errors", "collector"),
 }
 TORCH_FREE = (
     "api.app",
@@ -48,6 +48,19 @@ def test_core_is_the_closed_list_that_the_page_draws() -> None:
     drawn = re.search(r"^    core .*: (.+)$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     assert drawn
     assert found == CORE == set(drawn[1].split())
+
+
+def test_what_the_page_tells_of_is_there() -> None:
+    told = PAGE.read_text(encoding="utf-8").partition("\n## The modules")[0]
+    planned = re.search(r"^## A file's way\n.*?(?=^## )", told, re.MULTILINE | re.DOTALL)
+    assert planned
+    built = told.replace(planned[0], "")
+    assert [
+        path for path in re.findall(r"`((?:api|core|docs|gpu|pipelines|schema|workers)/[\w/.]+)`", built) if not (ROOT / path).exists()
+    ] == []
+    named = re.findall(r"`(\w+)` in `([\w/]+\.py)`", built)
+    assert named
+    assert [(name, path) for name, path in named if not re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8"))] == []
 
 
 def test_every_module_has_a_noun_for_its_name() -> None:

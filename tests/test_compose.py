@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -59,3 +60,11 @@ def test_everything_says_whether_it_is_well(services: dict[str, Any]) -> None:
 def test_our_processes_share_one_redis_store_and_key(services: dict[str, Any]) -> None:
     shared = ("PENSTOCK_REDIS_URL", "PENSTOCK_MONGO_URL", "PENSTOCK_SECRET_KEY")
     assert len({tuple(services[name]["environment"][variable] for variable in shared) for name in OURS}) == 1
+
+
+def test_what_the_cpu_pool_pulls_is_where_the_gpu_pool_looks(services: dict[str, Any]) -> None:
+    data_dir = re.search(r"PENSTOCK_DATA_DIR=(\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    assert data_dir
+    assert {"PENSTOCK_DATA_DIR"}.isdisjoint(services["cpu"]["environment"] | services["gpu"]["environment"])
+    kept = [mount for name in ("cpu", "gpu") for mount in services[name]["volumes"] if mount["target"] == data_dir[1]]
+    assert [(mount["type"], mount["source"], mount.get("read_only", False)) for mount in kept] == [("volume", "models", False)] * 2

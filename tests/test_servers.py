@@ -4,6 +4,7 @@ import json
 import urllib.request
 
 import pymongo
+import pytest
 import redis.asyncio
 
 
@@ -13,8 +14,9 @@ async def test_redis_is_empty_at_the_start_of_a_test(redis_url: str) -> None:
         assert (await client.config_get("appendonly"))["appendonly"] == "yes"
 
 
-def test_mongodb_keeps_a_document(mongo_url: str) -> None:
-    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+@pytest.mark.parametrize("url", ["mongo_url", "ferretdb_url"])
+def test_mongodb_keeps_a_document(request: pytest.FixtureRequest, url: str) -> None:
+    with pymongo.MongoClient[dict[str, object]](request.getfixturevalue(url)) as client:
         rows = client.get_default_database()["rows"]
         rows.insert_one({"_id": "a", "n": 1})
         assert rows.find_one({"_id": "a"}) == {"_id": "a", "n": 1}

@@ -33,17 +33,23 @@ FAILURES: dict[str, tuple[int, str, str, dict[str, str], str | None]] = {
     "picky": (400, "temperature is too hot", "invalid_value", {}, "temperature"),
 }
 WORDS = [f"word{number} " for number in range(64)]
+PAUSES_S = {"slow": 0.02, "dripping": 0.1}  # between two words
 MAX_DIMENSIONS = 4096
 
 
 class Upstream:
-    """``seen``: the requests that came, as (body, authorization). A model's name says how it behaves: see ``_complete``."""
+    """``seen``: the requests that came, as (body, authorization). A model's name says how it behaves: see ``_complete``.
+
+    ``most``: the highest number of completions that were being made at once.
+    """
 
     def __init__(self, *, models: tuple[str, ...] = ("echo", "words"), key: str = "") -> None:
         self.models = models
         self.key = key
         self.seen: list[tuple[dict[str, Any], str]] = []
         self.closed_early = 0
+        self.most = 0
+        self._running = 0
         self.release = asyncio.Event()
         self.url = ""
 
@@ -91,6 +97,14 @@ class Upstream:
         return web.json_response({"object": "list", "data": rows[::-1], "model": body["model"], "usage": usage})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
+        self._running += 1
+        self.most = max(self.most, self._running)
+        try:
+            return await self._answer(request)
+        finally:
+            self._running -= 1
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.seen.append((body, request.headers.get("Authorization", "")))
         model = body["model"]
@@ -103,7 +117,7 @@ class Upstream:
             return await self._knowing(request, body)
         if model == "stuck":
             await self.release.wait()
-        words = WORDS if model in {"words", "breaking", "slow"} else [str(body["messages"][-1]["content"])]
+        words = WORDS if model in {"words", "breaking", *PAUSES_S} else [str(body["messages"][-1]["content"])]
         if body.get("stream"):
             return await self._stream(request, body, words)
         usage = {"prompt_tokens": 3, "completion_tokens": len(words), "total_tokens": 3 + len(words)}
@@ -140,8 +154,8 @@ class Upstream:
                 if body["model"] == "breaking" and place == 9:
                     request.transport.close()  # type: ignore[union-attr]  # it is open: we have just written
                     return response
-                if body["model"] == "slow":
-                    await asyncio.sleep(0.02)
+                if body["model"] in PAUSES_S:
+                    await asyncio.sleep(PAUSES_S[body["model"]])
         except ConnectionError:
             self.closed_early += 1
             raise

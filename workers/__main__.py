@@ -8,8 +8,7 @@ from core.errors import PenstockError
 from core.logging import configure
 from core.models.pools import Pool
 from core.settings import Settings
-
-RESTART_DELAY_MS = "300"
+from gpu.environment import CHILD_ENVIRONMENT
 
 
 def main() -> None:
@@ -22,16 +21,15 @@ def main() -> None:
     except (PenstockError, ValueError, IndexError) as error:
         sys.stderr.write(f"penstock worker: {getattr(error, 'detail', None) or 'name a pool: gpu, relay or cpu.'}\n")
         sys.exit(2)
-    sys.stderr.flush()
-    os._exit(0)  # everything is handed back; waiting for idle threads would only delay a deploy
 
 
 def _run(pool: Pool, settings: Settings) -> None:
-    os.environ["dramatiq_restart_delay"] = RESTART_DELAY_MS  # noqa: SIM112, TID251 - Dramatiq reads it at import, and only there
-    from workers.process import WorkerProcess  # noqa: PLC0415 - after the line above
-    from workers.runtimes.pools import work_of  # noqa: PLC0415 - after the line above
+    if pool is Pool.GPU:
+        os.environ.update(CHILD_ENVIRONMENT)  # noqa: TID251 - the model libraries read it at import, and only there
+    from workers.process import WorkerProcess  # noqa: PLC0415 - after the settings are known to be good
+    from workers.runtimes.pools import work_of  # noqa: PLC0415 - the same
 
-    WorkerProcess(pool, settings, work_of(pool, settings)).run()
+    WorkerProcess(pool, settings, lambda fail: work_of(pool, settings, fail)).run()
 
 
 if __name__ == "__main__":

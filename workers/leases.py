@@ -1,77 +1,70 @@
-"""What this process holds: its running jobs' leases are renewed, cancels reach them, and a drain hands them all back."""
+"""What this process holds: it shows signs of life, cancels reach its running jobs, and a drain hands them back or lets them finish."""
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Literal, cast
 
-from structlog.contextvars import bound_contextvars
-
 from core.events import EventLog
-from core.jobs import BY_QUEUE
-from core.jobs.claims import CANCEL_TOPIC, Claim, Claims, Fenced, Held
-from core.jobs.queue import JobQueue, Offer
+from core.jobs.claims import CANCEL_TOPIC, Claim, Claims, Held
 from core.logging import get_logger
+from core.models.pools import Worker
+from core.redis.workers import IDLE_MS, WorkerRegistry
 
-RENEWALS_PER_LEASE = 5
-REAP_S = 0.5
+BEATS_PER_LEASE = 5
+IDLE_BEAT_S = 1.0
+LOOK_S = 2.0
+
+Reason = Literal["stopped", "handed back", "lost", "out of time"]
 
 log = get_logger()
 
 
 class Ending:
-    """A running job's task, and why it was cancelled: None where that was not us."""
+    """A running job's task, and why it was cancelled: None where that was not us.
+
+    ``begun``: it cannot be handed back any more, and a drain lets it finish. ``settled``: it is over, and only to be kept: no stop counts.
+    """
 
     def __init__(self, claim: Claim, task: "asyncio.Task[Any]") -> None:
         self.claim = claim
         self.task = task
-        self.reason: Literal["stopped", "handed back", "lost"] | None = None
+        self.reason: Reason | None = None
+        self.begun = False
+        self.settled = False
 
-    def end(self, reason: Literal["stopped", "handed back", "lost"]) -> None:
+    def end(self, reason: Reason) -> None:
         """Cancel the task, between two tokens; the first reason stays."""
-        if self.reason is None:
+        if self.reason is None and not (self.settled and reason == "stopped"):
             self.reason = reason
             self.task.cancel()
 
 
 class Leases:
-    """The running jobs of one worker process."""
+    """The running jobs of one worker process, and its standing in the registry."""
 
-    def __init__(self, claims: Claims, queue: JobQueue, events: EventLog, *, lease_ms: int, offer: Offer | None = None) -> None:
-        """``offer``: whether somebody heard of a job that is to be put back, and will take it. Without it all go on their queues."""
+    def __init__(self, claims: Claims, events: EventLog, workers: WorkerRegistry, *, lease_ms: int) -> None:
         self._claims = claims
-        self._queue = queue
         self._events = events
-        self._offer = offer
-        self._renew_s = lease_ms / 1000 / RENEWALS_PER_LEASE
-        self._running: dict[str, Ending] = {}
+        self._workers = workers
+        self._lease_ms = lease_ms
+        self._running: dict[str, Ending] = {}  # by their claims' nonces: of one job there may be two, where a claim was lost
         self._busy = asyncio.Event()
-        self._draining = False
+        self._looked_at = 0.0
+        self.draining = asyncio.Event()
 
     def __len__(self) -> int:
         """How many jobs run."""
         return len(self._running)
 
-    async def work(self, job_id: str, worker_id: str, make: Callable[[Claim, Ending], Awaitable[str]]) -> None:
-        """Claim a job, have it made and log how it ended, which ``make`` says. A job that another worker has is left to it."""
-        claim = await self._claims.claim(job_id, worker_id)
-        if claim is None:
-            return
-        with bound_contextvars(job_id=job_id, request_id=claim.spec.request_id, worker=worker_id):
-            began, outcome = time.monotonic(), "fenced"
-            with suppress(Fenced):
-                async with self.hold(claim) as held:
-                    outcome = await make(claim, held)
-            log.info("job", model=claim.spec.model, outcome=outcome, epoch=claim.epoch, seconds=round(time.monotonic() - began, 3))
-
-    @asynccontextmanager
-    async def hold(self, claim: Claim) -> AsyncGenerator[Ending, None]:
+    @contextmanager
+    def hold(self, claim: Claim) -> Iterator[Ending]:
         """Keep a claim for as long as the block runs. Its task is cancelled when the job is stopped, handed back or lost."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
-        ending = self._running[claim.spec.id] = Ending(claim, task)
+        ending = self._running[claim.nonce] = Ending(claim, task)
         self._busy.set()
-        if self._draining:
+        if self.draining.is_set():
             ending.end("handed back")
         try:
             yield ending
@@ -80,45 +73,68 @@ class Leases:
                 raise
             task.uncancel()
         finally:
-            del self._running[claim.spec.id]
-
-    async def give_back(self, claim: Claim) -> None:
-        """Hand a job back as its log stands: offered, or first on its queue."""
-        if await self._claims.hand_back(claim) and not (self._offer and await self._offer(claim.spec.id)):
-            await self._queue.enqueue_again(BY_QUEUE[claim.spec.queue](id=claim.spec.id))
-
-    async def drain(self) -> None:
-        """Hand everything back, now."""
-        self._draining = True
-        endings = list(self._running.values())
-        for ending in endings:
-            ending.end("handed back")
-        await asyncio.gather(*(ending.task for ending in endings), return_exceptions=True)
-
-    async def renew(self) -> None:
-        """Renew until cancelled; asleep while nothing runs."""
-        while True:
-            await self._busy.wait()
+            del self._running[claim.nonce]
             if not self._running:
                 self._busy.clear()
-                continue
-            claims = [ending.claim for ending in self._running.values()]
-            for job_id, held in (await self._claims.renew(claims)).items():
-                ending = self._running.get(job_id)
-                if ending and held is not Held.KEPT:
-                    ending.end("stopped" if held is Held.CANCELLED else "lost")
-            await asyncio.sleep(self._renew_s)
+
+    async def drain(self, grace_s: float) -> None:
+        """Hand everything back, now; what cannot be handed back has ``grace_s`` seconds to finish."""
+        self.draining.set()
+        endings = list(self._running.values())
+        for ending in endings:
+            if not ending.begun and not ending.settled:
+                ending.end("handed back")
+        tasks = [ending.task for ending in endings]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace_s)
+        for ending in endings:
+            ending.end("handed back")
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def live(self, report: Callable[[], Worker], forgotten: Callable[[], None] = lambda: None) -> None:
+        """Show signs of life until cancelled: while jobs run several times a lease, else now and then; and report what has changed.
+
+        ``forgotten`` is called where Redis has lost what was reported.
+        """
+        told, told_at = None, 0.0
+        while True:
+            now, is_busy = time.monotonic(), bool(self._running)
+            lasts_ms = self._lease_ms if is_busy else max(IDLE_MS, self._lease_ms)
+            worker = report()
+            if worker != told and now - told_at >= IDLE_BEAT_S:
+                await self._workers.report(worker, lasts_ms)
+                told, told_at = worker, now
+            sign = await self._workers.beat(worker.id, lasts_ms)
+            if not sign.known:
+                told = None
+                forgotten()
+            if sign.draining:
+                self.draining.set()
+            if self._running and (not sign.in_time or now - self._looked_at >= LOOK_S):
+                await self.look()
+            pause_s = self._lease_ms / 1000 / BEATS_PER_LEASE if is_busy else IDLE_BEAT_S  # what is over meanwhile was busy when it beat
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle_until_busy(), pause_s)
+
+    async def look(self) -> None:
+        """Ask of each running job whether it is still ours and still wanted."""
+        self._looked_at = time.monotonic()
+        endings = list(self._running.values())
+        for ending, held in zip(endings, await self._claims.look([ending.claim for ending in endings]), strict=True):
+            if held is not Held.KEPT and ending.claim.nonce in self._running:
+                ending.end("stopped" if held is Held.CANCELLED else "lost")
 
     async def hear_cancels(self) -> None:
-        """Stop jobs whose users say so; a cancel that is not heard is seen at the next renewal."""
+        """Stop jobs whose users say so. Where something may have been missed, all are looked at."""
         async for payload in self._events.hear(CANCEL_TOPIC):
-            ending = self._running.get(payload.decode()) if payload else None
-            if ending:
-                ending.end("stopped")
+            if payload is None:
+                await self.look()
+            for ending in list(self._running.values()):
+                if payload and ending.claim.spec.id == payload.decode():
+                    ending.end("stopped")
 
-    async def reap(self) -> None:
-        """Offer or enqueue again what a dead worker left. Every worker of every pool does this."""
-        while True:
-            for job_id in await self._queue.reap(self._offer):
-                log.warning("taken over", job_id=job_id)
-            await asyncio.sleep(REAP_S)
+    async def _idle_until_busy(self) -> None:
+        """While nothing runs, return as soon as something does: from then on a lease counts."""
+        if self._running:
+            await asyncio.Event().wait()
+        await self._busy.wait()

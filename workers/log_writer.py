@@ -5,18 +5,24 @@ from collections.abc import Sequence
 
 import msgspec
 
+from core.errors import Unavailable
 from core.jobs.claims import Claim, Claims
+from core.logging import get_logger
 from core.models.events import Delta, Event
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 
 PATIENCE_S = 0.05
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
+
+log = get_logger()
 
 
 class LogWriter:
     """The first delta goes out at once; later ones are joined for ``flush_ms``, and what comes before the first waits a little for it.
 
     One append is under way at a time, so entries keep their order. Adding never waits: a slow Redis makes the joined
-    deltas longer, not the worker slower.
+    deltas longer, not the worker slower; one that takes nothing is tried again. All that this claim appended is kept: what Redis loses
+    of it is appended again.
     """
 
     def __init__(self, claims: Claims, claim: Claim, *, flush_ms: int) -> None:
@@ -24,7 +30,7 @@ class LogWriter:
         self._claim = claim
         self._pause_s = flush_ms / 1000
         self._pending: list[Event] = []
-        self._seq = 1
+        self._appended: list[Event] = []
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
@@ -94,8 +100,21 @@ class LogWriter:
 
     async def _send(self, end: JobStatus | None = None) -> None:
         entries, self._pending = self._pending, []
-        seq, self._seq = self._seq, self._seq + len(entries)
-        await self._claims.append(self._claim, seq, entries, end=end)
+        begin = len(self._appended)
+        self._appended.extend(entries)
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                new, before = self._appended[begin:], self._appended[:begin] if end else ()
+                last = await self._claims.append(self._claim, begin + 1, new, end=end, before=before)
+            except Unavailable as error:
+                log.warning("waiting", why=error.detail)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
+                continue
+            if last >= begin:
+                return
+            begin = last  # Redis has lost what it had confirmed
 
 
 def _joined(last: Delta, more: Delta) -> Delta | None:

@@ -6,57 +6,64 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Protocol
+from typing import Protocol
 
+import msgspec
 import uvloop
-from dramatiq.asyncio import EventLoopThread
-from dramatiq.logging import get_logger as get_dramatiq_logger
-from dramatiq.worker import Worker as DramatiqWorker
+from dramatiq import Broker
 
+from core.collector import spare_the_collector
 from core.errors import PenstockError
-from core.jobs import EMBED, GENERATE, Job, PullModel, queues
+from core.jobs import EMBED, GENERATE, INDEX, KINDS, PARSE, PULL, SEARCH_WEB, Drain, queue_of, queues_of
+from core.jobs.placement import begun_queue
+from core.jobs.reaper import reap
 from core.logging import get_logger
-from core.models.catalog import Model
+from core.models.catalog import Model, Task
 from core.models.numerics import Numerics
-from core.models.pools import Pool, Worker
+from core.models.pools import DRAINED_CODE, Pool, Worker, WorkerState
 from core.services import Services, open_services
-from core.services.models.models import LOOK_TOPIC
+from core.services.models.catalogue import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.chat import Generator
 from pipelines.embedding import Embedder
 from pipelines.pulls.puller import Puller
+from pipelines.web_search.page_texts import PageTexts
+from pipelines.web_search.searcher import Searcher
 from workers.actors.embeddings import Embeddings
+from workers.actors.indexing import IndexingParts
+from workers.actors.parsing import Parsing
+from workers.actors.passages import Passages
 from workers.actors.pulls import Pulls
 from workers.actors.replies import Replies
-from workers.broker import WakeBroker
+from workers.actors.web_searches import WebSearches
+from workers.attempt import Actor, Attempts
+from workers.children import Children
+from workers.fetching import Fetching
 from workers.leases import Leases
-from workers.offers import Offers, Taker
 
-IDLE_MS = 5_000
-INTERRUPT_CHECK_S = 3_600.0
-HEARTBEAT_S = 1.0
+RESTART_S = 1.0
 RETRY_MODELS_S = 5.0
 DRAIN_S = 0.8
-RELAYED_ANSWERS = 128
-RELAYED_EMBEDDINGS = 32
-LOCAL_EMBEDDINGS = 16
-PULLS = 4
-SWITCH_S = 0.0005  # a waking thread waits this long for a busy one, not 5 ms: jobs pass from thread to thread
+FATAL = 3
+MEMORY_STEP = 8 << 20
 
 log = get_logger()
 
 
 class PoolWork(Protocol):
-    """What differs between pools: how answers are made, and what with."""
+    """What differs between pools: how answers are made, and what with. ``tokenizers``: of embedding models, for those who count tokens."""
 
     generator: Generator | None
     embedder: Embedder | None
     puller: Puller | None
+    searcher: Searcher | None
+    page_texts: PageTexts | None
+    children: Children | None
+    tokenizers: Mapping[str, bytes]
     device: str
 
     async def open(self) -> None:
@@ -70,99 +77,120 @@ class PoolWork(Protocol):
 
 
 class WorkerProcess:
-    """One process of one pool. ``run`` returns when SIGTERM or SIGINT has been obeyed: nothing fetched any more, everything handed back."""
+    """One process of one pool.
 
-    def __init__(self, pool: Pool, settings: Settings, work: PoolWork) -> None:
+    It ends when SIGTERM or SIGINT has been obeyed: nothing fetched any more, what cannot be handed back finished within a grace, everything
+    else handed back. Its exit code: 0; FATAL where its device failed; DRAINED_CODE where the registry has told it to go for good.
+    """
+
+    def __init__(self, pool: Pool, settings: Settings, load: Callable[[Callable[[str], None]], PoolWork]) -> None:
+        """``load`` makes what the pool's process works with; it is given what to call when that has failed for good, and why."""
         self._pool = pool
         self._settings = settings
-        self._work = work
         self._id = f"{pool}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._started_at = int(time.time())
-        self._places = _places(pool, settings)
-        self._broker = WakeBroker(settings.redis_url, middleware=[], places=self._places)
-        self._models: tuple[str, ...] = ()
+        self._models: Sequence[Model] = ()
         self._look = asyncio.Event()
-        self._taker: Taker | None = None
+        self._stop = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._exit_code = 0
+        self._work = load(self._fail)
 
     def run(self) -> None:
-        """Serve until told to stop."""
+        """Serve until told to stop. It does not return: the process ends here."""
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-        sys.setswitchinterval(SWITCH_S)
-        stop = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        loop = EventLoopThread(get_dramatiq_logger(__name__), interrupt_check_ival=INTERRUPT_CHECK_S)
-        loop.daemon = True
-        loop.start(timeout=10)
-        stack = AsyncExitStack()
-        services, leases = loop.run_coroutine(self._open(stack))
-        worker = DramatiqWorker(self._broker, worker_timeout=IDLE_MS, worker_threads=1)
-        worker.start()
-        log.info("worker ready", worker=self._id, pool=self._pool, device=self._work.device, models=self._models)
-        stop.wait()
-        self._broker.drain()
-        with contextlib.suppress(TimeoutError, PenstockError):
-            loop.run_coroutine(asyncio.wait_for(self._leave(services, leases), DRAIN_S))
-        self._requeue(worker)
-        log.info("worker drained", worker=self._id)
+        asyncio.run(self._serve())
 
-    def _declare(self, services: Services, leases: Leases) -> None:
-        """On the event loop. The pool's actors: each of its queues' jobs goes to the maker of answers, or of vectors, or to who pulls."""
-        makers: dict[type[Job] | None, Callable[[str], Coroutine[Any, Any, None]]] = {}
+    def _fail(self, reason: str) -> None:
+        """The device has failed: hand everything back and go. Called on whatever thread."""
+        log.error("device failed", worker=self._id, why=reason)
+        self._exit_code = FATAL
+        if self._loop:
+            self._loop.call_soon_threadsafe(self._stop.set)
+        else:
+            self._stop.set()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stop.set)
+        async with AsyncExitStack() as stack:
+            services = await stack.enter_async_context(open_services(self._settings))
+            await self._work.open()
+            self._assemble(services)
+            await self._publish(services)
+            await services.workers.report(self._report())
+            for duty in (
+                lambda: self._leases.live(self._report, self._look.set),
+                self._leases.hear_cancels,
+                self._fetching.run,
+                self._fetching.hear,
+                self._fetching.compare,
+                lambda: reap(services.reaper),
+                lambda: self._republish(services),
+                lambda: self._hear(services),
+            ):
+                stack.push_async_callback(_cancel, asyncio.create_task(_kept_up(duty)))
+            spare_the_collector()
+            log.info(
+                "worker ready", worker=self._id, pool=self._pool, device=self._work.device, models=tuple(model.id for model in self._models)
+            )
+            await self._told_to_stop()
+            await self._leave(services)
+            log.info("worker drained", worker=self._id)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self._exit_code)  # everything is handed back; waiting for idle threads would only delay a deploy
+
+    def _assemble(self, services: Services) -> None:
+        """On the event loop: the pool's actors, and what gives them their jobs."""
+        actors: dict[str, Actor] = {}
         if self._work.generator:
-            kind = GENERATE[self._pool]
-            replies = Replies(
-                worker_id=self._id,
+            actors[GENERATE[self._pool]] = Replies(
                 claims=services.claims,
-                leases=leases,
                 events=services.events,
                 answers=services.answers,
                 generator=self._work.generator,
-                flush_ms=self._settings.flush_ms,
-                timeout_s=self._settings.answer_timeout_s,
+                passages=Passages.of(services),
             )
-            self._taker = Taker(services.events, replies.make, self._places[kind.queue])
-            makers[kind] = self._taker.make
         if self._work.embedder:
-            makers[EMBED.get(self._pool)] = Embeddings(
-                worker_id=self._id, claims=services.claims, leases=leases, results=services.results, embedder=self._work.embedder
-            ).make
+            actors[EMBED[self._pool]] = Embeddings(results=services.results, embedder=self._work.embedder)
         if self._work.puller:
-            makers[PullModel] = Pulls(
-                worker_id=self._id,
-                claims=services.claims,
-                leases=leases,
-                events=services.events,
-                pulls=services.pulls,
-                puller=self._work.puller,
-            ).make
-        for made, make in makers.items():
-            if made:
-                self._broker.declare(made, make, asyncio.get_running_loop())
+            actors[PULL] = Pulls(events=services.events, pulls=services.pulls, puller=self._work.puller)
+        if self._work.searcher and self._work.page_texts:
+            actors[SEARCH_WEB] = WebSearches(results=services.results, searcher=self._work.searcher, page_texts=self._work.page_texts)
+        if self._work.children:
+            actors[PARSE] = Parsing(files=services.files, documents=services.documents, children=self._work.children)
+            actors[INDEX] = IndexingParts.of(services)
+        self._kinds = tuple(actors)
+        self._leases = Leases(services.claims, services.events, services.workers, lease_ms=self._settings.lease_ms)
+        attempts = Attempts(
+            worker_id=self._id,
+            claims=services.claims,
+            queue=services.queue,
+            leases=self._leases,
+            placement=services.placement,
+            actors=actors,
+            flush_ms=self._settings.flush_ms,
+            time_limit_s=self._settings.answer_timeout_s,
+        )
+        self._fetching = Fetching(
+            worker_id=self._id,
+            pool=self._pool,
+            queue=services.queue,
+            claims=services.claims,
+            events=services.events,
+            make=attempts.make,
+            places={kind: KINDS[kind].places or self._settings.max_batch for kind in actors},
+            broker=Broker(middleware=[]),
+        )
 
-    async def _open(self, stack: AsyncExitStack) -> tuple[Services, Leases]:
-        services = await stack.enter_async_context(open_services(self._settings))
-        await self._work.open()
-        offers = Offers(claims=services.claims, queue=services.queue, events=services.events, pools=services.workers)
-        leases = Leases(services.claims, services.queue, services.events, lease_ms=self._settings.lease_ms, offer=offers.offer)
-        self._declare(services, leases)
-        await self._publish(services)
-        await services.workers.report(self._report(leases))
-        for duty in (
-            leases.renew,
-            leases.reap,
-            leases.hear_cancels,
-            lambda: self._beat(services, leases),
-            lambda: self._republish(services),
-            lambda: self._hear(services),
-        ):
-            stack.push_async_callback(_cancel, asyncio.create_task(_kept_up(duty)))
-        return services, leases
-
-    async def _beat(self, services: Services, leases: Leases) -> None:
-        while True:
-            await services.workers.report(self._report(leases))
-            await asyncio.sleep(HEARTBEAT_S)
+    async def _told_to_stop(self) -> None:
+        """By a signal, by the device, or by an operator by way of the registry."""
+        waiting = [asyncio.create_task(event.wait()) for event in (self._stop, self._leases.draining)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not self._stop.is_set():
+            self._exit_code = DRAINED_CODE
 
     async def _republish(self, services: Services) -> None:
         while True:
@@ -179,53 +207,66 @@ class WorkerProcess:
 
     async def _publish(self, services: Services) -> bool:
         source, models, well = await self._work.models()
-        self._models = tuple(model.id for model in models)
+        self._models = models = [await self._with_tokenizer(services, model) for model in models]
+        self._serve_models()
         if source:
-            await services.models.publish(source, models)
+            await services.catalogue.publish(source, models)
         return well
 
-    async def _leave(self, services: Services, leases: Leases) -> None:
-        if self._taker:
-            await self._taker.leave()
-        await leases.drain()
-        await services.workers.leave(self._id)
+    async def _with_tokenizer(self, services: Services, model: Model) -> Model:
+        data = self._work.tokenizers.get(model.id)
+        return msgspec.structs.replace(model, tokenizer=await services.tokenizers.keep(data)) if data else model
 
-    def _requeue(self, worker: DramatiqWorker) -> None:
-        """Fetched messages that no thread has taken go back."""
-        with contextlib.suppress(Exception):
-            for name, thread in worker.consumers.items():
-                waiting = [item.message for item in list(worker.work_queue.queue) if item.message.queue_name == name]
-                if thread.consumer and waiting:
-                    thread.consumer.requeue(waiting)
-
-    def _report(self, leases: Leases) -> Worker:
+    def _serve_models(self) -> None:
+        """Their queues, and those of answers that were begun by whoever computes the same bits."""
         numerics = self._work.numerics()
-        if self._taker:
-            self._taker.listen(numerics)
+        queues: dict[str, str] = {}
+        for kind in self._kinds:
+            task = Task.EMBEDDING if kind in EMBED.values() else Task.CHAT
+            for queue in queues_of(kind, tuple(model.id for model in self._models if task in model.tasks)):
+                queues[queue] = kind
+        for model, found in numerics.items():
+            if found.fingerprint and found.continued == "exact":
+                queue = queue_of(GENERATE[self._pool], model)
+                queues = {begun_queue(queue, found.fingerprint): queues.get(queue, GENERATE[self._pool]), **queues}
+        self._fetching.serve(queues)
+
+    async def _leave(self, services: Services) -> None:
+        """Tell that no more is taken, end or hand back what runs, and go out of the registry."""
+        self._fetching.draining = True
+        self._leases.draining.set()
+        grace_s = self._settings.drain_s if any(KINDS[kind].drain is Drain.FINISH for kind in self._kinds) else DRAIN_S
+        with contextlib.suppress(TimeoutError, PenstockError):
+            await asyncio.wait_for(services.workers.report(self._report()), DRAIN_S)
+        with contextlib.suppress(TimeoutError, PenstockError):
+            await asyncio.wait_for(self._leases.drain(grace_s), grace_s + DRAIN_S)
+        with contextlib.suppress(TimeoutError, PenstockError):
+            await asyncio.wait_for(self._go(services), DRAIN_S)
+
+    async def _go(self, services: Services) -> None:
+        """With nothing in hand it is forgotten; else it counts as dead from now on, and whoever looks next puts back what it has."""
+        if await self._fetching.leave():
+            await services.workers.forget(self._id)
+        else:
+            await services.workers.beat(self._id, 0)
+
+    def _report(self) -> Worker:
+        self._serve_models()
+        draining = self._leases.draining.is_set()
         return Worker(
             id=self._id,
             pool=self._pool,
             host=socket.gethostname(),
             pid=os.getpid(),
             device=self._work.device,
-            memory_bytes=_resident_bytes(),
-            models=self._models,
-            running=len(leases),
+            memory_bytes=_resident_bytes() // MEMORY_STEP * MEMORY_STEP,
+            models=tuple(model.id for model in self._models),
+            running=len(self._leases),
             started_at=self._started_at,
-            numerics=numerics,
+            numerics=self._work.numerics(),
+            queues=self._fetching.queues,
+            state=WorkerState.DRAINING if draining else WorkerState.READY,
         )
-
-
-def _places(pool: Pool, settings: Settings) -> dict[str, int]:
-    """How many jobs of each queue this process has in hand at most: one kind's never wait for another's."""
-    wanted = {
-        "gpu.generate": settings.max_batch,
-        "gpu.embed": LOCAL_EMBEDDINGS,
-        "relay.generate": RELAYED_ANSWERS,
-        "relay.embed": RELAYED_EMBEDDINGS,
-        "cpu.pull": PULLS,
-    }
-    return {queue: wanted.get(queue, 1) for queue in queues(pool)}
 
 
 async def _kept_up(duty: Callable[[], object]) -> None:
@@ -237,7 +278,7 @@ async def _kept_up(duty: Callable[[], object]) -> None:
             log.warning("waiting", why=error.detail)
         except Exception:
             log.exception("unhandled error")
-        await asyncio.sleep(HEARTBEAT_S)
+        await asyncio.sleep(RESTART_S)
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -15,6 +15,7 @@ from api.http.errors import OPENAI_PREFIXES
 from api.http.route import Route
 
 JSON = "application/json"
+FORM = "multipart/form-data"
 EVENT_ID = r"^([0-9]{1,15}(-[0-9]{1,15})?)?$"
 TEXT = {"schema": {"type": "string"}}
 LIMIT_HEADERS = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
@@ -53,6 +54,8 @@ def operation(route: Route, path: str, schema_of: SchemaOf) -> Json:
         found["parameters"] = parameters
     if route.body is not None:
         found["requestBody"] = {"required": _needed(route.body), "content": {JSON: {"schema": schema_of(route.body)}}}
+    if route.form is not None:
+        found["requestBody"] = {"required": True, "content": {FORM: {"schema": schema_of(route.form)}}}
     found["responses"] = {str(status): answer for status, answer in sorted(_answers(route, path, schema_of))}
     found["security"] = _security(route)
     return found
@@ -61,7 +64,7 @@ def operation(route: Route, path: str, schema_of: SchemaOf) -> Json:
 def types(route: Route) -> Iterator[Any]:
     """Every model that the route's operation speaks of."""
     parameters = (field.type for field in msgspec.structs.fields(route.query)) if route.query else ()
-    kinds = (route.body, route.answer, route.pieces, *(kind for _, kind in route.others), *parameters, Problem, OpenAIProblem)
+    kinds = (route.body, route.form, route.answer, route.pieces, *(kind for _, kind in route.others), *parameters, Problem, OpenAIProblem)
     yield from (kind for kind in kinds if kind is not None and not isinstance(kind, str))
 
 
@@ -230,8 +233,10 @@ def _implied(route: Route) -> Iterator[int]:
         yield from (401, 503)
     if route.access in {Access.ACTIVE, Access.ADMIN}:
         yield 403
-    if route.body is not None:
+    if route.body is not None or route.form is not None:
         yield from (408, 413, 503)
+    if route.form is not None:
+        yield 415
     if "{" in route.path:
         yield 404
 

@@ -24,7 +24,7 @@ from strawberry.types.unset import UNSET, UnsetType
 
 from api.http.authentication import COOKIE, is_from_own_page
 from api.http.cors import check_websocket_origin
-from api.http.keys import BUDGET, HELD_TOKENS, RATE_LIMITER, SERVICES, STAY
+from api.http.keys import BUDGET, HELD_TOKENS, SERVICES, STAY
 from api.http.proxies import client_address
 from api.http.revocation import HeldToken, check_active
 from api.http.static_files import read_page
@@ -110,7 +110,6 @@ class View(GraphQLView[Caller, None]):
         """Who asks. Nothing is looked up yet: each operation does that for itself."""
         caller = Caller(
             services=request.app[SERVICES],
-            limits=request.app[RATE_LIMITER],
             token=find_token({"authorization": request.headers.get("Authorization")}) or _cookie(request),
             address=client_address(request),
             note=partial(request.__setitem__, BUDGET),

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from api.http.cors import is_same_origin
-from api.http.keys import BUDGET, HELD_TOKENS, PRINCIPAL, RATE_LIMITER, SERVICES
+from api.http.keys import BUDGET, HELD_TOKENS, PRINCIPAL, SERVICES
 from api.http.proxies import client_address
 from api.http.revocation import HeldToken, check_active
 from core.errors import Forbidden, Unauthenticated
@@ -52,10 +52,10 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
     door = _access_rule(request)
     if door.access is Access.ANYONE or (door.page and wants_page(request)):
         if door.counted and not door.page:
-            _spend(request, await request.app[RATE_LIMITER].take_anonymous(client_address(request)))
+            _spend(request, await request.app[SERVICES].rate_limiter.take_anonymous(client_address(request)))
         return await handler(request)
     found = request[PRINCIPAL] = await request.app[SERVICES].users.authenticate(_token(request))
-    _spend(request, await request.app[RATE_LIMITER].take(found))
+    _spend(request, await request.app[SERVICES].rate_limiter.take(found))
     _check_access(found, door.access)
     return await handler(request)
 

@@ -11,9 +11,10 @@ from core.errors import Forbidden
 
 ANY = "*"
 PREFLIGHT_AGE_S = 600
-ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, Last-Event-ID, X-Request-ID"
+ALLOWED = "Authorization, Content-Type, If-Match, If-None-Match, If-Range, Last-Event-ID, Range, X-Request-ID"
 EXPOSED = (
-    "ETag, Retry-After, X-Generation-Id, X-Job-Id, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID, X-Total-Count"
+    "Content-Disposition, Content-Range, ETag, Retry-After, X-Generation-Id, X-Job-Id, X-RateLimit-Limit, X-RateLimit-Remaining, "
+    "X-RateLimit-Reset, X-Request-ID, X-Total-Count"
 )
 
 _HEADERS = re.compile(r"[\w!#$%&'*+.^`|~-]{1,64}(, ?[\w!#$%&'*+.^`|~-]{1,64}){0,63}", re.ASCII)

@@ -8,7 +8,7 @@ from aiohttp import web
 from api.http.disconnects import Connections
 from api.http.revocation import HeldTokens
 from core.models.users import Principal
-from core.redis.rate_limits import Budget, RateLimiter
+from core.redis.rate_limits import Budget
 from core.services import Services
 from core.settings import Settings
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # the faces stand on this module
 
 SETTINGS = web.AppKey("settings", Settings)
 SERVICES = web.AppKey("services", Services)
-RATE_LIMITER = web.AppKey("rate_limiter", RateLimiter)
 CONNECTIONS = web.AppKey("connections", Connections)
 ORPHANED_COMPLETIONS: "web.AppKey[OrphanedCompletions]" = web.AppKey("orphaned_completions")
 HELD_TOKENS = web.AppKey("held_tokens", HeldTokens)

@@ -6,10 +6,9 @@ import time
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api.http.keys import PRINCIPAL, REQUEST_ID
-from core.logging import get_logger
+from core.logging import bind, get_logger
 
 QUIET_PATHS = frozenset({"/health", "/ready"})
 ID_HEADER = "X-Request-ID"
@@ -24,8 +23,7 @@ async def log_request(request: web.Request, handler: Handler) -> web.StreamRespo
     """Bind the request's id (the client's, where it sends a sane one), and log how it went. Never its query: there may be a token in it."""
     given = request.headers.get(ID_HEADER)
     request_id = request[REQUEST_ID] = given if given and _GIVEN_ID.fullmatch(given) else new_request_id()
-    clear_contextvars()
-    bind_contextvars(request_id=request_id)
+    bind(request_id=request_id)
     began, status = time.perf_counter(), 0
     try:
         response = await handler(request)

@@ -14,6 +14,7 @@ class Route(NamedTuple):
     ``body``: the model of the JSON that is sent; ``query``: of the parameters behind the ``?``; ``answer``: of the JSON that comes back
     with ``status``, None where that is not JSON of one shape. ``also``: other paths for the same thing.
 
+    ``form``: the model of the fields of a form (multipart/form-data), in place of a ``body``.
     ``media``: other media types that the answer may have. ``errors``: codes beside those that follow from the rest (api.docs.operations);
     ``others``: codes with the model of a body that is no ``{"detail"}``, a media type where it is text, None where there is no body.
     ``pieces``: the model of what an answer that comes piece by piece is made of.
@@ -26,6 +27,7 @@ class Route(NamedTuple):
     handler: Handler
     access: Access
     body: Any = None
+    form: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
     answer: Any = None
     status: int = 200

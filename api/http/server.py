@@ -1,6 +1,5 @@
 """The HTTP server below the application: what happens before a request has a route."""
 
-import asyncio
 from functools import partial
 from typing import Any
 
@@ -10,6 +9,7 @@ from aiohttp.http_exceptions import InvalidURLError, LineTooLong
 from api.http.errors import error_response, framework_error_response, report_bug
 from api.http.headers import BARE
 from api.http.keys import SETTINGS
+from api.http.pace import keep_pace
 from api.http.proxies import Proxies
 from api.http.request_log import ID_HEADER, new_request_id
 from core.errors import BadRequest
@@ -17,8 +17,6 @@ from core.logging import get_logger
 
 SHUTDOWN_S = 2.0
 IDLE_S = 75.0
-PATIENCE_S = 30.0
-MIN_BYTES_PER_S = 1_024
 
 log = get_logger(face="rest")
 
@@ -90,29 +88,13 @@ class Request(web.Request):
     """A request whose body must come, and not too slowly."""
 
     async def read(self) -> bytes:
-        """The body. Raises HTTPRequestEntityTooLarge; HTTPRequestTimeout for less than MIN_BYTES_PER_S over PATIENCE_S."""
+        """The body. Raises HTTPRequestEntityTooLarge, HTTPRequestTimeout."""
         if self.content.is_eof() or self._read_bytes is not None:
             return await super().read()
         if (self.content_length or 0) > self.client_max_size:
             raise web.HTTPRequestEntityTooLarge(self.client_max_size)
-        loop, patience_s = asyncio.get_running_loop(), PATIENCE_S
-        try:
-            async with asyncio.timeout(None) as scope:
-
-                def check(before: int) -> asyncio.TimerHandle:
-                    now = self.content.total_bytes
-                    if now - before < patience_s * MIN_BYTES_PER_S:
-                        scope.reschedule(loop.time())
-                    timers[0] = loop.call_later(patience_s, check, now)
-                    return timers[0]
-
-                timers = [loop.call_later(patience_s, check, 0)]
-                try:
-                    return await super().read()
-                finally:
-                    timers[0].cancel()
-        except TimeoutError:
-            raise web.HTTPRequestTimeout from None
+        async with keep_pace(self.content):
+            return await super().read()
 
 
 def _answering(handle: Any) -> Any:

@@ -7,22 +7,27 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from api.openai.completion_chunks import completion_id
-from core.models.events import ChoiceFinished, Delta, Event, Finished, Started
-from core.models.generations import JobSpec
+from core.models.events import ChoiceFinished, Delta, Event, Finished, Sources, Started
+from core.models.generations import GenerationSpec
+from core.services.sources import describe
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from core.models.completions import FinishReason, Logprobs, Usage
+    from core.models.sources import Source
 
 
 class Completion:
     """One answer, as far as it has come."""
 
-    def __init__(self, spec: JobSpec) -> None:
+    def __init__(self, spec: GenerationSpec) -> None:
         self._spec = spec
         self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
         self._usage: Usage | None = None
         self._continued: str | None = None
         self._fingerprint = ""
+        self._sources: Sequence[Source] | None = None
 
     def add(self, event: Event) -> None:
         """One more event."""
@@ -32,6 +37,8 @@ class Completion:
             self._choices[event.choice].finish_reason = event.finish_reason
         elif isinstance(event, Finished):
             self._usage = event.usage
+        elif isinstance(event, Sources):
+            self._sources = event.sources
         elif isinstance(event, Started):
             self._continued = event.continued or self._continued
             self._fingerprint = event.fingerprint
@@ -51,6 +58,8 @@ class Completion:
             body["usage"] = self._usage
         if self._continued:
             body["continued"] = self._continued
+        if self._sources is not None:
+            body["sources"] = describe(self._sources)
         return body
 
 

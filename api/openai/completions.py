@@ -2,30 +2,23 @@
 
 from contextlib import aclosing
 
-import msgspec
 from aiohttp import web
 
 from api.http.disconnects import ClientGone
 from api.http.errors import openai_error
-from api.http.json import decode, json_response
+from api.http.json import json_response
 from api.http.keys import CONNECTIONS, GENERATION_ID, ORPHANED_COMPLETIONS, PRINCIPAL, SERVICES
 from api.http.sse import open_stream
 from api.openai.completion import Completion
 from api.openai.completion_chunks import CompletionChunks, error_event
 from core.errors import Forbidden, PenstockError, Unauthenticated
 from core.json.offload import offload
-from core.models.completions import StreamOptions
+from core.models.completions import CompletionRequest
 from core.models.events import Event, Failed
-from core.models.generations import JobSpec
+from core.models.generations import GenerationSpec
+from core.services.questions import parse_request
 
 LEFT = (ClientGone, Unauthenticated, Forbidden)  # by themselves, or let out
-
-
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """How the client wants its answer."""
-
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
 
 
 async def create(request: web.Request) -> web.StreamResponse:
@@ -34,17 +27,17 @@ async def create(request: web.Request) -> web.StreamResponse:
     A client that goes away may resume at ``/api/generations/{id}/events`` for a while. One whose token is revoked hears no more.
     """
     body, principal = await request.read(), request[PRINCIPAL]
-    spec = await request.app[SERVICES].generations.complete(principal, body)
+    asked = await offload(len(body), parse_request, body)
+    spec = await request.app[SERVICES].generations.complete(principal, asked, body)
     request[GENERATION_ID] = spec.id
-    wanted = await offload(len(body), decode, body, Wanted)
     try:
-        return await (_stream(request, spec, wanted) if wanted.stream else _whole(request, spec))
+        return await (_stream(request, spec, asked) if asked.stream else _whole(request, spec))
     except LEFT:
         request.app[ORPHANED_COMPLETIONS].watch(principal, spec.id)
         raise
 
 
-async def _whole(request: web.Request, spec: JobSpec) -> web.StreamResponse:
+async def _whole(request: web.Request, spec: GenerationSpec) -> web.StreamResponse:
     gathered = Completion(spec)
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
     async with request.app[CONNECTIONS].hold(request), aclosing(entries):
@@ -53,8 +46,8 @@ async def _whole(request: web.Request, spec: JobSpec) -> web.StreamResponse:
     return json_response(gathered.document())
 
 
-async def _stream(request: web.Request, spec: JobSpec, wanted: Wanted) -> web.StreamResponse:
-    include_usage = bool(wanted.stream_options and wanted.stream_options.include_usage)
+async def _stream(request: web.Request, spec: GenerationSpec, asked: CompletionRequest) -> web.StreamResponse:
+    include_usage = bool(asked.stream_options and asked.stream_options.include_usage)
     chunks = CompletionChunks(spec, include_usage=include_usage)
     entries = request.app[SERVICES].generations.listen(request[PRINCIPAL], spec.id, fresh=True)
     async with open_stream(request, _told) as stream, aclosing(entries):

@@ -3,9 +3,9 @@
 import asyncio
 
 from core.errors import PenstockError
-from core.events import events_key
 from core.logging import get_logger
 from core.models.users import Principal
+from core.redis.keys import events_key
 from core.services import Services
 
 GRACE_S = 10.0
@@ -46,5 +46,4 @@ class OrphanedCompletions:
             log.warning("not stopped", generation=generation_id, why=error.detail)
 
     async def _heard(self, generation_id: str) -> bool:
-        counts = await self._services.scripts.command("PUBSUB", "NUMSUB", events_key(generation_id))
-        return int(counts[1]) > 0
+        return await self._services.scripts.count_subscribers(events_key(generation_id)) > 0

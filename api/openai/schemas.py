@@ -48,11 +48,38 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     finish_reason: FinishReason
 
 
+class SourceFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The file that a passage is from."""
+
+    id: str
+    name: str
+
+
+class SourceMetadata(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a passage stands. ``pages``: from 1; ``page``: the first of them, from 0. ``source``: another one for each passage."""
+
+    source: str
+    name: str
+    file_id: str
+    pages: list[int]
+    page: int | Omitted = msgspec.UNSET
+    knowledge_id: str | Omitted = msgspec.UNSET
+
+
+class AnswerSource(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage that the answer stands on, in Open WebUI's shape; the answer calls the first one [1]. ``distances``: its score, 0 to 1."""
+
+    source: SourceFile
+    document: list[str]
+    metadata: list[SourceMetadata]
+    distances: list[float]
+
+
 class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer. ``created``: Unix seconds. ``usage`` is left out of an answer that was stopped.
 
     ``continued``: another worker went on with it, ``exact`` if byte for byte as if nothing had happened. ``system_fingerprint``: of
-    local models, equal where the same bits are computed.
+    local models, equal where the same bits are computed. ``sources``: of an answer that was asked with ``files`` or ``knowledge_ids``.
     """
 
     id: str
@@ -63,6 +90,7 @@ class ChatCompletion(msgspec.Struct, frozen=True, kw_only=True):
     system_fingerprint: str | Omitted = msgspec.UNSET
     usage: Usage | Omitted = msgspec.UNSET
     continued: Continued | Omitted = msgspec.UNSET
+    sources: list[AnswerSource] | Omitted = msgspec.UNSET
 
 
 class ChoiceDelta(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +112,10 @@ class ChunkChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChatCompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """The ``data:`` of one event of a streamed answer; after the last one comes ``data: [DONE]``. ``choices`` is empty beside ``usage``."""
+    """The ``data:`` of one event of a streamed answer; after the last one comes ``data: [DONE]``. ``choices`` is empty beside ``usage``.
+
+    ``sources`` come in a chunk of their own, after the answer.
+    """
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -94,3 +125,4 @@ class ChatCompletionChunk(msgspec.Struct, frozen=True, kw_only=True):
     system_fingerprint: str | Omitted = msgspec.UNSET
     usage: Usage | Omitted | None = msgspec.UNSET
     continued: Continued | Omitted = msgspec.UNSET
+    sources: list[AnswerSource] | Omitted = msgspec.UNSET

@@ -9,7 +9,6 @@ from aiohttp import web
 
 from api.http.json import json_response
 from api.http.keys import SERVICES
-from core.jobs import queues
 from core.models.pools import Pool
 from core.services import Services
 from core.settings import Settings
@@ -42,7 +41,7 @@ async def alive(request: web.Request) -> web.Response:
 async def ready(request: web.Request) -> web.Response:
     """``GET /ready``: whether the product can do its work. 503 with every condition that fails."""
     services = request.app[SERVICES]
-    redis, store = await asyncio.gather(_works(services.redis.ping()), _works(services.records.ping()))
+    redis, store = await asyncio.gather(_works(services.scripts.command("PING")), _works(services.records.ping()))
     workers = await _living(services) if redis else set()
     needed = needed_pools(services.settings)
     wanting = [name for name, well in (("Redis", redis), ("the document store", store)) if not well]
@@ -57,7 +56,7 @@ async def ready(request: web.Request) -> web.Response:
 def needed_pools(settings: Settings) -> list[Pool]:
     """Pools without which something configured cannot be answered. Local models, the starter model among them, are the GPU pool's."""
     upstreams = bool(settings.openai_base_urls or settings.ollama_base_urls)
-    wanted = {Pool.RELAY: upstreams, Pool.GPU: bool(settings.local_models) or not upstreams, Pool.CPU: bool(queues(Pool.CPU))}
+    wanted = {Pool.RELAY: upstreams, Pool.GPU: bool(settings.local_models) or not upstreams, Pool.CPU: True}
     return [pool for pool, needed in wanted.items() if needed]
 
 

@@ -103,7 +103,7 @@ async def list_(request: web.Request) -> web.Response:
     """``GET /api/models/``: the models that can be asked, served and custom. Also beside each ``chat/completions``."""
     models = request.app[SERVICES].models
     if read_query(request, ListModels).refresh:
-        await models.look_again()
+        await request.app[SERVICES].catalogue.look_again()
     rows = [ModelSummary.of(model) for model in await models.list(request[PRINCIPAL])]
     return json_response(ModelList(object="list", data=rows, models=rows))
 

@@ -14,7 +14,7 @@ from api.rest.generations import Resume, StopResponse
 from core.errors import Conflict, PenstockError
 from core.events import START
 from core.models.events import Cancelled, Event, Failed, Finished, Progress
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.models.pulls import Origin, Pull, StartPull
 
 NDJSON = "application/x-ndjson"

@@ -2,14 +2,18 @@
 
 from api.http.authentication import Access
 from api.http.route import Route
-from api.rest import api_keys, auths, configs, generations, health, models, pulls, shares, users
+from api.rest import api_keys, auths, configs, files, generations, health, jobs, knowledge, models, pulls, retrieval, shares, users
 from api.rest.chats import chats, flags, messages, transfer
 from api.rest.chats.schemas import ChatResponse, ChatSummary
 from core.models.catalog import CreateModel, UpdateModel
 from core.models.configs import RateLimitChanges, RateLimits
 from core.models.events import Event
+from core.models.ingestion import Ingest
+from core.models.knowledge import CreateKnowledge, UpdateKnowledge
 from core.models.pulls import StartPull
 from core.models.users import SignIn, SignUp
+from core.models.web_search import SearchWeb
+from core.services.retrieval import Retrieve
 
 ANYONE, SIGNED_IN, ACTIVE, ADMIN = Access.ANYONE, Access.SIGNED_IN, Access.ACTIVE, Access.ADMIN
 
@@ -17,6 +21,7 @@ HTML = ("text/html",)
 EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
 
+BASE = knowledge.KnowledgeResponse
 ASKING, EDITED, IMPORT = messages.NewMessage, messages.MessageEdit, transfer.IMPORT_BODY
 
 ROUTES = (
@@ -89,6 +94,107 @@ ROUTES = (
     ),
     Route("DELETE", "/api/generations/{generation_id}", generations.stop, ACTIVE, answer=generations.StopResponse),
     Route(
+        "POST",
+        "/api/files/",
+        files.upload,
+        ACTIVE,
+        form=files.NewFile,
+        query=files.SendFile,
+        answer=files.UploadResponse,
+        status=201,
+        also=("/api/files",),
+    ),
+    Route("GET", "/api/files/", files.list_, ACTIVE, query=files.ListFiles, answer=list[files.FileResponse], also=("/api/files",)),
+    Route("GET", "/api/files/search", files.search, ACTIVE, query=files.SearchFiles, answer=list[files.FileResponse]),
+    Route("GET", "/api/files/{file_id}", files.get, ACTIVE, answer=files.FileResponse),
+    Route("GET", "/api/files/{file_id}/data/content", files.text, ACTIVE, answer=files.FileContent),
+    Route("DELETE", "/api/files/{file_id}", files.delete, ACTIVE, answer=files.DeletedFile),
+    Route(
+        "GET",
+        "/api/files/{file_id}/content",
+        files.content,
+        ACTIVE,
+        query=files.ReadFile,
+        media=(files.ANY,),
+        others=((206, files.ANY), (304, None)),
+        errors=(416,),
+    ),
+    Route(
+        "GET",
+        "/api/knowledge/",
+        knowledge.list_,
+        ACTIVE,
+        answer=list[knowledge.KnowledgeSummary],
+        also=("/api/knowledge",),
+    ),
+    Route("GET", "/api/knowledge/list", knowledge.list_writable, ACTIVE, answer=list[knowledge.KnowledgeSummary]),
+    Route("POST", "/api/knowledge/create", knowledge.create, ACTIVE, body=CreateKnowledge, answer=BASE, status=201),
+    Route("GET", "/api/knowledge/{knowledge_id}", knowledge.get, ACTIVE, answer=BASE),
+    Route(
+        "DELETE",
+        "/api/knowledge/{knowledge_id}",
+        knowledge.delete,
+        ACTIVE,
+        answer=bool,
+        errors=(403,),
+        also=("/api/knowledge/{knowledge_id}/delete",),
+    ),
+    Route("POST", "/api/knowledge/{knowledge_id}/update", knowledge.update, ACTIVE, body=UpdateKnowledge, answer=BASE, errors=(403,)),
+    Route("POST", "/api/knowledge/{knowledge_id}/file/add", knowledge.add_file, ACTIVE, body=knowledge.AddFile, answer=BASE, errors=(403,)),
+    Route(
+        "POST",
+        "/api/knowledge/{knowledge_id}/files/batch/add",
+        knowledge.add_files,
+        ACTIVE,
+        body=knowledge.AddFiles,
+        answer=BASE,
+        errors=(403,),
+    ),
+    Route(
+        "POST",
+        "/api/knowledge/{knowledge_id}/file/remove",
+        knowledge.remove_file,
+        ACTIVE,
+        body=knowledge.AddFile,
+        query=knowledge.RemoveFile,
+        answer=BASE,
+        errors=(403,),
+    ),
+    Route(
+        "GET",
+        "/api/knowledge/{knowledge_id}/files",
+        knowledge.list_files,
+        ACTIVE,
+        query=knowledge.ListEntries,
+        answer=list[knowledge.KnowledgeEntry],
+    ),
+    Route(
+        "POST",
+        "/api/knowledge/{knowledge_id}/ingest",
+        jobs.ingest,
+        ACTIVE,
+        body=Ingest,
+        answer=jobs.JobSummary,
+        status=201,
+        errors=(403,),
+    ),
+    Route("POST", "/api/knowledge/{knowledge_id}/reset", knowledge.reset, ACTIVE, answer=BASE, errors=(403,)),
+    Route("POST", "/api/knowledge/{knowledge_id}/retry", knowledge.retry, ACTIVE, answer=BASE, errors=(403,)),
+    Route("POST", "/api/knowledge/{knowledge_id}/reindex", knowledge.reindex, ACTIVE, answer=BASE, errors=(403, 503)),
+    Route("GET", "/api/jobs/", jobs.list_, ACTIVE, query=jobs.ListJobs, answer=list[jobs.JobSummary], also=("/api/jobs",)),
+    Route("GET", "/api/jobs/{job_id}", jobs.get, ACTIVE, answer=jobs.JobResponse),
+    Route(
+        "GET",
+        "/api/jobs/{job_id}/events",
+        jobs.listen,
+        ACTIVE,
+        query=generations.Resume,
+        media=EVENTS,
+        others=NOTHING,
+    ),
+    Route("POST", "/api/jobs/{job_id}/cancel", jobs.cancel, ACTIVE, answer=jobs.JobResponse),
+    Route("POST", "/api/jobs/{job_id}/retry", jobs.retry, ACTIVE, answer=jobs.JobSummary, status=201, errors=(403, 409)),
+    Route(
         "GET",
         "/api/models/",
         models.list_,
@@ -130,6 +236,34 @@ ROUTES = (
     Route("POST", "/api/models/{model_id:.+}", models.update, ACTIVE, body=UpdateModel, answer=models.ModelResponse),
     Route("DELETE", "/api/models/{model_id:.+}", models.delete, ACTIVE, answer=bool),
     Route("GET", "/api/openai/v1/models/{model_id:.+}", models.get, ACTIVE, answer=models.ModelSummary, also=("/v1/models/{model_id:.+}",)),
+    Route(
+        "POST",
+        "/api/retrieval/query",
+        retrieval.query,
+        ACTIVE,
+        body=Retrieve,
+        answer=retrieval.RetrievalResults,
+        errors=(403, 503),
+    ),
+    Route(
+        "POST",
+        "/api/retrieval/process",
+        retrieval.process,
+        ACTIVE,
+        body=retrieval.ProcessFile,
+        query=retrieval.Waiting,
+        answer=retrieval.ProcessResponse,
+        errors=(403, 404),
+    ),
+    Route(
+        "POST",
+        "/api/retrieval/web",
+        retrieval.search_web,
+        ACTIVE,
+        body=SearchWeb,
+        answer=retrieval.WebResults,
+        errors=(429, 502, 504),
+    ),
     Route("GET", "/api/configs/rate_limits", configs.rate_limits, ADMIN, answer=RateLimits),
     Route("POST", "/api/configs/rate_limits", configs.set_rate_limits, ADMIN, body=RateLimitChanges, answer=RateLimits),
 )

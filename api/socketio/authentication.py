@@ -7,7 +7,6 @@ from typing import Any
 from api.http.revocation import HeldToken, HeldTokens, check_active
 from core.errors import PenstockError, RateLimited, Unauthenticated
 from core.models.users import Principal
-from core.redis.rate_limits import RateLimiter
 from core.services import Services
 
 MAX_PER_USER = 100
@@ -19,7 +18,6 @@ class SocketAuthentication:
     def __init__(
         self,
         services: Services,
-        limits: RateLimiter,
         held_tokens: HeldTokens,
         *,
         dismiss: Callable[[str, PenstockError], Awaitable[None]],
@@ -27,7 +25,6 @@ class SocketAuthentication:
     ) -> None:
         """``dismiss(sid, error)`` lets out one whose token is no longer good; ``allowed(sid)`` is told of the others."""
         self._services = services
-        self._limits = limits
         self._held_tokens = held_tokens
         self._dismiss = dismiss
         self._allowed = allowed
@@ -41,7 +38,7 @@ class SocketAuthentication:
         try:
             principal = await self._authenticate(token)
         except Unauthenticated:
-            budget = await self._limits.take_anonymous(address)
+            budget = await self._services.rate_limiter.take_anonymous(address)
             if budget and not budget.allowed:
                 raise budget.refusal() from None
             raise

@@ -1,13 +1,14 @@
 """The Socket.IO face: rooms of chats, messages in and out.
 
 From a client: ``join_chat {chat_id, after?, last_message_id?}``, ``leave_chat {chat_id}``, ``stop {chat_id}`` or ``stop {generation_id}``,
-``message {chat_id, message: {role, content, id?}, model?}``. Each is acknowledged with ``{ok: true, …}`` or
+``message {chat_id, message: {role, content, id?, files?, knowledge_ids?}, model?}``. Each is acknowledged with ``{ok: true, …}`` or
 ``{ok: false, error: {detail, code, retry_after?}}``; a failure is an ``error`` event too, for those who ask for no acknowledgement.
 
 To everybody in the room, the sender too: ``message {chat_id, message, delta}``. A user's message comes once, whole. An answer comes in
 pieces (``delta: true``, with ``generation_id`` and ``event_id``) that joined are what is stored, and once more whole at its end
-(``delta: false``, ``message.done: true``). One who joins in the middle hears it from its start. One who comes back hears the rest: of
-answers after the event ids given in ``after: {generation_id: event_id}``, and what came after the user's message ``last_message_id``.
+(``delta: false``, ``message.done: true``). What it stands on comes before its text, as ``sources`` of an empty piece, and with the whole.
+One who joins in the middle hears it from its start. One who comes back hears the rest: of answers after the event ids given in
+``after: {generation_id: event_id}``, and what came after the user's message ``last_message_id``.
 To the others: ``user_join`` and ``user_leave {chat_id, user_id}``. Whose access ends is told by an ``error`` and let out.
 """
 
@@ -17,9 +18,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
 import socketio
 from aiohttp import web
-from structlog.contextvars import bind_contextvars
 
 from api.http.errors import report_bug
 from api.http.json import convert, encode
@@ -32,11 +33,9 @@ from api.socketio.schemas import Join, Leave, Message, Stop, describe_error
 from api.socketio.server import MAX_PACKET_BYTES, NAMESPACE, SocketServer
 from api.socketio.session_affinity import SessionAffinity
 from core.errors import BadRequest, Forbidden, NotFound, PenstockError, Unauthenticated
-from core.logging import get_logger
+from core.logging import bind, get_logger
 from core.models.chats import SendMessage
 from core.models.users import Principal
-from core.redis.presence import Presence
-from core.redis.rate_limits import RateLimiter
 from core.services import Services
 
 MAX_PAYLOAD_BYTES = 1_048_576
@@ -54,17 +53,14 @@ Handler = Callable[[str, Principal, Any], Awaitable[Acknowledgement]]
 class SocketHandlers:
     """One process's Socket.IO server."""
 
-    def __init__(
-        self, services: Services, limits: RateLimiter, held_tokens: HeldTokens, token_of: Callable[[web.Request, Any], Any]
-    ) -> None:
+    def __init__(self, services: Services, held_tokens: HeldTokens, token_of: Callable[[web.Request, Any], Any]) -> None:
         """``token_of(request, auth)``: what a handshake brings."""
         self._token_of = token_of
         self._services = services
-        self._limits = limits
         self._server = SocketServer(services.settings.redis_url)
-        self._rooms = Rooms(services, Presence(services.scripts), self._announce)
+        self._rooms = Rooms(services, self._announce)
         self._session_affinity = SessionAffinity()
-        self._authentication = SocketAuthentication(services, limits, held_tokens, dismiss=self._turn_out, allowed=self._go_on)
+        self._authentication = SocketAuthentication(services, held_tokens, dismiss=self._turn_out, allowed=self._go_on)
         self._server.on("connect", self._connect)
         self._server.on("disconnect", self._disconnect)
         self._handlers = {"join_chat": self._join, "leave_chat": self._leave, "message": self._message, "stop": self._stop}
@@ -132,9 +128,7 @@ class SocketHandlers:
         sent = convert(data, Message)
         if sent.chat_id not in self._rooms.of(sid):
             await self._enter(sid, principal, Join(chat_id=sent.chat_id))
-        command = SendMessage(
-            chat_id=sent.chat_id, content=sent.message.content, role=sent.message.role, id=sent.message.id, model=sent.model
-        )
+        command = SendMessage(chat_id=sent.chat_id, model=sent.model, **msgspec.structs.asdict(sent.message))
         spec, asked, answer = await self._services.generations.reply(principal, command)
         return {"chat_id": sent.chat_id, "generation_id": spec.id, "message_id": asked.id, "answer_id": answer.id}
 
@@ -219,7 +213,7 @@ class SocketHandlers:
         """An event's handler with what all of them have in common: who, how often, how much, one log line, and failures as answers."""
 
         async def answered(sid: str, data: Any = None, *_: Any) -> Acknowledgement:
-            bind_contextvars(request_id=secrets.token_hex(8))
+            bind(request_id=secrets.token_hex(8))
             began, code = time.perf_counter(), "ok"
             try:
                 principal = await self._authentication.principal(sid)
@@ -236,7 +230,7 @@ class SocketHandlers:
 
     async def _count(self, principal: Principal, data: Any) -> None:
         """Take one place of the budget that all faces share. Raises RateLimited, and BadRequest for what is too large."""
-        budget = await self._limits.take(principal)
+        budget = await self._services.rate_limiter.take(principal)
         if budget and not budget.allowed:
             raise budget.refusal()
         size = len(encode(data))

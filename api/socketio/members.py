@@ -11,14 +11,16 @@ import msgspec
 from core.errors import NotFound, PenstockError, Unavailable
 from core.events import START, position
 from core.logging import get_logger
-from core.models.events import ENDS, Delta, Event
-from core.models.generations import JobSpec
+from core.models.events import ENDS, Delta, Event, Sources
+from core.models.generations import GenerationSpec
 from core.models.users import Principal
 from core.services import Services
 from core.services.answers import end_of
 from core.services.chats.chats import message_document
+from core.services.sources import describe
 
 RETRY_S = 0.5
+SUBMITTED_S = 0.02
 MAX_NEWS = 256
 
 log = get_logger(face="socketio")
@@ -171,9 +173,12 @@ class Member:
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
             except NotFound:
-                if tell == self._tell_stored:
+                if generation_id in await self._services.generations.running(self._chat_id):
+                    await asyncio.sleep(SUBMITTED_S)  # its record comes before its job
+                elif tell == self._tell_stored:
                     return None
-                tell = self._tell_stored
+                else:
+                    tell = self._tell_stored
             except PenstockError as error:
                 log.info("not followed", generation=generation_id, code=error.code)
                 return None
@@ -183,14 +188,16 @@ class Member:
 
     async def _tell_answer(self, principal: Principal, generation_id: str) -> None:
         """An answer's pieces, each once, and then the whole."""
-        generations, pieces = self._services.generations, list[str]()
+        generations, pieces, sources = self._services.generations, list[str](), dict[str, Any]()
         spec = await generations.spec(principal, generation_id)
         if spec.chat_id != self._chat_id:
             return
         async with aclosing(generations.listen(principal, generation_id)) as entries:
             async for entry_id, event in entries:
                 pieces.append(event.text if isinstance(event, Delta) and event.choice == 0 else "")
-                message = _told_of(spec, event, "".join(pieces) if isinstance(event, ENDS) else pieces[-1])
+                if isinstance(event, Sources):
+                    sources = {"sources": describe(event.sources)}
+                message = _told_of(spec, event, "".join(pieces) if isinstance(event, ENDS) else pieces[-1], sources)
                 if message and position(entry_id) > position(self._seen.get(generation_id, START)):
                     about = {"delta": not message["done"], "generation_id": spec.id, "event_id": entry_id}
                     await self._emit("message", {"chat_id": self._chat_id, "message": message, **about})
@@ -205,12 +212,14 @@ class Member:
                 await self._emit("message", {"chat_id": self._chat_id, "message": message_document(message), **about})
 
 
-def _told_of(spec: JobSpec, event: Event, text: str) -> dict[str, Any] | None:
+def _told_of(spec: GenerationSpec, event: Event, text: str, sources: dict[str, Any]) -> dict[str, Any] | None:
     """The assistant's message as one event changes it: a piece of it, or the whole at the end; None where there is nothing to tell."""
     message: dict[str, Any] = {"id": spec.message_id, "role": "assistant", "content": text, "done": False}
     if isinstance(event, Delta):
         return message | (event.extra or {}) if text or event.extra else None
+    if isinstance(event, Sources):
+        return message | sources
     if not isinstance(event, ENDS):
         return None
     message |= {"done": True, "model": spec.model, "generation_id": spec.id, "timestamp": spec.created_at}
-    return message | end_of(event)
+    return message | sources | end_of(event)

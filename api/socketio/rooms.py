@@ -10,7 +10,7 @@ import msgspec
 
 from api.socketio.members import Check, Gap, Member, News
 from core.logging import get_logger
-from core.redis.presence import RENEW_S, Presence
+from core.redis.presence import RENEW_S
 from core.services import Services
 from core.services.notifications import chat_topic
 
@@ -58,10 +58,10 @@ class Room:
 class Rooms:
     """All of a process."""
 
-    def __init__(self, services: Services, presence: Presence, announce: Announce) -> None:
+    def __init__(self, services: Services, announce: Announce) -> None:
         """``announce(event, chat_id, user_id, skip_sid)`` tells everybody in a chat, on every process."""
         self._services = services
-        self._presence = presence
+        self._presence = services.presence
         self._announce = announce
         self._rooms: dict[str, Room] = {}
         self._inside: dict[str, set[str]] = {}

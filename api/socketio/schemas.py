@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from core.errors import PenstockError
+from core.models.sources import MAX_BASES, MAX_FILES, Attachment
 
 MAX_RESUMED = 64
 
@@ -33,11 +34,13 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SentMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's message."""
+    """A user's message. ``files`` and ``knowledge_ids``: what the answer is to stand on."""
 
     role: str = "user"
     content: Any = None
     id: str | None = None
+    files: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_FILES)] = []
+    knowledge_ids: Annotated[list[str], msgspec.Meta(max_length=MAX_BASES)] = []
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """python-socketio's server over Redis, with what it leaves to be wished: its ways in are guarded, and closed polls do not wait."""
 
 import asyncio
+from itertools import cycle
 from typing import Any
 
 import engineio
@@ -9,7 +10,7 @@ from engineio.async_drivers import aiohttp as driver
 
 from api.socketio.json import SocketJson
 from core.logging import get_logger
-from core.redis.client import connection_options
+from core.redis.client import connection_options, split_addresses
 
 MAX_PACKET_BYTES = 4 * 1_048_576
 NAMESPACE = "/"
@@ -32,6 +33,19 @@ class WebSocket(driver.WebSocket):  # type: ignore[misc]  # the library has no t
         return frame
 
 
+class SocketManager(socketio.AsyncRedisManager):  # type: ignore[misc]  # the library has no types
+    """What processes tell each other, by way of Redis; of a cluster any node does, because what one is told all publish."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._addresses = cycle(split_addresses(redis_url))
+        super().__init__(next(self._addresses), channel=f"socketio:{connection_options(redis_url)['db']}")
+
+    def _redis_connect(self) -> None:
+        """It is called again where an address does not answer: then the next one is tried."""
+        super()._redis_connect()
+        self.redis_url = next(self._addresses)
+
+
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # the library has no types
     """``name`` stands in front of its sessions' ids, where it is not empty."""
 
@@ -39,7 +53,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]  # the library h
         self.name = ""
         super().__init__(
             async_mode="aiohttp",
-            client_manager=socketio.AsyncRedisManager(redis_url, channel=f"socketio:{connection_options(redis_url)['db']}"),
+            client_manager=SocketManager(redis_url),
             json=SocketJson,
             cors_allowed_origins=[],  # api.http.cors sees to that
             max_http_buffer_size=MAX_PACKET_BYTES,

@@ -26,8 +26,9 @@ class Merge:
         self.versions = {row.id: row.version for row in found}
         self._there = as_document(ChatDetail(chat=old, messages=tuple(self._before)))
         posted = change(self._there)
-        self._merged = edits.merge_document(old, self._there, edits.keep_finished_answers(posted, self._before))
-        self._become(self._merged)
+        merged = edits.merge_document(old, self._there, edits.keep_finished_answers(posted, self._before))
+        self._become(merged)
+        self._merged = edits.assign_ids(merged, self.detail.messages)
         self.posted = edits.assign_ids(posted, self.detail.messages)
 
     def keep(self, message_ids: Collection[str]) -> None:

@@ -11,13 +11,12 @@ ENTRIES = 256
 class Inbox:
     """What one reader has not yet taken: bounded; on overflow it is emptied and the reader goes back to the stream."""
 
-    __slots__ = ("confirmed", "decode", "gap", "items", "taken", "waiter")
+    __slots__ = ("confirmed", "decode", "gap", "items", "waiter")
 
     def __init__(self, decode: Callable[[bytes], Any]) -> None:
         self.decode = decode
         self.items: deque[Any] = deque()
         self.gap = False
-        self.taken = False
         self.confirmed = asyncio.Event()
         self.waiter: asyncio.Future[None] | None = None
 

@@ -1,138 +1,35 @@
 """Claims: a worker may die, or only be slow, at any token.
 
-Dramatiq delivers at least once. A job is claimed with an epoch that only grows and a short lease; whoever holds an
-older epoch is refused by the append script. A lease that runs out is queued again by any process's reaper
-(core.jobs.queue). Times are Redis's own clock, so processes' clocks do not matter.
+Dramatiq delivers at least once. A worker claims a job with an epoch that only grows and a nonce of its own: the append script refuses
+whoever is not the last claimant. A claim lasts for as long as its worker shows signs of life (core.redis.workers); a dead worker's are
+released by any process's reaper (core.jobs.reaper). Only running jobs are claimed: one that waits costs nothing.
 
 A job ends for one of three reasons that are never mixed up: finished or failed by its worker, cancelled by its user.
-Handing back only queues it again. What was asked may be large: it goes with the job's end, when no worker needs it any more.
-Attempts count claims that made no progress since: a job that kills its workers is given up after MAX_ATTEMPTS.
+Handing back only lets it wait again. What was asked may be large: it goes with the job's end, when no worker needs it any more.
+Deaths count workers that died on a job since it last made progress.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import itertools
+import secrets
+from collections.abc import Sequence
 from enum import IntEnum
 
 import msgspec
 
-from core.events import events_key
+from core.errors import RateLimited, by_code
+from core.jobs import ENDED_S, KINDS, Kind, claim_scripts
+from core.jobs.compaction import Compaction, JobEnd, decode_spec
 from core.models import events
-from core.models.events import Cancelled, Event
-from core.models.generations import JobSpec, JobStatus
+from core.models.events import PROGRESS, Cancelled, Event, Failed, Step, ToolResult
+from core.models.jobs import JobSpec, JobStatus
 from core.redis.client import Scripts
+from core.redis.keys import batch_keys, events_key, is_in_batch, job_key
 
-MAX_ATTEMPTS = 3
-KEPT_MS = 3_600_000
-QUEUED_MS = 24 * 3_600_000
-PICKUP_MS = 5_000
-LEASES_KEY = "leases"
 CANCEL_TOPIC = "cancel"
-
-_NOW = "local time = redis.call('TIME'); local now = time[1] * 1000 + math.floor(time[2] / 1000)\n"
-
-_SUBMIT = (
-    _NOW
-    + """
-redis.call('HSET', KEYS[1], 'spec', ARGV[2], 'body', ARGV[6], 'queue', ARGV[3], 'state', 'queued', 'epoch', 0, 'attempts', 0, 'handed', 0)
-redis.call('PEXPIRE', KEYS[1], ARGV[4])
-redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
-return 1
-"""
-)
-
-_CLAIM = (
-    _NOW
-    + """
-local job = redis.call('HMGET', KEYS[1], 'state', 'spec', 'cancel', 'body')
-if not job[1] then return {0, 'gone'} end
-if job[1] == 'running' then
-  local lease = redis.call('ZSCORE', KEYS[2], ARGV[1])
-  if lease and tonumber(lease) > now then return {0, 'held'} end
-elseif job[1] ~= 'queued' then
-  redis.call('ZREM', KEYS[2], ARGV[1])
-  return {0, 'ended'}
-end
-redis.call('HSET', KEYS[1], 'state', 'running', 'worker', ARGV[2])
-redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
-local epoch = redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-local attempts = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
-return {epoch, job[2], attempts, job[3] or '', job[4]}
-"""
-)
-
-_APPEND = """
-local epoch, seq, state = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-if redis.call('HGET', KEYS[1], 'epoch') ~= epoch then return 0 end
-for i = 7, #ARGV do
-  local id = epoch .. '-' .. (seq + i - 7)
-  local added = redis.pcall('XADD', KEYS[2], id, 'e', ARGV[i])
-  if type(added) == 'table' and added.err then
-    if not next(redis.call('XRANGE', KEYS[2], id, id)) then return 0 end
-  else
-    redis.call('PUBLISH', KEYS[2], id .. ' ' .. ARGV[i])
-  end
-end
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
-if state ~= '' then
-  redis.call('HSET', KEYS[1], 'state', state)
-  redis.call('HDEL', KEYS[1], 'body')
-  redis.call('PEXPIRE', KEYS[1], ARGV[4])
-  redis.call('ZREM', KEYS[3], ARGV[5])
-elseif ARGV[6] == '1' then
-  redis.call('HSET', KEYS[1], 'attempts', 0)
-end
-return 1
-"""
-
-_RENEW = (
-    _NOW
-    + """
-local answers = {}
-for i = 2, #ARGV, 2 do
-  local job = redis.call('HMGET', 'job:' .. ARGV[i], 'epoch', 'state', 'cancel')
-  if job[1] == ARGV[i + 1] and job[2] == 'running' then
-    redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[i])
-    answers[#answers + 1] = job[3] and 2 or 1
-  else
-    answers[#answers + 1] = 0
-  end
-end
-return answers
-"""
-)
-
-_HAND_BACK = (
-    _NOW
-    + """
-if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2] or redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 0 end
-redis.call('HSET', KEYS[1], 'state', 'queued', 'worker', '', 'attempts', 0)
-redis.call('HINCRBY', KEYS[1], 'epoch', 1)
-redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
-return 1
-"""
-)
-
-_CANCEL = """
-local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return 'gone' end
-if state == 'running' then
-  redis.call('HSET', KEYS[1], 'cancel', 1)
-  redis.call('PUBLISH', ARGV[4], ARGV[1])
-  return 'running'
-end
-if state ~= 'queued' then return state end
-local id = redis.call('HINCRBY', KEYS[1], 'epoch', 1) .. '-1'
-redis.call('HSET', KEYS[1], 'state', 'cancelled')
-redis.call('HDEL', KEYS[1], 'body')
-redis.call('PEXPIRE', KEYS[1], ARGV[3])
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('XADD', KEYS[2], id, 'e', ARGV[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[3])
-redis.call('PUBLISH', KEYS[2], id .. ' ' .. ARGV[2])
-return 'queued'
-"""
-
-
-_NO_BODY = msgspec.Raw(b"null")
+NONCE_BYTES = 8
+ENDED_STEP_S = 60  # one of a batch that went well: nobody reads its log
+TRY_AGAIN_STATUS = 500  # what only fails for now, or for a reason that nobody foresaw
 
 
 class Fenced(Exception):
@@ -142,78 +39,136 @@ class Fenced(Exception):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """The right to write a job's log.
 
-    ``attempt``: which claim without progress this is, from 1; ``cancelled``: its user already stopped it.
+    ``input``: what was asked, as it came; ``prompt``: what an earlier claim has pinned; ``deaths``: how many workers have died on it since
+    it last made progress; ``cancelled``: its user already stopped it.
     """
 
     spec: JobSpec
+    input: bytes
+    nonce: str
     epoch: int
-    attempt: int
+    deaths: int
     cancelled: bool
+    prompt: bytes = b""
+
+    @property
+    def kind(self) -> Kind:
+        """Its row of the table."""
+        return KINDS[self.spec.kind]
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a dead worker's job.
+
+    ``spec``: it is to wait again; ``cancelled``: its user has stopped it; ``later``: it is begun, and its worker may yet come back.
+    """
+
+    spec: JobSpec | None = None
+    deaths: int = 0
+    was_running: bool = False
+    cancelled: bool = False
+    later: bool = False
 
 
 class Held(IntEnum):
-    """What became of a claim when its lease was renewed."""
+    """What became of a claim."""
 
     LOST = 0
     KEPT = 1
     CANCELLED = 2
 
 
-def job_key(job_id: str) -> str:
-    """The hash with a job's spec, state and epoch."""
-    return f"job:{job_id}"
-
-
 class Claims:
     """The state of jobs in Redis. Every call is one script, safe to repeat after a lost answer."""
 
-    def __init__(self, scripts: Scripts, *, lease_ms: int) -> None:
-        """``lease_ms``: how long a silent worker keeps its jobs."""
+    def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
-        self._lease_ms = lease_ms
         register = scripts.register
-        self._submit, self._claim, self._append = register(_SUBMIT), register(_CLAIM), register(_APPEND)
-        self._renew, self._hand_back, self._cancel = register(_RENEW), register(_HAND_BACK), register(_CANCEL)
-
-    async def submit(self, spec: JobSpec) -> None:
-        """Record a job as queued; enqueueing it is the next step, and the reaper's where this process dies before that."""
-        known = msgspec.json.encode(msgspec.structs.replace(spec, body=_NO_BODY))
-        args = (spec.id, known, spec.queue, QUEUED_MS, PICKUP_MS, bytes(spec.body))
-        await self._scripts.run(self._submit, (job_key(spec.id), LEASES_KEY), args)
+        self._claim, self._append = register(claim_scripts.CLAIM), register(claim_scripts.APPEND)
+        self._hand_back, self._release = register(claim_scripts.HAND_BACK), register(claim_scripts.RELEASE)
+        self._end = register(claim_scripts.END)
+        self._compaction = Compaction(scripts)
+        self._prefix, self._numbers = secrets.token_hex(NONCE_BYTES), itertools.count()
 
     async def claim(self, job_id: str, worker_id: str) -> Claim | None:
-        """Take a queued job, or one whose lease ran out; None where another holds it or it has ended."""
-        answer = await self._scripts.run(self._claim, (job_key(job_id), LEASES_KEY), (job_id, worker_id, self._lease_ms))
+        """Take a job that waits; None where another holds it or it has ended."""
+        nonce = f"{self._prefix}{next(self._numbers):x}"
+        batch = batch_keys(job_id)[:1] if is_in_batch(job_id) else ()
+        answer = await self._scripts.run(self._claim, (job_key(job_id), *batch), (worker_id, nonce))
         if not answer[0]:
             return None
-        spec = msgspec.json.decode(answer[1], type=JobSpec)
-        if answer[4] is not None:  # builds before the body had a place of its own left it in the spec
-            spec = msgspec.structs.replace(spec, body=msgspec.Raw(answer[4]))
-        return Claim(spec=spec, epoch=answer[0], attempt=answer[2], cancelled=answer[3] == b"1")
+        epoch, spec, asked, deaths, cancelled, prompt = answer
+        return Claim(
+            spec=msgspec.json.decode(spec, type=JobSpec),
+            input=asked,
+            nonce=nonce,
+            epoch=epoch,
+            deaths=deaths,
+            cancelled=cancelled == b"1",
+            prompt=prompt,
+        )
 
-    async def append(self, claim: Claim, seq: int, entries: Sequence[Event], *, end: JobStatus | None = None) -> None:
-        """Append entries as ``seq``, ``seq + 1``, …; with ``end`` the job ends in the same step.
+    async def pin(self, claim: Claim, prompt: bytes) -> bytes:
+        """Keep what an answer is made of, so that whoever takes it over makes it of the same; what is kept may be an earlier claim's."""
+        if await self._scripts.command("HSETNX", job_key(claim.spec.id), "prompt", prompt):
+            return prompt
+        return await self._scripts.command("HGET", job_key(claim.spec.id), "prompt") or prompt
 
-        Raises Fenced for a stale claim, and then nothing was written.
-        """
-        job_id = claim.spec.id
-        progress = any(isinstance(entry, events.Delta) for entry in entries)
-        args = (claim.epoch, seq, end or "", KEPT_MS, job_id, int(progress), *map(events.encode, entries))
-        if not await self._scripts.run(self._append, (job_key(job_id), events_key(job_id), LEASES_KEY), args):
-            raise Fenced(job_id)
-
-    async def renew(self, claims: Sequence[Claim]) -> Mapping[str, Held]:
-        """Keep the leases of running jobs; the answer says of each job id whether it is still ours and still wanted."""
-        if not claims:
+    async def results(self, claim: Claim) -> dict[str, msgspec.Raw]:
+        """Of each step and tool call that earlier claims have told as done, by its key, what it gave."""
+        if claim.epoch == 1:
             return {}
-        pairs = [word for claim in claims for word in (claim.spec.id, claim.epoch)]
-        answers = await self._scripts.run(self._renew, (LEASES_KEY,), (self._lease_ms, *pairs))
-        return {claim.spec.id: Held(answer) for claim, answer in zip(claims, answers, strict=True)}
+        entries = await self._scripts.command("XRANGE", events_key(claim.spec.id), "-", "+")
+        told = [events.decode(payload) for _, (_, payload) in entries]
+        return {event.key: event.result for event in told if isinstance(event, Step | ToolResult)}
+
+    async def append(
+        self, claim: Claim, seq: int, entries: Sequence[Event], *, end: JobStatus | None = None, before: Sequence[Event] = ()
+    ) -> int:
+        """Append entries as ``seq``, ``seq + 1``, …; with ``end`` the job ends in the same step, and Redis keeps it small.
+
+        ``before``: what this claim has appended before them, for an end to be written without reading it. The last number that the log
+        holds of this claim: less than ``seq - 1`` where Redis has lost some of what was appended before, and then nothing was appended; an
+        end is written with all that is known. Raises Fenced for a stale claim.
+        """
+        if end:
+            last = await self._finish(claim, seq, entries, end, before)
+        else:
+            progress = any(isinstance(entry, PROGRESS) for entry in entries)
+            keys, kept_ms = (job_key(claim.spec.id), events_key(claim.spec.id)), claim.kind.unfinished_s * 1000
+            args = (claim.nonce, seq, kept_ms, int(progress))
+            last = await self._scripts.run(self._append, keys, (*args, *map(events.encode, entries)))
+        if last < 0:
+            raise Fenced(claim.spec.id)
+        return last
+
+    async def _finish(self, claim: Claim, seq: int, entries: Sequence[Event], end: JobStatus, before: Sequence[Event]) -> int:
+        log = [(f"{claim.epoch}-{number}", entry) for number, entry in enumerate((*before, *entries), seq - len(before))]
+        soon = end is JobStatus.FINISHED and is_in_batch(claim.spec.id)
+        kept_s, again = ENDED_STEP_S if soon else claim.kind.ended_s, _may_try_again(claim, entries[-1])
+        job_end = JobEnd(status=end, log=log, told=len(before), kept_s=kept_s, again=again)
+        ended = await self._compaction.finish(claim.spec, claim.nonce, job_end)
+        return seq + len(entries) - 1 if ended else -1
+
+    async def look(self, claims: Sequence[Claim]) -> list[Held]:
+        """Of each claim: whether it is still ours, and the job still wanted."""
+        asked = [self._scripts.command("HMGET", job_key(claim.spec.id), "claim", "state", "cancel") for claim in claims]
+        found = await asyncio.gather(*asked)
+        return [_held(claim, *fields) for claim, fields in zip(claims, found, strict=True)]
 
     async def hand_back(self, claim: Claim) -> bool:
-        """Give a job up as it stands; it is to be enqueued again. False where it was no longer ours."""
-        args = (claim.spec.id, claim.epoch, PICKUP_MS)
-        return bool(await self._scripts.run(self._hand_back, (job_key(claim.spec.id), LEASES_KEY), args))
+        """Give a job up as it stands; it is to be put back on a queue. False where it was no longer ours."""
+        return bool(await self._scripts.run(self._hand_back, (job_key(claim.spec.id),), (claim.nonce,)))
+
+    async def release(self, job_id: str, worker_id: str, *, patient: bool) -> Released:
+        """Take a job from a dead worker. ``patient``: not one that has begun and that nobody else could go on with."""
+        answer = await self._scripts.run(self._release, (job_key(job_id),), (worker_id, int(patient)))
+        state, spec = answer[0], msgspec.json.decode(answer[1], type=JobSpec) if len(answer) > 1 else None
+        if state == b"begun":
+            return Released(later=True)
+        if spec is None:
+            return Released()
+        return Released(spec=spec, deaths=answer[2], was_running=state == b"running", cancelled=answer[3] == b"1")
 
     async def cancel(self, job_id: str) -> str:
         """Stop a job for its user.
@@ -221,18 +176,42 @@ class Claims:
         ``queued``: it has ended here and now; ``running``: its worker is told; otherwise how it had already ended, or
         ``gone``.
         """
-        keys = (job_key(job_id), events_key(job_id), LEASES_KEY)
-        answer: bytes = await self._scripts.run(self._cancel, keys, (job_id, events.encode(Cancelled()), KEPT_MS, CANCEL_TOPIC))
-        return answer.decode()
+        ended = await self._end_waiting(job_id, Cancelled(), JobStatus.CANCELLED)
+        if ended in {"batch", JobStatus.CANCELLED}:
+            for child_id in await self._scripts.command("HVALS", batch_keys(job_id)[4]):
+                await self._end_waiting(child_id.decode(), Cancelled(), JobStatus.CANCELLED)
+        return "queued" if ended == "batch" else ended
 
-    async def cancel_user(self, user_id: str) -> None:
-        """Stop all jobs of a user that have not ended."""
-        for job_id in await self._scripts.command("ZRANGE", LEASES_KEY, 0, -1):
-            spec = await self.spec(job_id.decode())
-            if spec and spec.user_id == user_id:
-                await self.cancel(spec.id)
+    async def fail(self, job_id: str, why: Failed) -> bool:
+        """End a job that waits, because nobody will take it. False where it does not wait."""
+        return await self._end_waiting(job_id, why, JobStatus.FAILED) == "queued"
+
+    async def state(self, job_id: str) -> str | None:
+        """``queued``, ``running``, or how it has ended; None where Redis does not know it."""
+        stored: bytes | None = await self._scripts.command("HGET", job_key(job_id), "state")
+        return stored.decode() if stored else None
 
     async def spec(self, job_id: str) -> JobSpec | None:
-        """A job's spec without its body, while Redis keeps it."""
+        """A job's spec, while Redis keeps it."""
         stored = await self._scripts.command("HGET", job_key(job_id), "spec")
-        return msgspec.json.decode(stored, type=JobSpec) if stored else None
+        return decode_spec(stored) if stored else None
+
+    async def _end_waiting(self, job_id: str, last: Event, status: JobStatus) -> str:
+        args = (job_id, str(status), events.encode(last), ENDED_S * 1000, CANCEL_TOPIC)
+        answer: bytes = await self._scripts.run(self._end, (job_key(job_id), events_key(job_id), *batch_keys(job_id)), args)
+        if answer == b"queued" and (spec := await self.spec(job_id)):
+            await self._compaction.compact(spec)
+        return answer.decode()
+
+
+def _may_try_again(claim: Claim, last: Event) -> bool:
+    """Whether a step of a batch might end better: it did not fail for what was asked, and did not cost several workers their lives."""
+    if not isinstance(last, Failed) or claim.deaths >= claim.kind.max_deaths:
+        return False
+    return by_code(last.code).status >= TRY_AGAIN_STATUS or by_code(last.code).status == RateLimited.status
+
+
+def _held(claim: Claim, nonce: bytes | None, state: bytes | None, cancel: bytes | None) -> Held:
+    if nonce != claim.nonce.encode() or state != b"running":
+        return Held.LOST
+    return Held.CANCELLED if cancel else Held.KEPT

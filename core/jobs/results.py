@@ -1,8 +1,7 @@
 """What a job gives that is too large for its log: kept beside it for as long as somebody may come for it."""
 
-from core.events import events_key
-from core.jobs.claims import job_key
 from core.redis.client import Scripts
+from core.redis.keys import events_key, job_key, result_key
 
 KEPT_MS = 300_000
 
@@ -15,17 +14,13 @@ class Results:
 
     async def put(self, job_id: str, data: bytes) -> None:
         """Before the job's log says that it has finished."""
-        await self._scripts.command("SET", _key(job_id), data, "PX", KEPT_MS)
+        await self._scripts.command("SET", result_key(job_id), data, "PX", KEPT_MS)
 
     async def get(self, job_id: str) -> bytes | None:
         """What was put; None where it is not there any more."""
-        found: bytes | None = await self._scripts.command("GET", _key(job_id))
+        found: bytes | None = await self._scripts.command("GET", result_key(job_id))
         return found
 
     async def forget(self, job_id: str) -> None:
         """All of a job that has ended: nobody will ask again."""
-        await self._scripts.command("UNLINK", _key(job_id), job_key(job_id), events_key(job_id))
-
-
-def _key(job_id: str) -> str:
-    return f"job:{job_id}:result"
+        await self._scripts.command("UNLINK", result_key(job_id), job_key(job_id), events_key(job_id))

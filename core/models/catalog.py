@@ -26,7 +26,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``created``: Unix seconds. ``pool``: the worker pool that answers for it. ``context_length`` in tokens, where known.
 
     ``tasks``: what it can be asked for; all of them where that is not known, and then it answers for itself.
-    ``size_bytes``: of its weights, where known. ``base_model_id`` and ``meta``: of a custom model.
+    ``size_bytes``: of its weights, where known. ``tokenizer``: where those find it who count tokens (core.services.models.tokenizers).
+    ``base_model_id`` and ``meta``: of a custom model.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     context_length: int | None = None
     tasks: tuple[Task, ...] = ANY_TASK
     size_bytes: int | None = None
+    tokenizer: str | None = None
     base_model_id: str | None = None
     meta: dict[str, Any] = {}
 

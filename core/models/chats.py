@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from core.models.sources import Attachment
+
 MESSAGE_BYTES = 512
 
 
@@ -108,10 +110,15 @@ class ChatImport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's message that asks for an answer. Without ``model``: the chat's first model, else the default one."""
+    """A user's message that asks for an answer. Without ``model``: the chat's first model, else the default one.
+
+    ``files`` and ``knowledge_ids``: what the answer is to stand on, beside what is attached to the chat itself.
+    """
 
     chat_id: str
     content: Any
     role: str = "user"
     id: str | None = None
     model: str | None = None
+    files: Sequence[Attachment] = ()
+    knowledge_ids: Sequence[str] = ()

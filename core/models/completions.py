@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from core.models.sources import MAX_BASES, MAX_FILES, Attachment
+
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 MAX_STOPS = 16
 MAX_TOP_LOGPROBS = 20
@@ -33,15 +35,13 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True):
     logit_bias: dict[str, Annotated[float, msgspec.Meta(ge=-100, le=100)]] | None = None
 
 
-class CompletionRequest(Parameters, frozen=True, kw_only=True):
-    """One request. Whatever is not named here goes to an upstream as it came.
+class Options(Parameters, frozen=True, kw_only=True):
+    """All that may be left out of a request.
 
     ``logprobs``: how likely each token was, as the model itself sees it, before bias, penalties and temperature; ``top_logprobs``: and
     that many of the likeliest beside it. Tools, formats other than text, images, audio and searching are for upstreams that know them.
     """
 
-    model: str
-    messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=16)] | None = None
@@ -57,6 +57,18 @@ class CompletionRequest(Parameters, frozen=True, kw_only=True):
     modalities: list[str] | None = None
     audio: Any = None
     web_search_options: Any = None
+
+
+class CompletionRequest(Options, frozen=True, kw_only=True):
+    """One request. Whatever is not named here goes to an upstream as it came.
+
+    ``files`` and ``knowledge_ids``: fields of ours. The answer is to stand on passages of these.
+    """
+
+    model: str
+    messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
+    files: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_FILES)] | None = None
+    knowledge_ids: Annotated[list[str], msgspec.Meta(max_length=MAX_BASES)] | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -43,6 +43,12 @@ class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
         return [item for item in self.input if not isinstance(item, int)]
 
 
+class EmbeddingSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to know of a request; its job's payload. ``served``: the model that it is asked for."""
+
+    served: str
+
+
 class Vectors(msgspec.Struct, frozen=True, kw_only=True):
     """What a model made of some inputs: little-endian float32 [inputs, dimensions], rows one after the other."""
 

@@ -7,10 +7,17 @@ import msgspec
 from core.errors import PenstockError, by_code
 from core.models.completions import FinishReason, Logprobs, Usage
 from core.models.numerics import Continued
+from core.models.sources import Source
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """One entry of a log."""
+
+
+class Waiting(_Event, frozen=True, kw_only=True, tag="waiting"):
+    """Nobody can take the job now; ``detail`` says what is wanting. It waits for that, but not for ever."""
+
+    detail: str
 
 
 class Started(_Event, frozen=True, kw_only=True, tag="started"):
@@ -24,6 +31,12 @@ class Started(_Event, frozen=True, kw_only=True, tag="started"):
     worker: str = ""
     continued: Continued | None = None
     fingerprint: str = ""
+
+
+class Sources(_Event, frozen=True, kw_only=True, tag="sources"):
+    """What the answer stands on, before its text; empty where nothing was found. It comes once, whoever takes the answer over."""
+
+    sources: tuple[Source, ...]
 
 
 class Delta(_Event, frozen=True, kw_only=True, tag="delta"):
@@ -48,18 +61,44 @@ class ChoiceFinished(_Event, frozen=True, kw_only=True, tag="choice_finished"):
 
 
 class Progress(_Event, frozen=True, kw_only=True, tag="progress"):
-    """How far a job is that brings something here: ``completed`` of ``total`` bytes of the part that ``digest`` names."""
+    """How far a job is: ``completed`` of ``total`` bytes of the part that ``digest`` names; of a batch: items.
+
+    ``failed``: items that were given up.
+    """
 
     status: str
     digest: str | None = None
     total: int | None = None
     completed: int | None = None
+    failed: int | None = None
+
+
+class Step(_Event, frozen=True, kw_only=True, tag="step"):
+    """A step within a job is done: whoever takes the job over does it no more. ``key`` names it within the job; ``result``: JSON, small."""
+
+    key: str
+    result: msgspec.Raw
+
+
+class ToolCall(_Event, frozen=True, kw_only=True, tag="tool_call"):
+    """A tool is being called. ``key`` names the call within the job: one that is made again after a worker's death has the same."""
+
+    key: str
+    name: str
+    arguments: msgspec.Raw
+
+
+class ToolResult(_Event, frozen=True, kw_only=True, tag="tool_result"):
+    """What the tool gave that was called with this ``key``: JSON, small. The call is not made again."""
+
+    key: str
+    result: msgspec.Raw
 
 
 class Finished(_Event, frozen=True, kw_only=True, tag="finished"):
-    """The whole generation is complete, and saved where it has a chat."""
+    """The whole job is complete, and its outcome is kept where it has one. ``usage``: of a generation or of vectors, where it is known."""
 
-    usage: Usage
+    usage: Usage | None = None
 
 
 class Failed(_Event, frozen=True, kw_only=True, tag="failed"):
@@ -90,7 +129,8 @@ class Cancelled(_Event, frozen=True, kw_only=True, tag="cancelled"):
     """Its user stopped it; what arrived before stays."""
 
 
-Event = Started | Delta | ChoiceFinished | Progress | Finished | Failed | Cancelled
+Event = Waiting | Started | Sources | Delta | ChoiceFinished | Progress | Step | ToolCall | ToolResult | Finished | Failed | Cancelled
+PROGRESS = (Delta, Step, ToolResult)  # whoever takes the job over goes on behind these
 ENDS = (Finished, Failed, Cancelled)
 
 encode = msgspec.json.Encoder().encode

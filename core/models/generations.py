@@ -1,57 +1,55 @@
 """A generation: one answer (or several choices of one) being made by a worker."""
 
-from enum import StrEnum
+from typing import Self
 
 import msgspec
 
 from core.models.completions import Usage
+from core.models.jobs import JobStatus
+from core.models.sources import LookThrough
 
 
-class JobStatus(StrEnum):
-    """A generation ends for one of three reasons that are never mixed up: it finished or failed, or its user cancelled it.
+class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a worker needs to know of a generation, and whoever listens to it; its job's payload.
 
-    Until then it is in progress: whether a worker has it already, or has it again, is for its claim to say.
-    """
+    The job's input is the OpenAI request as JSON.
 
-    IN_PROGRESS = "in_progress"
-    FINISHED = "finished"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will come."""
-        return self in {JobStatus.FINISHED, JobStatus.FAILED, JobStatus.CANCELLED}
-
-
-class JobSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker needs to make the answer; kept in Redis beside the claim. ``body`` is the OpenAI request as JSON.
-
-    For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and the messages in
-    ``body`` mean nothing: the worker builds them from the chat. ``seed`` is always set: the client's, else drawn when
-    the job was made, so that any worker continues with the same one. ``request_id`` links the worker's log line to
-    the request's.
+    For a chat's answer ``chat_id`` and ``message_id`` name the empty assistant message to fill, and the messages of the
+    request mean nothing: the worker builds them from the chat. ``seed`` is always set: the client's, else drawn when
+    the job was made, so that any worker continues with the same one.
 
     Where ``model`` is a custom one, ``base_model`` names the served one behind it, and ``system`` is its system prompt.
+    ``look_through``: where passages for the answer are to be found, if it is to stand on any.
     """
 
     id: str
     user_id: str
     model: str
-    queue: str
     seed: int
     created_at: int
-    body: msgspec.Raw
-    request_id: str = ""
     chat_id: str | None = None
     message_id: str | None = None
     base_model: str = ""
     system: str = ""
+    look_through: LookThrough | None = None
 
     @property
     def served(self) -> str:
         """The model that a worker is asked for."""
         return self.base_model or self.model
+
+    @classmethod
+    def of(cls, row: "Generation") -> Self:
+        """What the record of a chat's generation still tells of it."""
+        return cls(
+            id=row.id,
+            user_id=row.user_id,
+            model=row.model,
+            seed=0,
+            created_at=row.created_at,
+            chat_id=row.chat_id,
+            message_id=row.message_id,
+        )
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

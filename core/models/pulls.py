@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 
 MODELS_FOLDER = "models"
 MARKER = "pulled.json"  # stands in a folder <data folder>/models/<owner>/<name>/<revision> whose files are all there

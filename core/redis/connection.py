@@ -15,6 +15,8 @@ import redis.exceptions
 
 Argument = str | bytes | int | float
 
+AT_ONCE = 8
+
 _NOT_YET = object()
 
 
@@ -42,16 +44,26 @@ class Connection(asyncio.Protocol):
     @classmethod
     async def open(cls, client: "redis.asyncio.Redis", heard: Callable[[Any], None], lost: Callable[[], None]) -> Self:
         """A connection out of the client's pool, whose ``aclose`` closes it too. Raises what redis-py raises."""
-        connection: Any = await client.connection_pool.get_connection()
-        wire = cls(client.connection_pool, connection, heard, lost)
+        pool = client.connection_pool
+        connection: Any = await pool.get_connection()
+        if connection._writer.transport.is_closing() or connection._reader.at_eof():  # noqa: SLF001 - that it is lost was told already
+            await _release(pool, connection)
+            message = "The connection was lost as soon as it was made."
+            raise redis.exceptions.ConnectionError(message)
+        wire = cls(pool, connection, heard, lost)
         wire._transport.set_protocol(wire)
         return wire
 
     def send(self, packed: bytes) -> None:
-        """Send commands; what is sent within one turn of the event loop travels together, because each writing costs a system call."""
+        """Send commands; those of one turn of the event loop travel AT_ONCE together: each writing costs a system call.
+
+        Not all of a long turn's: Redis, and who waits for it, work on the first while the others are made.
+        """
         if not self._leaving:
             asyncio.get_running_loop().call_soon(self._leave)
         self._leaving.append(packed)
+        if len(self._leaving) == AT_ONCE:
+            self._leave()
 
     def close(self) -> None:
         """Break the connection; what it was yet to say is not heard."""
@@ -60,7 +72,7 @@ class Connection(asyncio.Protocol):
 
     def _leave(self) -> None:
         leaving, self._leaving = self._leaving, []
-        if not self._closed:
+        if leaving and not self._closed:
             self._transport.write(b"".join(leaving))
 
     def data_received(self, data: bytes) -> None:

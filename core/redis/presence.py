@@ -11,7 +11,7 @@ from core.redis.client import Scripts
 
 LEASE_MS = 8_000
 RENEW_S = 2.0
-PROCESSES = "presence:processes"
+PROCESSES = "{presence}:processes"
 ID_BYTES = 6
 
 # A room is a set of "<user> <process> <connection>". Beside it each process has the set of rooms that it has connections in, and all
@@ -123,11 +123,11 @@ class Presence:
 
 
 def _room(chat_id: str) -> str:
-    return f"presence:room:{chat_id}"
+    return f"{{presence}}:room:{chat_id}"
 
 
 def _rooms(process: str) -> str:
-    return f"presence:process:{process}"
+    return f"{{presence}}:process:{process}"
 
 
 def _ids(found: Iterable[bytes]) -> list[str]:

@@ -88,7 +88,7 @@ class SignInAttempt:
         self.address = address
         self.name = uuid.uuid4().hex
         account = hashlib.sha256(email.encode(errors="surrogatepass")).hexdigest()
-        self.keys = (f"guesses:account:{account}", f"guesses:address:{address}", f"guesses:known:{account}:{address}")
+        self.keys = tuple(f"{{guesses}}:{kind}" for kind in (f"account:{account}", f"address:{address}", f"known:{account}:{address}"))
 
     async def succeed(self) -> None:
         """The password was right."""

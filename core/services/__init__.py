@@ -1,4 +1,4 @@
-"""What may be done: one class per noun; check, write, enqueue last. Wired here and nowhere else."""
+"""What may be done: one class per noun; check, write, enqueue last. Wired here, a family at a time in ``families``, and nowhere else."""
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -6,14 +6,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import msgspec
 
 from core.events import EventLog
+from core.jobs.batches import Batches
+from core.jobs.calls import Calls
 from core.jobs.claims import Claims
+from core.jobs.placement import Placement
 from core.jobs.queue import JobQueue
+from core.jobs.reaper import Reaper
 from core.jobs.results import Results
-from core.redis.client import Redis, Scripts, connect
-from core.redis.read_markers import ReadMarkers
-from core.redis.sign_in_attempts import SignInAttempts
+from core.models.configs import RateLimits
+from core.redis.client import Redis, Scripts
+from core.redis.presence import Presence
+from core.redis.rate_limits import RateLimiter
 from core.redis.workers import WorkerRegistry
-from core.security import Passwords, Tokens
 from core.services.answers import Answers
 from core.services.api_keys import ApiKeys
 from core.services.chats.chats import Chats
@@ -22,29 +26,33 @@ from core.services.chats.search import ChatSearch
 from core.services.chats.shares import Shares
 from core.services.configs import Configs, defaults
 from core.services.embeddings import Embeddings
+from core.services.families import open_chats, open_files, open_ground, open_models, open_upkeep, open_users
+from core.services.files.documents import Documents
+from core.services.files.files import Files
+from core.services.files.processing import Processing
+from core.services.files.reading import Reading
 from core.services.generations import Generations
-from core.services.models.custom_models import CustomModels
+from core.services.knowledge.bases import KnowledgeBases
+from core.services.knowledge.embedded import Embedded
+from core.services.knowledge.files import KnowledgeFiles
+from core.services.knowledge.ingest_jobs import IngestJobs
+from core.services.knowledge.ingestion import Ingestion
+from core.services.models.catalogue import Catalogue
 from core.services.models.models import Models
-from core.services.notifications import Notifications
+from core.services.models.tokenizers import Tokenizers
 from core.services.pulls import Pulls
+from core.services.retrieval import Retrieval
+from core.services.sources import Sources
+from core.services.upkeep import Upkeep
 from core.services.users.accounts import Accounts
-from core.services.users.pictures import Pictures
-from core.services.users.removal import Removal
 from core.services.users.users import Users
+from core.services.web_search import WebSearch
 from core.settings import Settings
-from core.storage import open_records
-from core.storage.administrators import Administrators
-from core.storage.api_keys import ApiKeys as KeyRows
-from core.storage.chats import Chats as ChatRows
 from core.storage.configs import Configs as ConfigRows
-from core.storage.generations import Generations as GenerationRows
-from core.storage.messages import Messages as MessageRows
-from core.storage.models import Models as ModelRows
-from core.storage.pictures import Pictures as PictureRows
 from core.storage.pulls import Pulls as PullRows
 from core.storage.records.port import Records
-from core.storage.shares import Shares as ShareRows
 from core.storage.users import Users as UserRows
+from core.storage.vectors import LazyVectors
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +65,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     events: EventLog
     claims: Claims
     queue: JobQueue
+    batches: Batches
+    placement: Placement
+    reaper: Reaper
+    upkeep: Upkeep
     users: Users
     accounts: Accounts
     api_keys: ApiKeys
@@ -64,13 +76,29 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     chat_copies: ChatCopies
     chat_search: ChatSearch
     shares: Shares
+    files: Files
+    documents: Documents
+    processing: Processing
+    reading: Reading
+    knowledge: KnowledgeBases
+    knowledge_files: KnowledgeFiles
+    ingestion: Ingestion
+    ingest_jobs: IngestJobs
+    embedded: Embedded
+    vectors: LazyVectors
+    tokenizers: Tokenizers
+    presence: Presence
+    catalogue: Catalogue
     models: Models
     workers: WorkerRegistry
     generations: Generations
     answers: Answers
     pulls: Pulls
     configs: Configs
+    rate_limiter: RateLimiter
     embeddings: Embeddings
+    web_search: WebSearch
+    retrieval: Retrieval
     results: Results
 
 
@@ -81,75 +109,75 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
     Raises Unavailable where the document store is not there; Redis is waited for at each call.
     """
     async with AsyncExitStack() as stack:
-        records = await stack.enter_async_context(open_records(settings))
-        redis, broker = connect(settings.redis_url), connect(settings.redis_url, broker=True)
-        stack.push_async_callback(redis.aclose)
-        stack.push_async_callback(broker.aclose)
-        events = EventLog(redis)
-        await events.start()
-        stack.push_async_callback(events.close)
-        scripts, passwords = Scripts(redis), Passwords()
-        stack.callback(passwords.close)
-        claims, queue = Claims(scripts, lease_ms=settings.lease_ms), JobQueue(scripts, Scripts(broker))
-        rows = GenerationRows(records)
-        notifications = Notifications(claims, events)
-        chat_rows, message_rows = ChatRows(records), MessageRows(records)
-        shares, user_rows = ShareRows(records), UserRows(records)
-        read_markers = ReadMarkers(Scripts(redis, patience_s=0))
-        stack.push_async_callback(read_markers.close)
-        chats = Chats(
-            rows=chat_rows, messages=message_rows, generations=rows, shares=shares, notifications=notifications, read_markers=read_markers
+        on = await open_ground(stack, settings)
+        user_rows = UserRows(on.records)
+        catalogue, customs, models = open_models(stack, on)
+        chats, chat_copies, chat_search, shares = open_chats(stack, on, user_rows)
+        family = await open_files(stack, on, user_rows)
+        users, accounts, api_keys = open_users(
+            stack,
+            on,
+            user_rows,
+            (chats.delete_all, customs.remove_user, family.bases.remove_user, family.files.remove_user, family.job_rows.remove_user),
         )
-        shared = Shares(chats, chat_rows, shares, user_rows)
-        customs = CustomModels(ModelRows(records), events)
-        stack.push_async_callback(customs.close)
-        models = Models(scripts, customs, events)
-        workers, results = WorkerRegistry(scripts), Results(scripts)
-        keys, pictures = KeyRows(records), PictureRows(records)
-        sign_in_attempts, portraits = SignInAttempts(Scripts(redis, patience_s=0)), Pictures(pictures)
-        users = Users(
-            rows=user_rows,
-            keys=keys,
-            pictures=portraits,
-            passwords=passwords,
-            tokens=Tokens(settings),
-            sign_in_attempts=sign_in_attempts,
-            settings=settings,
-            announce_revocation=notifications.announce_revocation,
-        )
-        belongings = (claims.cancel_user, chats.delete_all, customs.remove_user, keys.remove_user, pictures.remove_user)
-        removal = Removal(user_rows, Administrators(records), belongings, notifications.announce_revocation)
+        answers, pull_rows = Answers(on.generations, chats), PullRows(on.records)
+        placement, reaper, upkeep = open_upkeep(on, catalogue, answers, pull_rows, family)
+        configs = Configs(ConfigRows(on.records), on.events, defaults(settings))
+        calls = Calls(workers=on.workers, claims=on.claims, queue=on.queue, events=on.events, results=on.results)
+        embeddings = Embeddings(models, calls)
         yield Services(
             settings=settings,
-            redis=redis,
-            records=records,
-            scripts=scripts,
-            events=events,
-            claims=claims,
-            queue=queue,
+            redis=on.redis,
+            records=on.records,
+            scripts=on.scripts,
+            events=on.events,
+            claims=on.claims,
+            queue=on.queue,
+            batches=on.batches,
+            placement=placement,
+            reaper=reaper,
+            upkeep=upkeep,
             users=users,
-            accounts=Accounts(
-                rows=user_rows,
-                users=users,
-                pictures=portraits,
-                passwords=passwords,
-                sign_in_attempts=sign_in_attempts,
-                removal=removal,
-                announce_revocation=notifications.announce_revocation,
-            ),
-            api_keys=ApiKeys(keys, notifications.announce_revocation),
+            accounts=accounts,
+            api_keys=api_keys,
             chats=chats,
-            chat_copies=ChatCopies(chats, chat_rows, shared),
-            chat_search=ChatSearch(chat_rows, message_rows),
-            shares=shared,
+            chat_copies=chat_copies,
+            chat_search=chat_search,
+            shares=shares,
+            files=family.files,
+            documents=family.documents,
+            processing=family.processing,
+            reading=Reading(family.files, family.documents, family.processing),
+            knowledge=family.bases,
+            knowledge_files=family.entries,
+            ingestion=family.ingestion,
+            ingest_jobs=family.jobs,
+            embedded=family.embedded,
+            vectors=family.vectors,
+            tokenizers=Tokenizers(on.scripts),
+            presence=Presence(on.scripts),
+            catalogue=catalogue,
             models=models,
-            workers=workers,
+            workers=on.workers,
             generations=Generations(
-                rows=rows, chats=chats, models=models, claims=claims, queue=queue, events=events, notifications=notifications
+                rows=on.generations,
+                chats=chats,
+                catalogue=catalogue,
+                models=models,
+                sources=Sources(family.bases, family.files),
+                claims=on.claims,
+                queue=on.queue,
+                events=on.events,
+                notifications=on.notifications,
             ),
-            answers=Answers(rows, chats),
-            pulls=Pulls(PullRows(records), claims, queue, events, ollamas=settings.ollama_base_urls),
-            configs=Configs(ConfigRows(records), events, defaults(settings)),
-            embeddings=Embeddings(models=models, workers=workers, claims=claims, queue=queue, events=events, results=results),
-            results=results,
+            answers=answers,
+            pulls=Pulls(pull_rows, on.claims, on.queue, on.events, ollamas=settings.ollama_base_urls),
+            configs=configs,
+            rate_limiter=RateLimiter(on.hasty, lambda: configs.get(RateLimits)),
+            embeddings=embeddings,
+            retrieval=Retrieval(
+                bases=family.bases, visibility=family.visibility, embeddings=embeddings, models=models, vectors=family.vectors
+            ),
+            web_search=WebSearch(settings, calls),
+            results=on.results,
         )

@@ -12,7 +12,6 @@ from core.events import EventLog
 from core.logging import get_logger
 from core.models.configs import RateLimits
 from core.models.users import Principal
-from core.redis.client import RedisError
 from core.settings import Settings
 from core.storage.configs import Configs as ConfigRows
 
@@ -73,7 +72,7 @@ class Configs:
         _check(principal)
         await self._rows.change(_name(subject), msgspec.to_builtins(changes))
         await self._load()
-        with suppress(RedisError, OSError):  # those who cannot be told now read again when they can
+        with suppress(Unavailable):  # those who cannot be told now read again when they can
             await self._events.notify(TOPIC, b"")
         log.info("decided", subject=_name(subject), user=principal.id)
         return self.get(subject)

@@ -1,38 +1,43 @@
 """Answers: asked for, listened to, stopped. The making is a worker's."""
 
+import asyncio
 import re
 import secrets
 import time
-import uuid
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import aclosing, suppress
 
 import msgspec
-from structlog.contextvars import get_contextvars
 
-from core.errors import BadRequest, NotFound
+from core.errors import BadRequest, Conflict, NotFound, PenstockError
 from core.events import START, EventLog, position
-from core.jobs import GENERATE
+from core.jobs import GENERATE, queue_of
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
-from core.json.decoding import decode
+from core.jobs.unserved import unserved
 from core.json.offload import offload
+from core.logging import request_id
 from core.models.catalog import CustomModel, Model, Task
-from core.models.chats import Chat, Message, SendMessage
+from core.models.chats import Message, SendMessage
 from core.models.completions import CompletionRequest
-from core.models.events import Event
-from core.models.generations import Generation, JobSpec, JobStatus
+from core.models.events import Delta, Event, Waiting
+from core.models.generations import Generation, GenerationSpec
+from core.models.jobs import JobSpec, JobStatus
 from core.models.pools import Pool
+from core.models.sources import LookThrough
 from core.models.users import Principal
 from core.services.chats.chats import Chats
 from core.services.models.capabilities import check, check_messages
+from core.services.models.catalogue import Catalogue
 from core.services.models.models import Models
-from core.services.models.parameters import apply_custom_model, fill_in
+from core.services.models.parameters import apply_custom_model
 from core.services.notifications import Notifications
+from core.services.questions import messages_of, model_of, request_of
+from core.services.sources import Sources, attached_to
 from core.storage.generations import Generations as GenerationRows
 
 SEED_BITS = 63
+TAKE_BACK_S = 2.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -45,7 +50,9 @@ class Generations:
         *,
         rows: GenerationRows,
         chats: Chats,
+        catalogue: Catalogue,
         models: Models,
+        sources: Sources,
         claims: Claims,
         queue: JobQueue,
         events: EventLog,
@@ -53,30 +60,38 @@ class Generations:
     ) -> None:
         self._rows = rows
         self._chats = chats
+        self._catalogue = catalogue
         self._models = models
+        self._sources = sources
         self._claims = claims
         self._queue = queue
         self._events = events
         self._notifications = notifications
 
-    async def complete(self, principal: Principal, body: bytes) -> JobSpec:
-        """Enqueue a plain OpenAI completion, which touches Redis only. Raises BadRequest naming the field at fault, ModelNotFound."""
-        request = await offload(len(body), parse_request, body)
+    async def complete(self, principal: Principal, request: CompletionRequest, body: bytes) -> GenerationSpec:
+        """Enqueue a plain OpenAI completion, which touches Redis only, unless something is attached.
+
+        Raises BadRequest naming the field at fault, ModelNotFound, and NotFound or Forbidden for what is attached and not theirs to read.
+        ``request``: what ``parse_request`` has read from ``body``.
+        """
         model, custom = await self._models.resolve(principal, request.model, Task.CHAT)
-        seed = request.seed
         if custom:
-            body = await offload(len(body), apply_custom_model, body, custom)
-            seed = custom.params.get("seed") if seed is None else seed
-            request = await offload(len(body), parse_request, body)
+            request, body = await offload(len(body), apply_custom_model, request, body, custom)
         if model.pool == Pool.GPU:
             check(request)
-        spec = self._spec(principal, model, seed=seed, body=body, custom=custom)
+        attached = (request.files or (), request.knowledge_ids or ())
+        look_through, _ = await self._sources.check(principal, *attached, request.messages)
+        spec = self._spec(principal, model, seed=request.seed, custom=custom, look_through=look_through)
         self._events.expect(spec.id)
-        await self._submit(spec)
+        await self._submit(spec, model, body)
         return spec
 
-    async def reply(self, principal: Principal, command: SendMessage) -> tuple[JobSpec, Message, Message]:
-        """Store a user's message and an empty answer, and have it made. Raises NotFound for a chat that is not theirs, ModelNotFound."""
+    async def reply(self, principal: Principal, command: SendMessage) -> tuple[GenerationSpec, Message, Message]:
+        """Store a user's message and an empty answer, and have it made; of a message that was sent before, the answer that it got.
+
+        Where it cannot be had, nothing is kept. Raises NotFound for a chat that is not theirs, ModelNotFound, Conflict for an id whose
+        message is another, and NotFound or Forbidden for what is attached and not theirs to read.
+        """
         if command.role not in {"user", "system"}:
             message = "The message's role must be 'user' or 'system': the assistant's messages are ours to write."
             raise BadRequest(message, param="role")
@@ -84,29 +99,39 @@ class Generations:
             message = "The message's content must be a string that is not empty, or a list of content parts."
             raise BadRequest(message, param="content")
         chat = await self._chats.readable(principal, command.chat_id)
-        wanted = command.model or _named(chat)
+        wanted = command.model or model_of(chat)
         model, custom = await self._models.resolve(principal, wanted or (await self._models.default(principal)).id, Task.CHAT)
-        given = fill_in(
-            {"model": custom.base_model_id if custom else model.id, "messages": [{"role": "user"}], "stream": True}, _parameters(chat)
-        )
-        body = _encode(fill_in(given, custom.params) if custom else given)
-        local = model.pool == Pool.GPU
-        request = _usable(body, local=local)
-        if local:
-            check_messages([{"content": command.content}])
-        spec = self._spec(principal, model, seed=request.seed, body=body, custom=custom)
-        asked, answer = _messages(command, spec, principal)
+        request, body = request_of(chat, model, custom)
+        question = {"role": "user", "content": command.content}
+        if model.pool == Pool.GPU:
+            check_messages([question])
+        files = (*command.files, *attached_to(chat.document))
+        look_through, attached = await self._sources.check(principal, files, command.knowledge_ids, [question])
+        spec = self._spec(principal, model, seed=request.seed, custom=custom, look_through=look_through)
+        asked, answer = messages_of(command, spec, principal, attached)
         spec = msgspec.structs.replace(spec, chat_id=chat.id, message_id=answer.id)
-        await self._chats.append(principal, chat.id, (asked, answer))
-        await self._rows.insert(_document(spec))
-        await self._submit(spec)
+        await self._rows.insert(_document(spec))  # first: whatever breaks off from here on is ended by the reconciliation
+        try:
+            await self._chats.append(principal, chat.id, (asked, answer))
+        except PenstockError as error:
+            await self._rows.remove(spec.id)
+            before = await self._sent_before(asked, answer) if isinstance(error, Conflict) else None
+            if before is None:
+                raise
+            return before
+        try:
+            await self._submit(spec, model, body)
+        except PenstockError:
+            await self._take_back(spec, asked)
+            raise
         await self._notifications.announce_message(asked)
         await self._notifications.announce_answer(chat.id, spec.id, answer.id)
         return spec, asked, answer
 
-    async def spec(self, principal: Principal, generation_id: str) -> JobSpec:
+    async def spec(self, principal: Principal, generation_id: str) -> GenerationSpec:
         """A generation that a principal may follow: their own, or one in a chat they may read. Raises NotFound for all others."""
-        found = await self._claims.spec(generation_id)
+        job = await self._claims.spec(generation_id)
+        found = job.payload_as(GenerationSpec) if job and job.kind in GENERATE.values() else None
         if found is None or (found.user_id != principal.id and found.chat_id is None):
             raise NotFound(_NO_GENERATION)
         if found.user_id != principal.id and found.chat_id is not None:
@@ -140,87 +165,70 @@ class Generations:
         """
         spec = await self.spec(principal, generation_id)
         if await self._claims.cancel(spec.id) == "queued" and spec.chat_id and spec.message_id:
-            await self._chats.fill(spec.chat_id, spec.message_id, "", {"done": True, "stopped": True})
+            text = first_choice(await self._events.read(spec.id))
+            await self._chats.fill(spec.chat_id, spec.message_id, text, {"done": True, "stopped": True})
             await self._rows.finish(spec.id, JobStatus.CANCELLED)
 
     async def running(self, chat_id: str) -> list[str]:
         """Ids of the answers now being made in a chat, oldest first."""
         return [row.id for row in await self._rows.running(chat_id)]
 
-    def _spec(self, principal: Principal, model: Model, *, seed: int | None, body: bytes, custom: CustomModel | None = None) -> JobSpec:
-        return JobSpec(
+    def _spec(
+        self, principal: Principal, model: Model, *, seed: int | None, custom: CustomModel | None, look_through: LookThrough | None
+    ) -> GenerationSpec:
+        return GenerationSpec(
             id=self._events.new_id(),
             user_id=principal.id,
             model=model.id,
-            queue=GENERATE[Pool(model.pool)].queue,
             seed=secrets.randbits(SEED_BITS) if seed is None else seed,
             created_at=int(time.time()),
-            body=msgspec.Raw(body),
-            request_id=str(get_contextvars().get("request_id", "")),
             base_model=custom.base_model_id if custom else "",
             system=custom.system if custom else "",
+            look_through=look_through,
         )
 
-    async def _submit(self, spec: JobSpec) -> None:
-        await self._claims.submit(spec)
-        await self._queue.enqueue(GENERATE[Pool(spec.queue.partition(".")[0])](id=spec.id))
+    async def _sent_before(self, asked: Message, answer: Message) -> tuple[GenerationSpec, Message, Message] | None:
+        """The same message and its answer, where they stand in the chat: whoever never heard what became of it has sent it again."""
+        there = {message.id: message for message in (await self._chats.detail(asked.chat_id)).messages}
+        first, made = there.get(asked.id), there.get(answer.id)
+        row = await self._rows.get(str(made.extra.get("generation_id"))) if made else None
+        if first is None or made is None or row is None or (first.role, first.content) != (asked.role, asked.content):
+            return None
+        return GenerationSpec.of(row), first, made
+
+    async def _take_back(self, spec: GenerationSpec, asked: Message) -> None:
+        """Of an answer that could not be asked for. It may have been asked for all the same, where only Redis' answer was lost."""
+        with suppress(PenstockError):
+            await self._chats.take_back(asked.chat_id, (asked.id, spec.message_id or ""))
+            await self._rows.remove(spec.id)
+        with suppress(PenstockError, TimeoutError):
+            async with asyncio.timeout(TAKE_BACK_S):
+                await self._claims.cancel(spec.id)
+
+    async def _submit(self, spec: GenerationSpec, model: Model, body: bytes) -> None:
+        kind = GENERATE[Pool(model.pool)]
+        job = JobSpec(
+            id=spec.id,
+            kind=kind,
+            queue=queue_of(kind, spec.served),
+            owner=spec.user_id,
+            created_at=spec.created_at,
+            payload=msgspec.Raw(_encode(spec)),
+            request_id=request_id(),
+        )
+        notice = None if spec.served in self._catalogue.known() else Waiting(detail=unserved(job).detail)
+        await self._queue.submit(job, body, notice=notice)
 
 
 _NO_GENERATION = "There is no such generation. It may have ended more than an hour ago: its text is then in its chat."
 
 
-def parse_request(body: bytes) -> CompletionRequest:
-    """The OpenAI request in a body. Raises BadRequest that names the field, what was wrong and what is allowed."""
-    request = decode(body, CompletionRequest)
-    for index, message_ in enumerate(request.messages):
-        if not isinstance(message_.get("role"), str):
-            field = f"messages[{index}].role"
-            text = f"{field}: must be a string such as 'user', 'assistant' or 'system'."
-            raise BadRequest(text, param=field)
-    return request
+def first_choice(log: Iterable[tuple[str, Event]]) -> str:
+    """The text that a log's readers have seen, of the choice that is kept."""
+    return "".join(event.text for _, event in log if isinstance(event, Delta) and event.choice == 0)
 
 
-def _messages(command: SendMessage, spec: JobSpec, principal: Principal) -> tuple[Message, Message]:
-    """The user's message and the empty answer; their places in the chat are given when they are appended."""
-    asked = Message(
-        id=command.id or str(uuid.uuid4()),
-        chat_id=command.chat_id,
-        position=0,
-        role=command.role,
-        content=command.content,
-        timestamp=spec.created_at,
-        extra={"user_id": principal.id},
-    )
-    extra = {"done": False, "generation_id": spec.id, "model": spec.model}
-    return asked, msgspec.structs.replace(asked, id=str(uuid.uuid4()), role="assistant", content="", extra=extra)
-
-
-def _named(chat: Chat) -> str | None:
-    """The first model that a chat names. Whatever else a client keeps there names none."""
-    models = chat.document.get("models")
-    first = next(iter(models), None) if isinstance(models, list) else models
-    return first if isinstance(first, str) else None
-
-
-def _usable(body: bytes, *, local: bool) -> CompletionRequest:
-    """The request that a chat's own parameters make. Raises BadRequest that names the one at fault as the chat's."""
-    try:
-        request = parse_request(body)
-        if local:
-            check(request)
-    except BadRequest as error:
-        fault = f"chat.params.{error.detail}"
-        raise type(error)(fault, param=f"chat.params.{error.param}") from None
-    return request
-
-
-def _parameters(chat: Chat) -> dict[str, Any]:
-    """The sampling parameters that a chat carries, as Open WebUI's clients keep them: its own switches among them."""
-    given = chat.document.get("params")
-    return given if isinstance(given, dict) else {}
-
-
-def _document(spec: JobSpec) -> Generation:
+def _document(spec: GenerationSpec) -> Generation:
     return Generation(
         id=spec.id,
         user_id=spec.user_id,

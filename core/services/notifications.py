@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from core.chat_documents.document import message_document
+from core.errors import Unavailable
 from core.events import EventLog
 from core.jobs.claims import Claims
 from core.models.chats import Message
-from core.redis.client import RedisError
 
 _encode = msgspec.json.Encoder().encode
 
@@ -55,8 +55,9 @@ class Notifications:
 
         A Redis that is away is no reason to fail: they ask from time to time anyway.
         """
-        with suppress(RedisError, OSError):
+        with suppress(Unavailable):
             await self._events.notify(REVOKED, user_id.encode())
 
     async def _tell(self, chat_id: str, news: dict[str, Any]) -> None:
-        await self._events.notify(chat_topic(chat_id), _encode(news))
+        with suppress(Unavailable):  # what happened is stored, and told to whoever asked for it
+            await self._events.notify(chat_topic(chat_id), _encode(news))

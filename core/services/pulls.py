@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import msgspec
-from structlog.contextvars import get_contextvars
 
-from core.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable
+from core.errors import BadRequest, Conflict, Forbidden, NotFound, PenstockError, Unavailable
 from core.events import START, EventLog, position
-from core.jobs import PullModel
+from core.jobs import PULL, queue_of
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
+from core.logging import request_id
 from core.models.events import Event
-from core.models.generations import JobSpec, JobStatus
+from core.models.jobs import JobSpec, JobStatus
 from core.models.pulls import Origin, Pull, PullTask, StartPull
 from core.models.users import Principal
 from core.storage.pulls import Pulls as PullRows
@@ -111,16 +111,17 @@ class Pulls:
     async def _submit(self, pull: Pull, task: PullTask) -> None:
         spec = JobSpec(
             id=pull.id,
-            user_id=pull.user_id,
-            model=task.name,
-            queue=PullModel.queue,
-            seed=0,
+            kind=PULL,
+            queue=queue_of(PULL),
+            owner=pull.user_id,
             created_at=pull.created_at,
-            body=msgspec.Raw(msgspec.json.encode(task)),
-            request_id=str(get_contextvars().get("request_id", "")),
+            request_id=request_id(),
         )
-        await self._claims.submit(spec)
-        await self._queue.enqueue(PullModel(id=pull.id))
+        try:
+            await self._queue.submit(spec, msgspec.json.encode(task))
+        except PenstockError as error:
+            await self._rows.finish(pull.id, JobStatus.FAILED, error=error.detail)
+            raise
 
     async def _lost(self, pull: Pull) -> bool:
         """Whether Redis knows nothing of it: then it has ended, and its slot is free."""

@@ -7,8 +7,29 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from core.settings import Settings
-from core.storage import administrators, api_keys, chats, configs, generations, messages, models, pictures, pulls, shares, users, versions
+from core.settings import FileStore, Settings
+from core.storage import (
+    administrators,
+    api_keys,
+    chats,
+    configs,
+    documents,
+    embedded,
+    files,
+    generations,
+    ingest_jobs,
+    knowledge,
+    knowledge_files,
+    messages,
+    models,
+    pictures,
+    pulls,
+    shares,
+    users,
+    versions,
+)
+from core.storage.blobs.folder import FOLDER, FolderBlobs
+from core.storage.blobs.port import Blobs
 from core.storage.records.port import Records
 from core.storage.records.sqlite import SqliteRecords
 
@@ -24,6 +45,12 @@ COLLECTIONS = (
     models.COLLECTION,
     pulls.COLLECTION,
     configs.COLLECTION,
+    files.COLLECTION,
+    documents.COLLECTION,
+    embedded.COLLECTION,
+    knowledge.COLLECTION,
+    knowledge_files.COLLECTION,
+    ingest_jobs.COLLECTION,
 )
 
 
@@ -44,6 +71,21 @@ async def refuse_newer(settings: Settings) -> None:
     """Look only whether the store may be used. Raises what ``open_records`` raises."""
     async with _checked(settings):
         pass
+
+
+@asynccontextmanager
+async def open_blobs(settings: Settings) -> AsyncGenerator[Blobs, None]:
+    """Where the settings want bytes to be kept, ready: GridFS in the same MongoDB, or the data folder.
+
+    Raises Unavailable for a server that does not answer, SettingsError for a folder that cannot be used.
+    """
+    in_mongo = settings.file_store is FileStore.GRIDFS or (settings.file_store is FileStore.AUTO and bool(settings.mongo_url))
+    blobs = await asyncio.to_thread(_gridfs, settings.mongo_url) if in_mongo else FolderBlobs(settings.data_dir / FOLDER)
+    try:
+        await blobs.setup()
+        yield blobs
+    finally:
+        await blobs.close()
 
 
 @asynccontextmanager
@@ -70,3 +112,10 @@ def _mongo(url: str) -> Records:
     from core.storage.records.mongo import MongoRecords  # noqa: PLC0415
 
     return MongoRecords.connect(url)
+
+
+def _gridfs(url: str) -> Blobs:
+    """The same."""
+    from core.storage.blobs.gridfs import GridFSBlobs  # noqa: PLC0415
+
+    return GridFSBlobs.connect(url)

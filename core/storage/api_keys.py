@@ -1,9 +1,7 @@
 """API keys, with the hashes they are found by in the same rows."""
 
-import msgspec
-
 from core.models.api_keys import ApiKey, ApiKeyCredentials
-from core.storage.records.port import KEY, Collection, Index, Order, Records
+from core.storage.records.port import KEY, Collection, Index, Order, Records, to_record
 
 COLLECTION = Collection("keys", indexes=(Index(("key_hash",), unique=True), Index(("user_id", "created_at"))))
 
@@ -42,7 +40,7 @@ class ApiKeys:
 
     async def insert(self, key: ApiKey, credentials: ApiKeyCredentials) -> None:
         """Add one."""
-        await self._records.insert(COLLECTION, [{KEY: key.id, **msgspec.to_builtins(key), **msgspec.to_builtins(credentials)}])
+        await self._records.insert(COLLECTION, [to_record(key, credentials)])
 
     async def rename(self, key_id: str, name: str) -> bool:
         """Call it otherwise; whether it is still there."""

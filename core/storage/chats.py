@@ -8,7 +8,7 @@ import msgspec
 from core.json.offload import offload
 from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, StampedChat, size_of
 from core.storage import messages
-from core.storage.records.port import KEY, Added, Collection, In, Index, Order, Record, Records
+from core.storage.records.port import KEY, Added, Collection, In, Index, Order, Record, Records, to_record
 from core.storage.timestamps import Timestamps
 
 SECOND = 1_000_000
@@ -77,8 +77,8 @@ class Chats:
 
     async def change(self, chat: Chat, version: int) -> bool:
         """Write a chat's new content if nobody has changed that since ``version``; whether it was written. Its marks stay as they are."""
-        content = {name: msgspec.to_builtins(getattr(chat, name)) for name in _CONTENT}
-        changes: dict[str, Any] = {**content, "touched": self._moments.next(), "version": version + 1}
+        content = {name: getattr(chat, name) for name in _CONTENT}
+        changes: Record = {**content, "touched": self._moments.next(), "version": version + 1}
         return await self._records.update(COLLECTION, chat.id, changes, where={"version": version})
 
     async def mark(self, chat_id: str, mark: str, value: Any, *, was: Any) -> bool:
@@ -105,12 +105,8 @@ class Chats:
 def _rows(details: Sequence[ChatDetail], moment: int, touched: Callable[[Chat, int], int]) -> Added:
     """Messages first: nobody sees a chat without them. ``touched``: when a chat was, and its place among them, from 1."""
     added = [message for detail in details for message in detail.messages]
-    chats = [_record(detail.chat, touched(detail.chat, place)) for place, detail in enumerate(details, 1)]
+    chats = [to_record(detail.chat, touched=touched(detail.chat, place), version=1) for place, detail in enumerate(details, 1)]
     return ((messages.COLLECTION, messages.records(added, moment)), (COLLECTION, chats))
-
-
-def _record(chat: Chat, touched: int) -> Record:
-    return {KEY: chat.id, **msgspec.structs.asdict(chat), "touched": touched, "version": 1}
 
 
 class _Named(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from core.json.offload import offload
 from core.models.chats import Message, VersionedMessage, size_of
-from core.storage.records.port import KEY, Collection, Contains, In, Index, Order, Record, Records, fold_case
+from core.storage.records.port import KEY, Collection, Contains, In, Index, Order, Record, Records, fold_case, to_record
 from core.storage.timestamps import Timestamps
 
 COLLECTION = Collection("messages", indexes=(Index(("chat_id", "position")),), opaque=("content", "extra", "posted"))
@@ -52,14 +52,16 @@ class Messages:
 
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> bool:
         """Set a message's content and some of what it holds besides; whether it is still there. Of several at once none is lost."""
+        return await self._change(chat_id, message_id, extra, {"content": content, "text": _text(content)})
+
+    async def note(self, chat_id: str, message_id: str, extra: Mapping[str, Any]) -> bool:
+        """The same without its content."""
+        return await self._change(chat_id, message_id, extra, {})
+
+    async def _change(self, chat_id: str, message_id: str, extra: Mapping[str, Any], more: Mapping[str, Any]) -> bool:
         key = _key(chat_id, message_id)
         while (record := await self._records.get(COLLECTION, key, Record)) is not None:
-            changes = {
-                "content": content,
-                "extra": {**record["extra"], **extra},
-                "text": _text(content),
-                "version": self._timestamps.next(),
-            }
+            changes = {**more, "extra": {**record["extra"], **extra}, "version": self._timestamps.next()}
             if await self._records.update(COLLECTION, key, changes, where={"version": record["version"]}):
                 return True
         return False
@@ -77,10 +79,7 @@ class Messages:
 
 def records(messages: Iterable[Message], version: int) -> list[Record]:
     """Rows. ``text``: what a message is found by; ``version``: the moment of its last writing, so that ``fill`` notices any other."""
-    return [
-        {KEY: _key(each.chat_id, each.id), **msgspec.structs.asdict(each), "text": _text(each.content), "version": version}
-        for each in messages
-    ]
+    return [to_record(each, key=_key(each.chat_id, each.id), text=_text(each.content), version=version) for each in messages]
 
 
 def search_fields(record: Record) -> Record:

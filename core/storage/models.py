@@ -2,10 +2,8 @@
 
 from typing import Any
 
-import msgspec
-
 from core.models.catalog import CustomModel
-from core.storage.records.port import KEY, Collection, Index, Records
+from core.storage.records.port import KEY, Collection, Index, Records, to_record
 
 COLLECTION = Collection("models", indexes=(Index(("user_id",)),), opaque=("params", "meta"))
 
@@ -30,7 +28,7 @@ class Models:
 
     async def insert(self, model: CustomModel) -> None:
         """Add one. Raises Conflict where the id is taken."""
-        await self._records.insert(COLLECTION, [{KEY: model.id, **msgspec.to_builtins(model)}])
+        await self._records.insert(COLLECTION, [to_record(model)])
 
     async def change(self, model_id: str, changes: dict[str, Any]) -> bool:
         """Set some fields; whether it was there."""

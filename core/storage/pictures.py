@@ -1,9 +1,7 @@
 """Pictures that users sent, apart from their rows: those are read with every request."""
 
-import msgspec
-
 from core.models.pictures import Picture
-from core.storage.records.port import KEY, Collection, Records
+from core.storage.records.port import KEY, Collection, Records, to_record
 
 COLLECTION = Collection("pictures")
 
@@ -20,7 +18,7 @@ class Pictures:
 
     async def put(self, picture: Picture) -> None:
         """Keep one, in place of the one before."""
-        await self._records.put(COLLECTION, [{KEY: picture.id, **msgspec.to_builtins(picture)}])
+        await self._records.put(COLLECTION, [to_record(picture)])
 
     async def remove_user(self, user_id: str) -> None:
         """Forget a user's."""

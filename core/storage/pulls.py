@@ -3,11 +3,9 @@
 import time
 from typing import Any
 
-import msgspec
-
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.models.pulls import Pull
-from core.storage.records.port import KEY, Collection, In, Index, Order, Records
+from core.storage.records.port import Collection, Filter, In, Index, Order, Range, Records, to_record
 
 COLLECTION = Collection("pulls", indexes=(Index(("slot",), unique=True), Index(("created_at",))))
 
@@ -33,9 +31,14 @@ class Pulls:
         """The newest first."""
         return await self._records.find(COLLECTION, {}, Pull, order=Order("created_at", descending=True), limit=limit)
 
+    async def unfinished(self, before: int, limit: int) -> list[Pull]:
+        """Some of those that have not ended and were asked for before a time, in Unix seconds."""
+        where: Filter = {"status": _UNFINISHED, "created_at": Range(lte=before)}
+        return await self._records.find(COLLECTION, where, Pull, order=Order("created_at"), limit=limit)
+
     async def insert(self, pull: Pull, slot: str) -> None:
         """Add one. Raises Conflict where another holds the slot."""
-        await self._records.insert(COLLECTION, [{KEY: pull.id, **msgspec.to_builtins(pull), "slot": slot}])
+        await self._records.insert(COLLECTION, [to_record(pull, slot=slot)])
 
     async def progress(self, pull_id: str, step: str, total: int | None, completed: int) -> None:
         """How far it is, now; one that has ended stays as it is."""

@@ -1,9 +1,7 @@
 """Chats shared."""
 
-import msgspec
-
 from core.models.shares import Share
-from core.storage.records.port import KEY, Collection, In, Index, Records
+from core.storage.records.port import Collection, In, Index, Records, to_record
 
 COLLECTION = Collection("shares", indexes=(Index(("chat_id",)),), opaque=("chat",))
 
@@ -20,7 +18,7 @@ class Shares:
 
     async def put(self, share: Share) -> None:
         """Write one, new or not."""
-        await self._records.put(COLLECTION, [{KEY: share.id, **msgspec.to_builtins(share)}])
+        await self._records.put(COLLECTION, [to_record(share)])
 
     async def remove_chats(self, *chat_ids: str) -> None:
         """Take all of some chats' away."""

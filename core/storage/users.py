@@ -7,7 +7,7 @@ import msgspec
 
 from core.errors import Conflict
 from core.models.users import Credentials, Role, Sessions, User
-from core.storage.records.port import KEY, Collection, Contains, Filter, Index, Order, Range, Record, Records, fold_case
+from core.storage.records.port import KEY, Collection, Contains, Filter, Index, Order, Range, Record, Records, fold_case, to_record
 
 COLLECTION = Collection("users", indexes=(Index(("email",), unique=True), Index(("seat",), unique=True), Index(("role",))))
 
@@ -74,16 +74,16 @@ class Users:
 
         Where there is nobody yet, they become the administrator; of several at once exactly one does, because there is one first seat.
         """
-        record = {KEY: user.id, **msgspec.to_builtins(user), **msgspec.to_builtins(credentials), "search": _search(user.name, user.email)}
+        record = to_record(user, credentials, seat=user.id, search=_search(user.name, user.email))
         if not await self._records.count(COLLECTION, {}):
-            admin: dict[str, Any] = {**record, "role": Role.ADMIN.value, "seat": FIRST_SEAT}
+            admin: Record = {**record, "role": Role.ADMIN, "seat": FIRST_SEAT}
             try:
                 await self._records.insert(COLLECTION, [admin])
             except Conflict:
                 pass  # somebody else took the first seat meanwhile
             else:
-                return msgspec.convert(admin, User)
-        await self._records.insert(COLLECTION, [{**record, "seat": user.id}])
+                return msgspec.structs.replace(user, role=Role.ADMIN)
+        await self._records.insert(COLLECTION, [record])
         return user
 
     async def change(self, old: User, new: User) -> bool:

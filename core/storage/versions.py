@@ -15,7 +15,7 @@ import msgspec
 
 from core.errors import Conflict, PenstockError, SettingsError
 from core.logging import get_logger
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.storage import generations, messages, pulls, users
 from core.storage.records.port import KEY, Collection, Filter, In, Order, Range, Record, Records
 

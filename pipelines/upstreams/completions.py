@@ -9,7 +9,7 @@ import msgspec
 from core.errors import UpstreamBroken, UpstreamError
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
-from pipelines.chat import Prompt
+from pipelines.chat import Prompt, add_system_prompt
 from pipelines.upstreams.endpoint import Endpoint, decode_answer
 from pipelines.upstreams.schemas import Chunk, WireCompletion, delta_of, usage_of
 
@@ -17,26 +17,51 @@ SHOWN_CHARACTERS = 300
 
 # What Open WebUI's clients tell their server beside a request: servers of models refuse what they do not know.
 OURS = frozenset(
-    {"user", "chat_id", "session_id", "id", "parent_message", "background_tasks", "model_item", "filter_ids", "tool_servers", "variables"}
+    {
+        "user",
+        "files",
+        "knowledge_ids",
+        "chat_id",
+        "session_id",
+        "id",
+        "parent_message",
+        "background_tasks",
+        "model_item",
+        "filter_ids",
+        "tool_servers",
+        "variables",
+    }
 )
-ASKING = frozenset({"features", "files", "params", "tool_ids"})  # ask for something where there is something in them
+ASKING = frozenset({"features", "params", "tool_ids"})  # ask for something where there is something in them
 
 Part = Delta | ChoiceFinished | Usage
 
 
-def body_of(prompt: Prompt) -> bytes:
-    """The client's request as it came, but for what we must know or that must not travel."""
-    given: dict[str, Any] = msgspec.json.decode(prompt.spec.body)
-    body = {name: value for name, value in given.items() if name not in OURS and (name not in ASKING or _asks(value))}
-    body["messages"] = prompt.messages
-    if body.get("stream"):
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def body_of(prompt: Prompt) -> tuple[bytes, bool]:
+    """The client's request as it came, but for what we must know or that must not travel; and whether it asks for a stream.
+
+    Its members are told apart, and only those that we must know are read.
+    """
+    body: dict[str, Any] = {
+        name: value for name, value in _members(prompt.body).items() if name not in OURS and (name not in ASKING or _asks(value))
+    }
+    if prompt.said is not None:
+        body["messages"] = prompt.said
+    elif prompt.spec.system:
+        body["messages"] = add_system_prompt(prompt.spec.system, msgspec.json.decode(body["messages"]))
+    stream = bytes(body.get("stream", b"")) == b"true"
+    if stream:
         body["stream_options"] = {"include_usage": True}
     else:
         body.pop("stream_options", None)
-    return msgspec.json.encode(body)
+    return msgspec.json.encode(body), stream
 
 
-def _asks(value: Any) -> bool:
+def _asks(member: msgspec.Raw) -> bool:
+    value = msgspec.json.decode(member)
     return any(value.values()) if isinstance(value, dict) else bool(value)
 
 

@@ -18,9 +18,9 @@ from pipelines.upstreams.schemas import EmbeddingAnswer
 
 def body_of(task: EmbeddingTask) -> bytes:
     """The client's request as it came, but for the form of the vectors: numbers are what every server knows."""
-    body: dict[str, Any] = msgspec.json.decode(task.spec.body)
+    body: dict[str, Any] = msgspec.json.decode(task.body)
     body.pop("user", None)
-    return msgspec.json.encode({**body, "model": task.spec.served, "encoding_format": "float"})
+    return msgspec.json.encode({**body, "model": task.served, "encoding_format": "float"})
 
 
 def vectors_of(body: bytes, endpoint: Endpoint) -> Vectors:

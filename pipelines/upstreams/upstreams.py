@@ -17,8 +17,9 @@ from core.models.catalog import Model
 from core.models.embeddings import Vectors
 from core.models.numerics import Numerics
 from core.settings import Settings
-from pipelines.chat import Prompt
+from pipelines.chat import Prompt, Window
 from pipelines.embedding import EmbeddingTask
+from pipelines.token_counts import counter
 from pipelines.upstreams import completions, embeddings
 from pipelines.upstreams.completions import Part
 from pipelines.upstreams.endpoint import Endpoint, OllamaEndpoint, read_problem
@@ -46,6 +47,11 @@ class Upstreams:
         """An upstream's answer cannot be continued."""
         del model_id
         return None
+
+    async def window(self, model_id: str) -> Window:
+        """As far as a server tells; tokens are estimated."""
+        served = (model for endpoint in self._endpoints for model in endpoint.models if model.id == model_id)
+        return Window(tokens=next((model.context_length for model in served), None), count=counter(None)[0])
 
     async def open(self) -> None:
         """Make the client session (nothing is sent)."""
@@ -79,15 +85,15 @@ class Upstreams:
 
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Part, None]:
         """An answer. Raises UpstreamError and its kin."""
-        body, stream = completions.body_of(prompt), bool(prompt.request.stream)
-        async with aclosing(self._asked(prompt.request.model, lambda endpoint: self._answer(endpoint, body, stream=stream))) as parts:
+        body, stream = completions.body_of(prompt)
+        async with aclosing(self._asked(prompt.spec.served, lambda endpoint: self._answer(endpoint, body, stream=stream))) as parts:
             async for part in parts:
                 yield part
 
     async def embed(self, task: EmbeddingTask) -> Vectors:
         """Vectors. Raises UpstreamError and its kin."""
         body = embeddings.body_of(task)
-        async with aclosing(self._asked(task.spec.served, lambda endpoint: self._vectors(endpoint, body))) as found:
+        async with aclosing(self._asked(task.served, lambda endpoint: self._vectors(endpoint, body))) as found:
             return await anext(found)
 
     async def _asked(self, model_id: str, ask: Callable[[Endpoint], AsyncGenerator[T, None]]) -> AsyncGenerator[T, None]:

@@ -1,51 +1,19 @@
 """How every route is called so that it does what it is there for. A route without a call fails the tests."""
 
 import base64
-import re
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
+from tests.api.call import Call, Prepare, simply
 from tests.api.conftest import Client
+from tests.api.forms import HEADERS as FORM_HEADERS
+from tests.api.forms import file_form, uploaded
+from tests.api.knowledge_calls import KNOWLEDGE_CALLS
 from tests.api.server_fixture import PASSWORD, PIXEL, ServerFixture
 
-NOTHING: Mapping[str, str] = {}
 MESSAGES = [{"role": "user", "content": "Hello!"}]
 SIGN_UP = {"name": "John Doe", "email": "john@example.com", "password": "secure_password"}
 PICTURE = "data:image/gif;base64," + base64.b64encode(PIXEL).decode()
 OPERATION = "query Models { models { id name } me { name } }"
-
-
-class Call(NamedTuple):
-    """``variables``: of the path; ``body``: JSON, or bytes as they are."""
-
-    variables: Mapping[str, str] = NOTHING
-    body: Any = None
-    query: Mapping[str, str] = NOTHING
-    headers: Mapping[str, str] = NOTHING
-
-
-def filled(pattern: str, variables: Mapping[str, str]) -> str:
-    """A path with its variables."""
-    return re.sub(r"\{(\w+)[^}]*\}", lambda found: variables[found[1]], pattern)
-
-
-def sent(body: Any) -> bytes | None:
-    """A body as it travels."""
-    return body if body is None or isinstance(body, bytes) else msgspec.json.encode(body)
-
-
-Prepare = Callable[[ServerFixture, Client, Client], Awaitable[Call]]
-
-
-def simply(body: Any = None, **query: str) -> Prepare:
-    """A call that needs nothing prepared."""
-
-    async def prepare(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
-        return Call(body=body, query=query)
-
-    return prepare
 
 
 def chat(body: Any = None) -> Prepare:
@@ -155,6 +123,24 @@ async def generation(server: ServerFixture, owner: Client, _asker: Client) -> Ca
     return Call({"generation_id": await server.generation(owner)})
 
 
+async def file(_server: ServerFixture, owner: Client, _asker: Client) -> Call:
+    return Call({"file_id": (await uploaded(owner))["id"]})
+
+
+def having_a_file(**query: str) -> Prepare:
+    """A call for lists: the owner has a file."""
+
+    async def prepare(_server: ServerFixture, owner: Client, _asker: Client) -> Call:
+        await uploaded(owner)
+        return Call(query=query)
+
+    return prepare
+
+
+async def uploading(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
+    return Call(body=file_form(b"Hello!", "document.txt", ("metadata", None, b'{"source": "mail"}')), headers=FORM_HEADERS)
+
+
 async def graphql(_server: ServerFixture, _owner: Client, _asker: Client) -> Call:
     return Call(body={"query": OPERATION}, headers={"Content-Type": "application/json"})
 
@@ -220,6 +206,13 @@ CALLS: dict[str, Prepare] = {
     "DELETE /api/chats/{chat_id}/messages/{message_id}": message(),
     "GET /api/generations/{generation_id}/events": answered,
     "DELETE /api/generations/{generation_id}": generation,
+    "POST /api/files/": uploading,
+    "GET /api/files/": having_a_file(limit="10"),
+    "GET /api/files/search": having_a_file(filename="*.txt"),
+    "GET /api/files/{file_id}": file,
+    "DELETE /api/files/{file_id}": file,
+    "GET /api/files/{file_id}/data/content": file,
+    "GET /api/files/{file_id}/content": file,
     "GET /api/models/": simply(),
     "POST /api/models/create": making_a_model,
     "GET /api/models/custom": having_a_model,
@@ -236,6 +229,7 @@ CALLS: dict[str, Prepare] = {
     "POST /api/models/{model_id:.+}": model({"name": "Another name"}),
     "DELETE /api/models/{model_id:.+}": model(),
     "GET /api/openai/v1/models/{model_id:.+}": model(),
+    **KNOWLEDGE_CALLS,
     "GET /api/configs/rate_limits": simply(),
     "POST /api/configs/rate_limits": simply({"requests_per_minute": 1_000}),
     "POST /api/openai/v1/chat/completions": simply({"model": "echo", "messages": MESSAGES, "stream": False}),
@@ -264,15 +258,6 @@ async def graphiql(_server: ServerFixture, _owner: Client, _asker: Client) -> Ca
     return Call(headers=PAGE)
 
 
-PROBLEMS = {
-    "BadRequest": ("POST", "/api/chats/new", {"chat": "New Chat"}),
-    "Unauthorized": ("GET", "/api/auths/", None),
-    "Forbidden": ("GET", "/api/users/", None),
-    "NotFound": ("GET", "/api/chats/nothing", None),
-    "BadRequestForOpenAI": ("POST", "/v1/chat/completions", {"model": "echo", "messages": []}),
-    "UnauthorizedForOpenAI": ("GET", "/v1/models", None),
-    "NotFoundForOpenAI": ("GET", "/v1/models/nothing", None),
-}
 PAGE = {"Accept": "text/html"}
 MORE: dict[str, tuple[Prepare, ...]] = {
     "POST /api/openai/v1/chat/completions": (streaming,),

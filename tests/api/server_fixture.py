@@ -10,23 +10,37 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import jwt
+import msgspec
 
+from core.jobs import PARSE, PULL, SEARCH_WEB, queue_of, queues_of
+from core.models.catalog import Model
 from core.models.completions import Usage
 from core.models.events import Finished
-from core.models.generations import JobStatus
-from core.models.pools import Pool, Worker
+from core.models.jobs import JobStatus
+from core.models.pools import Pool
 from core.models.pulls import StartPull
 from core.models.users import Credentials, Role, User
+from core.models.web_search import WebPage
+from core.redis.keys import messages_key, waiting_key
 from core.services import Services
 from core.storage import users
 from tests.api.conftest import Client
-from tests.api.manual_jobs import ManualJob, claim_next
+from tests.api.manual_jobs import REPLIES, ManualJob, claim_next
 from tests.core.services.people import ADMIN
 from tests.polling import until
+from tests.serving_models import WORKER, report_worker
 
 PASSWORD = "secure_password"
 PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
-QUEUES = ("dramatiq:gpu.generate", "dramatiq:gpu.embed", "dramatiq:cpu.pull")
+EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)
+FOUND = [WebPage(title="AI news", link="https://news.example.com/ai", snippet="What happened in AI this week.")]
+WORK = {
+    REPLIES: "generate",
+    **dict.fromkeys(queues_of("embed_texts", (EMBED.id,)), "embed"),
+    queue_of(PULL): "pull",
+    queue_of(SEARCH_WEB): "search",
+    queue_of(PARSE): "parse",
+}
 
 
 class ServerFixture:
@@ -47,18 +61,9 @@ class ServerFixture:
         return server
 
     async def attend(self) -> None:
-        """A worker says that it lives."""
-        here: dict[str, Any] = {
-            "host": "here",
-            "pid": 1,
-            "device": "cpu",
-            "memory_bytes": 0,
-            "models": ("echo",),
-            "running": 0,
-            "started_at": 0,
-        }
+        """Every pool has a worker that lives."""
         for pool in Pool:
-            await self.services.workers.report(Worker(id=f"by-hand-{pool}", pool=pool, **here))
+            await report_worker(self.services, f"{WORKER}-{pool}", pool)
 
     async def person(self, role: Role, name: str = "Somebody") -> Client:
         """Somebody new, signed in."""
@@ -139,13 +144,13 @@ class ServerFixture:
 
     async def forget_jobs(self) -> None:
         """Nothing waits for a worker any more."""
-        for queue in QUEUES:
-            await self.services.queue._broker.command("DEL", queue)
+        for queue in WORK:
+            await self.services.scripts.command("DEL", waiting_key(queue), messages_key(queue))
 
     @asynccontextmanager
     async def worker(self) -> AsyncGenerator[None, None]:
         """While the block runs, whatever is asked for is answered."""
-        duties = [asyncio.create_task(self._work(queue)) for queue in QUEUES]
+        duties = [asyncio.create_task(self._work(queue)) for queue in WORK]
         try:
             yield
         finally:
@@ -156,9 +161,11 @@ class ServerFixture:
 
     async def _work(self, queue: str) -> None:
         while True:
-            job = await until(lambda: self.services.queue._broker.command("LPOP", queue), "a job comes", timeout_s=300)
-            work = {"embed": self._embed, "pull": self._end}.get(queue.rpartition(".")[2], self._generate)
-            await work(job.decode())
+            (message,) = await until(lambda: self.services.queue.fetch(queue, WORKER, 1), "a job comes", timeout_s=300)
+            work = {"generate": self._generate, "embed": self._embed, "pull": self._end, "search": self._search, "parse": self._end}[
+                WORK[queue]
+            ]
+            await work(message.args[0])
 
     async def _generate(self, job_id: str) -> None:
         making = await ManualJob.of(self.services, job_id)
@@ -169,8 +176,12 @@ class ServerFixture:
         await self.services.results.put(job_id, array("f", (0.25, -0.5, 0.125)).tobytes())
         await self._end(job_id)
 
+    async def _search(self, job_id: str) -> None:
+        await self.services.results.put(job_id, msgspec.json.encode(FOUND))
+        await self._end(job_id)
+
     async def _end(self, job_id: str) -> None:
-        claim = await self.services.claims.claim(job_id, "by-hand")
+        claim = await self.services.claims.claim(job_id, WORKER)
         assert claim
         end: Any = Finished(usage=Usage(prompt_tokens=1, completion_tokens=0, total_tokens=1))
         await self.services.claims.append(claim, 1, (end,), end=JobStatus.FINISHED)

@@ -5,16 +5,15 @@ import msgspec
 import pytest
 
 from api.routes import ROUTES
-from core.models.catalog import Model
-from core.models.pools import Pool
 from core.models.users import Role
 from core.services import Services
-from core.settings import Settings
-from tests.api.calls import CALLS, Call, filled, sent
+from core.settings import SearchEngine, Settings
+from tests.api.call import Call, filled, sent
+from tests.api.calls import CALLS
 from tests.api.conftest import MODEL, Client
-from tests.api.server_fixture import ServerFixture
+from tests.api.server_fixture import EMBED, ServerFixture
+from tests.serving_models import serve_models
 
-EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)
 WHO = ("nobody", "bad token", "expired token", "pending", "stranger", "owner", "admin", "deleted user")
 EXPECTED = {
     "GET /health": "200 200 200 200 200 200 200 200",
@@ -65,6 +64,32 @@ EXPECTED = {
     "DELETE /api/chats/{chat_id}/messages/{message_id}": "401 401 401 403 404 200 404 401",
     "GET /api/generations/{generation_id}/events": "401 401 401 403 404 200 404 401",
     "DELETE /api/generations/{generation_id}": "401 401 401 403 404 200 404 401",
+    "POST /api/files/": "401 401 401 403 201 201 201 401",
+    "GET /api/files/": "401 401 401 403 200 200 200 401",
+    "GET /api/files/search": "401 401 401 403 200 200 200 401",
+    "GET /api/files/{file_id}": "401 401 401 403 404 200 200 401",
+    "GET /api/files/{file_id}/data/content": "401 401 401 403 404 200 200 401",
+    "DELETE /api/files/{file_id}": "401 401 401 403 404 200 200 401",
+    "GET /api/files/{file_id}/content": "401 401 401 403 404 200 200 401",
+    "GET /api/knowledge/": "401 401 401 403 200 200 200 401",
+    "GET /api/knowledge/list": "401 401 401 403 200 200 200 401",
+    "POST /api/knowledge/create": "401 401 401 403 201 201 201 401",
+    "GET /api/knowledge/{knowledge_id}": "401 401 401 403 404 200 200 401",
+    "DELETE /api/knowledge/{knowledge_id}": "401 401 401 403 404 200 200 401",
+    "POST /api/knowledge/{knowledge_id}/update": "401 401 401 403 404 200 200 401",
+    "POST /api/knowledge/{knowledge_id}/file/add": "401 401 401 403 404 200 200 401",
+    "POST /api/knowledge/{knowledge_id}/files/batch/add": "401 401 401 403 404 200 200 401",
+    "POST /api/knowledge/{knowledge_id}/file/remove": "401 401 401 403 404 200 200 401",
+    "GET /api/knowledge/{knowledge_id}/files": "401 401 401 403 404 200 200 401",
+    "POST /api/knowledge/{knowledge_id}/ingest": "401 401 401 403 404 201 201 401",
+    "POST /api/knowledge/{knowledge_id}/reset": "401 401 401 403 404 200 200 401",
+    "POST /api/knowledge/{knowledge_id}/retry": "401 401 401 403 404 200 200 401",
+    "POST /api/knowledge/{knowledge_id}/reindex": "401 401 401 403 404 200 200 401",
+    "GET /api/jobs/": "401 401 401 403 200 200 200 401",
+    "GET /api/jobs/{job_id}": "401 401 401 403 404 200 200 401",
+    "GET /api/jobs/{job_id}/events": "401 401 401 403 404 200 200 401",
+    "POST /api/jobs/{job_id}/cancel": "401 401 401 403 404 200 200 401",
+    "POST /api/jobs/{job_id}/retry": "401 401 401 403 404 201 201 401",
     "GET /api/models/": "401 401 401 403 200 200 200 401",
     "POST /api/models/create": "401 401 401 403 201 201 201 401",
     "GET /api/models/custom": "401 401 401 403 200 200 200 401",
@@ -81,6 +106,9 @@ EXPECTED = {
     "POST /api/models/{model_id:.+}": "401 401 401 403 403 200 200 401",
     "DELETE /api/models/{model_id:.+}": "401 401 401 403 403 200 200 401",
     "GET /api/openai/v1/models/{model_id:.+}": "401 401 401 403 200 200 200 401",
+    "POST /api/retrieval/query": "401 401 401 403 403 200 200 401",
+    "POST /api/retrieval/process": "401 401 401 403 404 200 200 401",
+    "POST /api/retrieval/web": "401 401 401 403 200 200 200 401",
     "GET /api/configs/rate_limits": "401 401 401 403 403 403 200 401",
     "POST /api/configs/rate_limits": "401 401 401 403 403 403 200 401",
     "POST /api/openai/v1/chat/completions": "401 401 401 403 200 200 200 401",
@@ -99,12 +127,19 @@ EXPECTED = {
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    return msgspec.structs.replace(settings, rate_limit_per_minute=0, anonymous_rate_limit_per_minute=0)
+    return msgspec.structs.replace(
+        settings,
+        rate_limit_per_minute=0,
+        anonymous_rate_limit_per_minute=0,
+        embedding_model=EMBED.id,
+        web_search=SearchEngine.SEARXNG,
+        web_search_url="http://searxng",
+    )
 
 
 @pytest.fixture
 async def server(services: Services, visitor: Client) -> ServerFixture:
-    await services.models.publish("tests", (MODEL, EMBED))
+    await serve_models(services, MODEL, EMBED)
     return await ServerFixture.of(services, visitor)
 
 
@@ -137,7 +172,6 @@ async def test_everybody_gets_the_code_that_is_written_down(server: ServerFixtur
     wrong = []
     for route in ROUTES:
         name = f"{route.method} {route.path}"
-        await server.attend()
         for who, code in zip(WHO, EXPECTED.get(name, "").split(), strict=True):
             for pattern in (route.path, *route.also):
                 owner = await server.person(Role.USER, "Owner")
@@ -154,7 +188,7 @@ async def test_everybody_gets_the_code_that_is_written_down(server: ServerFixtur
 async def test_a_token_of_another_key_or_algorithm_opens_nothing(server: ServerFixture) -> None:
     owner = await server.person(Role.ADMIN)
     claims = {"id": owner.user["id"], "exp": 2_000_000_000, "jti": "x", "epoch": 0}
-    for token in (jwt.encode(claims, "another key" * 4, "HS256"), jwt.encode(claims, None, "none")):
+    for token in (jwt.encode(claims, "another key" * 4, "HS256"), jwt.encode(claims, "", "none")):
         assert (await server.with_token(owner, token).get("/api/auths/")).status == 401
 
 

@@ -117,11 +117,11 @@ async def test_who_was_on_a_killed_process_is_soon_in_no_room(stack: Stack, user
     async with redis.asyncio.Redis.from_url(stack.redis_url) as store, connect_socket(user) as here:
         async with connect_socket(user, url=f"http://127.0.0.1:{other_port}") as there:
             await there.call("join_chat", {"chat_id": chat_id})
-            assert await store.exists(f"presence:room:{chat_id}")
+            assert await store.exists(f"{{presence}}:room:{chat_id}")
             await dying.kill()
 
         async def empty() -> bool:
-            return not await store.exists(f"presence:room:{chat_id}")
+            return not await store.exists(f"{{presence}}:room:{chat_id}")
 
         await until(empty, "the dead are buried", timeout_s=11)
         assert (await here.call("join_chat", {"chat_id": chat_id}))["presence"] == [user.user["id"]]

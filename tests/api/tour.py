@@ -25,16 +25,15 @@ from api.docs.operations import plain_path
 from api.http.authentication import Access
 from api.http.keys import SERVICES
 from api.routes import ROUTES
-from core.models.catalog import Model
-from core.models.pools import Pool
 from core.models.users import Role
-from core.settings import Settings
-from tests.api.calls import CALLS, MORE, PROBLEMS, Call, Prepare, filled, sent
+from core.settings import SearchEngine, Settings
+from tests.api.call import Call, Prepare, filled, sent
+from tests.api.calls import CALLS, MORE
 from tests.api.conftest import MODEL, Client
-from tests.api.server_fixture import ServerFixture
+from tests.api.server_fixture import EMBED, ServerFixture
 from tests.servers import redis_server
+from tests.serving_models import serve_models
 
-EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)
 JSON = "application/json"
 PLACEHOLDERS = (
     (re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), "YOUR_JWT_TOKEN"),
@@ -54,7 +53,17 @@ UUID = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
 RANDOM = re.compile(UUID + r"|\b[0-9a-f]{32}\b|(?<![\w-])[\w-]{32}(?![\w-])")
 SHOWN_CHARACTERS = 600
 PATIENCE_S = 20
+PROBLEMS = {
+    "BadRequest": ("POST", "/api/chats/new", {"chat": "New Chat"}),
+    "Unauthorized": ("GET", "/api/auths/", None),
+    "Forbidden": ("GET", "/api/users/", None),
+    "NotFound": ("GET", "/api/chats/nothing", None),
+    "BadRequestForOpenAI": ("POST", "/v1/chat/completions", {"model": "echo", "messages": []}),
+    "UnauthorizedForOpenAI": ("GET", "/v1/models", None),
+    "NotFoundForOpenAI": ("GET", "/v1/models/nothing", None),
+}
 LIMITS: dict[str, Any] = {"rate_limit_per_minute": 1_000, "anonymous_rate_limit_per_minute": 1_000}
+SEARCH: dict[str, Any] = {"embedding_model": "embed", "web_search": SearchEngine.SEARXNG, "web_search_url": "http://searxng"}
 
 
 class Visit:
@@ -95,7 +104,7 @@ class Visit:
             if self.answer:
                 yield f"{self.name}: answered with what is not documented: {self.answer}"
             return
-        content = documented["content"].get(self.media)
+        content = documented["content"].get(self.media) or documented["content"].get("*/*")
         if "graphql" in self.name and self.media == JSON and "errors" in self.answer:
             yield f"{self.name}: {self.answer}"
         if content is None:
@@ -109,7 +118,8 @@ class Visit:
 
     def example(self) -> dict[str, Any]:
         """For the document."""
-        body = self.call.body.decode() if isinstance(self.call.body, bytes) else self.call.body
+        form = self.call.headers.get("Content-Type", "").startswith("multipart/")  # nobody writes one by hand
+        body = None if form else self.call.body.decode() if isinstance(self.call.body, bytes) else self.call.body
         found = {"variables": dict(self.call.variables), "query": dict(self.call.query), "body": body}
         answer = self.answer if self.media.endswith(("json", "event-stream")) else self.answer[:SHOWN_CHARACTERS]
         readable = self.media.endswith("json") or self.media.startswith("text/")
@@ -157,7 +167,6 @@ async def refusal(server: ServerFixture, kind: str) -> Any:
 
 async def visited(server: ServerFixture, described: dict[str, Any], name: str, prepare: Prepare, *, admin: bool) -> Visit:
     """One call, by somebody who may make it."""
-    await server.attend()
     owner = await server.person(Role.USER, "John Doe")
     asker = await server.person(Role.ADMIN, "Ada") if admin else owner
     visit = Visit(described, name, await prepare(server, owner, asker))
@@ -187,7 +196,7 @@ async def opened(app: web.Application) -> AsyncGenerator[ServerFixture, None]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        await app[SERVICES].models.publish("tests", (MODEL, EMBED))
+        await serve_models(app[SERVICES], MODEL, EMBED)
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(PATIENCE_S)) as session:
             yield await ServerFixture.of(app[SERVICES], Client(f"http://127.0.0.1:{runner.addresses[0][1]}", session))
     finally:
@@ -205,7 +214,9 @@ async def write(app: web.Application) -> list[str]:
 def main() -> None:
     """From the command line."""
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder)) as redis_url:
-        settings = Settings(data_dir=Path(folder), redis_url=f"{redis_url}/0", secret_key="a secret key that only examples know", **LIMITS)
+        settings = Settings(
+            data_dir=Path(folder), redis_url=f"{redis_url}/0", secret_key="a secret key that only examples know", **LIMITS, **SEARCH
+        )
         faults = asyncio.run(write(create_app(settings)))
     sys.exit("\n".join(faults) or None)
 

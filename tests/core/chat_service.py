@@ -31,7 +31,7 @@ def notifications(backend: JobBackend) -> Notifications:
 
 @pytest.fixture
 async def read_markers(backend: JobBackend) -> AsyncIterator[ReadMarkers]:
-    read_markers = ReadMarkers(Scripts(backend.redis, patience_s=0))
+    read_markers = ReadMarkers(Scripts(backend.client, patience_s=0))
     yield read_markers
     await read_markers.close()
 

@@ -2,7 +2,7 @@
 
 from tests.core.chat_service import chats, generations, notifications, read_markers
 from tests.core.stores import atomic_records, atomic_settings, records, store_settings
-from tests.job_backend import backend, new_spec
+from tests.job_backend import backend, jobs_url, new_spec
 
 __all__ = [
     "atomic_records",
@@ -10,6 +10,7 @@ __all__ = [
     "backend",
     "chats",
     "generations",
+    "jobs_url",
     "new_spec",
     "notifications",
     "read_markers",

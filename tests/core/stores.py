@@ -1,6 +1,5 @@
-"""Each document store in turn: the embedded one, and a server that speaks MongoDB's protocol."""
+"""Each document store in turn: the embedded one, MongoDB, and FerretDB, which speaks MongoDB's protocol."""
 
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,22 +10,24 @@ from core.storage import open_records
 from core.storage.records.port import Records
 
 SECRET_KEY = "a secret key that only these tests know"
+ATOMIC = ("sqlite", "mongo")
 
 
-@pytest.fixture(params=["sqlite", "mongo"])
+@pytest.fixture(params=[*ATOMIC, "ferretdb"])
 def store_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings that name one of the stores, empty."""
-    mongo_url = request.getfixturevalue("mongo_url") if request.param == "mongo" else ""
-    return Settings(data_dir=tmp_path, mongo_url=mongo_url, secret_key=SECRET_KEY)
+    return _settings(request, tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "mongo"])
+@pytest.fixture(params=ATOMIC)
 def atomic_settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """The same for promises that FerretDB cannot keep: it looks for what to update first, and updates it later."""
-    if request.param == "mongo" and not os.environ.get("PENSTOCK_TEST_MONGO_URL"):  # noqa: TID251 - a setting of the tests
-        pytest.skip("racing writers need a real MongoDB: set PENSTOCK_TEST_MONGO_URL")
-    mongo_url = request.getfixturevalue("mongo_url") if request.param == "mongo" else ""
-    return Settings(data_dir=tmp_path, mongo_url=mongo_url, secret_key=SECRET_KEY)
+    return _settings(request, tmp_path)
+
+
+def _settings(request: pytest.FixtureRequest, data_dir: Path) -> Settings:
+    mongo_url = "" if request.param == "sqlite" else request.getfixturevalue(f"{request.param}_url")
+    return Settings(data_dir=data_dir, mongo_url=mongo_url, secret_key=SECRET_KEY)
 
 
 @pytest.fixture

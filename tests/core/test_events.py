@@ -9,9 +9,13 @@ from core.events.inbox import ENTRIES
 from core.jobs.claims import Claim
 from core.models.completions import Usage
 from core.models.events import Delta, Finished
-from core.models.generations import JobSpec, JobStatus
+from core.models.jobs import JobSpec, JobStatus
+from core.redis.keys import events_key
 from tests.job_backend import JobBackend
+from tests.job_backend import any_jobs_url as jobs_url
 from tests.polling import until
+
+__all__ = ["jobs_url"]
 
 Specs = Callable[[], JobSpec]
 END = Finished(usage=Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0))
@@ -20,10 +24,7 @@ END = Finished(usage=Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
 @pytest.fixture
 async def claim(backend: JobBackend, new_spec: Specs) -> Claim:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    claim = await backend.claims.claim(spec.id, "one")
-    assert claim
-    return claim
+    return await backend.given(spec, "one")
 
 
 async def text(backend: JobBackend, job_id: str, after: str = "0-0", most: int | None = None) -> tuple[list[str], str]:
@@ -38,6 +39,12 @@ async def text(backend: JobBackend, job_id: str, after: str = "0-0", most: int |
             break
     await entries.aclose()
     return heard, last
+
+
+async def cut_connections(backend: JobBackend) -> None:
+    """Those that hear what is published."""
+    for node in await backend.nodes():
+        await node.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
 
 async def write(backend: JobBackend, claim: Claim, count: int) -> None:
@@ -59,7 +66,7 @@ async def test_every_listener_hears_everything_once_whatever_breaks(backend: Job
 
     async def cut() -> None:
         for _ in range(5):
-            await backend.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            await cut_connections(backend)
             await asyncio.sleep(0.05)
 
     steady = [asyncio.create_task(text(backend, job_id)) for _ in range(3)]
@@ -90,7 +97,7 @@ async def test_a_listener_that_stops_reading_holds_bounded_memory_and_loses_noth
     count = ENTRIES * 2
     for number in range(1, count):
         await backend.claims.append(claim, number + 1, [Delta(text=f"{number} ")])
-    (inbox,) = backend.log._inboxes[f"job:{claim.spec.id}:events"]
+    (inbox,) = backend.log._inboxes[events_key(claim.spec.id)]
     await until(lambda: inbox.gap, "the inbox overflows")
     assert len(inbox.items) <= ENTRIES
     await backend.claims.append(claim, count + 1, [END], end=JobStatus.FINISHED)
@@ -101,7 +108,7 @@ async def test_a_listener_that_stops_reading_holds_bounded_memory_and_loses_noth
 async def test_a_takeover_reads_as_one_text(backend: JobBackend, claim: Claim) -> None:
     listener = asyncio.create_task(text(backend, claim.spec.id))
     await backend.claims.append(claim, 1, [Delta(text="a")])
-    await until(backend.queue.reap, "the lease runs out")
+    await backend.bury("one")
     heir = await backend.claims.claim(claim.spec.id, "two")
     assert heir
     await backend.claims.append(heir, 1, [Delta(text="b"), END], end=JobStatus.FINISHED)
@@ -114,7 +121,7 @@ async def test_who_hears_a_topic_is_told_of_a_gap_after_a_break(backend: JobBack
     await backend.log.notify("topic", b"one")
     assert await anext(heard) == b"one"
     after_break = asyncio.ensure_future(anext(heard))
-    await backend.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await cut_connections(backend)
     assert await after_break is None
     await backend.log.notify("topic", b"two")
     assert await anext(heard) == b"two"
@@ -124,7 +131,7 @@ async def test_who_hears_a_topic_is_told_of_a_gap_after_a_break(backend: JobBack
 async def test_an_expected_log_is_heard_from_its_first_entry_without_a_subscription(backend: JobBackend, new_spec: Specs) -> None:
     spec = msgspec.structs.replace(new_spec(), id=backend.log.new_id())
     backend.log.expect(spec.id)
-    await backend.claims.submit(spec)
+    await backend.queue.submit(spec)
     own = await backend.claims.claim(spec.id, "one")
     assert own
     await write(backend, own, 20)
@@ -132,16 +139,17 @@ async def test_an_expected_log_is_heard_from_its_first_entry_without_a_subscript
     heard = [event.text async for _, event in backend.log.subscribe(spec.id, fresh=True) if isinstance(event, Delta)]
     assert heard == [f"{number} " for number in range(20)]
     assert not backend.log._expected
+    assert not backend.log._fresh
 
 
 async def test_an_expected_log_survives_a_cut_connection(backend: JobBackend, new_spec: Specs) -> None:
     spec = msgspec.structs.replace(new_spec(), id=backend.log.new_id())
     backend.log.expect(spec.id)
-    await backend.claims.submit(spec)
+    await backend.queue.submit(spec)
     own = await backend.claims.claim(spec.id, "one")
     assert own
     listener = asyncio.create_task(_texts(backend, spec.id))
-    await backend.redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await cut_connections(backend)
     await write(backend, own, 20)
     assert await listener == [f"{number} " for number in range(20)]
 

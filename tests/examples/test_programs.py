@@ -44,6 +44,15 @@ async def test_the_curl_example_creates_a_chat(server: Server) -> None:
     assert created["title"] == "New Chat"
 
 
+async def test_the_curl_example_uploads_a_file(server: Server, tmp_path: Path) -> None:
+    if not shutil.which("curl"):
+        missing("curl")
+    (tmp_path / "document.pdf").write_bytes(b"%PDF-1.7 " + bytes(2_000_000))  # so long that curl asks first whether it may
+    sent = json.loads(await _output("bash", "-c", f"cd {tmp_path} && {_program('cURL Upload Example', server)}"))
+    assert_holds(sent, json.loads(PRINTED["Upload File"][1].text))
+    assert (sent["filename"], sent["meta"]["size"]) == ("document.pdf", 2_000_009)
+
+
 async def test_the_python_example_counts_the_chats(server: Server) -> None:
     await server.chat()
     chats = (await server.john.get("/api/chats/")).body

@@ -1,17 +1,19 @@
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
 
 from tests.api.conftest import Client, Reply
+from tests.api.forms import HEADERS, file_form, uploaded
 from tests.examples.conftest import Server
 from tests.examples.printed import CALLS, PRINTED, Call, assert_holds
 from tests.ollama import Ollama
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-CREATING = {"Sign Up", "Create Chat", "Create Custom Model", "Create API Key"}
+CREATING = {"Sign Up", "Upload File", "Create Chat", "Create Custom Model", "Create API Key"}
 ANSWERED_LIKE = {"Sign In": "Sign Up", "Use API Key": "List Chats", "Create Chat": "Get Chat by ID", "Update Chat": "Get Chat by ID"}
 
 
@@ -23,6 +25,10 @@ async def _filled(call: Call, name: str, server: Server) -> Call:
     if "{user_id}" in path:
         other = name in {"Update User Role (Admin Only)", "Delete User (Admin Only)"}
         path = path.replace("{user_id}", (await server.visitor()).user["id"] if other else server.john.user["id"])
+    if "{file_id}" in path:
+        path = path.replace("{file_id}", (await uploaded(server.john))["id"])
+    if headers.get("Content-Type") == "multipart/form-data":
+        headers, body = headers | HEADERS, file_form(body.removeprefix("file: ").encode(), "document.pdf").decode()
     if "Authorization" in headers:
         headers["Authorization"] = f"Bearer {await _token(headers['Authorization'], server)}"
     return Call(call.method, path, headers, body)
@@ -83,7 +89,7 @@ async def test_the_printed_pull_brings_the_model_in_ollamas_lines(server: Server
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - {"Sign Up", "Sign In"}))
 async def test_a_printed_request_without_a_token_is_refused(server: Server, name: str) -> None:
     call = CALLS[name]
-    path = call.path.replace("{chat_id}", "x").replace("{user_id}", "x")
+    path = re.sub(r"\{\w+\}", "x", call.path)
     headers = {field: value for field, value in call.headers.items() if field != "Authorization"}
     reply = await _send(server, call._replace(path=path, headers=headers))
     assert reply.status == 401, reply

@@ -28,10 +28,10 @@ class Answered(msgspec.Struct, frozen=True):
     pieces: list[Piece]
 
 
-def request(content: Any, *, emitted: tuple[int, ...] = (), choice: int = 0, **sampling: Any) -> Request:
+def request(content: Any, *, name: str = "asked", emitted: tuple[int, ...] = (), choice: int = 0, **sampling: Any) -> Request:
     """One user message. Greedy and 24 tokens long, unless told otherwise."""
     chosen = Sampling(**{"temperature": 0.0, "seed": 1, "max_tokens": 24, **sampling})
-    return Request(id="asked", choice=choice, messages=[{"role": "user", "content": content}], sampling=chosen, emitted=emitted)
+    return Request(id=name, choice=choice, messages=[{"role": "user", "content": content}], sampling=chosen, emitted=emitted)
 
 
 async def gathered(engine: Engine, asked: Request) -> Answered:

@@ -10,13 +10,13 @@ import pytest
 
 from gpu.environment import CHILD_ENVIRONMENT
 
-os.environ.update(CHILD_ENVIRONMENT)  # noqa: TID251 - what a worker's launcher does for the worker
+os.environ.update(CHILD_ENVIRONMENT)  # noqa: TID251 - what a worker does for itself
 
 import torch
 
 from core.settings import Settings
 from gpu.engine import Engine, load
-from gpu.kernels import Kernels, compiled
+from gpu.kernels import Kernels, compile_kernels
 from gpu.sources import starter
 from tests.gpu.asking import Started
 
@@ -54,7 +54,7 @@ def engine(first_start: Started) -> Engine:
 @pytest.fixture(scope="session")
 def functions(first_start: Started) -> Kernels:
     """The compiled kernels of the first start."""
-    return compiled(first_start.settings.data_dir / "models", "native", pytest.fail)
+    return compile_kernels(first_start.settings.data_dir / "models", "native", pytest.fail)
 
 
 @pytest.fixture(scope="session")

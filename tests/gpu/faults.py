@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from gpu.kernels import HEADER, SOURCES, Kernels, compiled
+from gpu.kernels import HEADER, SOURCES, Kernels, compile_kernels
 
 STEPS = HEADER.with_name("llama.c")
 LATE_US = 300  # how much a thread is behind the others where a barrier is missing
@@ -117,7 +117,7 @@ class Faulty:
     def __init__(self, folder: Path, target: str) -> None:
         source = folder / "faulty.c"
         source.write_text(_source())
-        self.kernels: Kernels = compiled(folder, target, lambda _: None, [source, *(other for other in SOURCES if other != STEPS)])
+        self.kernels: Kernels = compile_kernels(folder, target, lambda _: None, [source, *(other for other in SOURCES if other != STEPS)])
         library = ctypes.CDLL(str(folder / f"{self.kernels.name}.so"))
         self.tile = ctypes.c_int.in_dll(library, "penstock_tile").value
         self._fault = ctypes.c_int.in_dll(library, "penstock_fault")

@@ -19,7 +19,7 @@ from gpu.bert import BertEncoder
 from gpu.cores import Cores
 from gpu.device_lock import DeviceLock
 from gpu.embedder import Embedder
-from gpu.kernels import FLAGS, HEADER, Kernels, KernelsMissing, address, compiled, targets
+from gpu.kernels import FLAGS, HEADER, Kernels, KernelsMissing, address, compile_kernels, targets
 from gpu.torch_bert import TorchBertEncoder
 from tests.gpu.asking import Started
 
@@ -41,6 +41,34 @@ print(sorted({"torch", "transformers"} & sys.modules.keys()))
 GELU = """
 #include "bert.c"
 void each(float *numbers, int64_t count) { for (int64_t i = 0; i < count; i += LANES) store(numbers + i, gelu(load(numbers + i))); }
+"""
+# Threads that are late after each meeting, as where they share a core: whoever asked goes on meanwhile, and changes what it has asked.
+LATE = """
+#include "kernels.h"
+#include <unistd.h>
+static void meet_late(int threads, int thread) { meet(threads); if (thread) usleep(3000); }
+#define meet(threads) meet_late(threads, thread)
+"""
+PIECES = """
+import sys
+from pathlib import Path
+import numpy as np
+from gpu.bert import BertEncoder
+from gpu.cores import Cores
+from gpu.kernels import SOURCES, compile_kernels, targets
+
+model, folder, late = map(Path, sys.argv[1:])
+functions = compile_kernels(folder, targets()[0], print, (late, *SOURCES))
+made = [BertEncoder(model, functions, Cores(least=threads, most=threads)).pieces([[1, 2, 3], [4] * 40]) for threads in (1, 2, 3)]
+vectors = []
+for pieces in made:
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as ended:
+            vectors.append(ended.value)
+            break
+assert all(np.array_equal(vectors[0], other) for other in vectors)
 """
 LENGTHS = (1, 2, 7, 8, 9, 15, 16, 17, 5, 31, 32, 33, 40, 64, 65, 3, 100, 1)
 
@@ -97,12 +125,33 @@ def test_a_texts_bits_are_the_same_on_any_processor(first_start: Started, functi
     made = []
     for target in targets():
         try:
-            built = compiled(first_start.settings.data_dir / "models", target, lambda _: None)
+            built = compile_kernels(first_start.settings.data_dir / "models", target, lambda _: None)
         except KernelsMissing:
             pytest.skip(f"this processor has not what {target} has")
         made.append(encoder(source.path, built)([[101, 2009, 2003, 102], [101, *range(2000, 2060), 102]]))
     assert all(np.array_equal(made[0], other) for other in made)
     assert functions.target == targets()[0]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_layer_at_a_time_gives_the_same_bits(tmp_path: Path, functions: Kernels, threads: int) -> None:
+    folder, asked = write(tmp_path / "model"), texts(*LENGTHS)
+    for given in (encoder(folder, functions, threads), TorchBertEncoder(folder, "cpu", 1)):
+        pieces = given.pieces(asked)
+        next(pieces)
+        between = given(asked[:5])
+        with pytest.raises(StopIteration) as ended:
+            next(pieces)
+        assert np.array_equal(ended.value.value, given(asked))
+        assert np.array_equal(between, given(asked[:5]))
+
+
+def test_a_thread_that_is_late_reads_nothing_of_a_job_that_is_over(tmp_path: Path) -> None:
+    late = tmp_path / "late.h"
+    late.write_text(LATE, encoding="utf-8")
+    command = (sys.executable, "-c", PIECES, str(write(tmp_path / "model")), str(tmp_path), str(late))
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("text", [[], [-1, 2], [101], [1] * 129], ids=["nothing", "below all ids", "above all ids", "too long"])
@@ -170,7 +219,7 @@ async def test_without_a_compiler_torch_embeds(tmp_path: Path, functions: Kernel
     monkeypatch.setattr(kernels, "version", missing)
     embedder = await asyncio.to_thread(Embedder, source, Settings(device="cpu", data_dir=tmp_path), device_lock=DeviceLock(), threads=1)
     data, _ = await embedder.embed(["a text"])
-    assert isinstance(embedder._encoder, TorchBertEncoder)
-    ours = await asyncio.to_thread(lambda: encoder(source.path, functions)(embedder._read(["a text"])))
+    assert isinstance(embedder._loop.encoder, TorchBertEncoder)
+    ours = await asyncio.to_thread(lambda: encoder(source.path, functions)(embedder._reader.ids(["a text"])))
     assert np.abs(np.frombuffer(data, "<f4") - ours[0]).max() < 1e-6
     await asyncio.to_thread(embedder.close)

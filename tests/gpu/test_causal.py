@@ -11,7 +11,7 @@ from transformers import GPT2Config, LlamaConfig, MistralConfig, PreTrainedConfi
 
 from core.errors import SettingsError
 from core.settings import Settings
-from gpu.causal import joined
+from gpu.causal import join_runs
 from gpu.engine import Engine, load
 from gpu.sources import sources
 from tests.gpu import folders
@@ -114,7 +114,7 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_prompts_of_about_one_length_share_a_call() -> None:
-    assert joined([(0, 40), (40, 84), (84, 130), (130, 134)]) == [[(130, 134)], [(0, 40), (40, 84), (84, 130)]]
+    assert join_runs([(0, 40), (40, 84), (84, 130), (130, 134)]) == [[(130, 134)], [(0, 40), (40, 84), (84, 130)]]
 
 
 def test_float32_on_a_processor(loaded: Loaded) -> None:

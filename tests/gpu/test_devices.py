@@ -54,6 +54,6 @@ def test_a_containers_share_of_the_processor_counts(tmp_path: Path, monkeypatch:
 
 def test_the_processor_has_memory_and_cores() -> None:
     assert devices.free_bytes("cpu") > 0
-    assert devices.named("cpu") == "cpu"
+    assert devices.describe("cpu") == "cpu"
     assert devices.threads() == max(1, devices.cores() - 1)
     assert devices.threads(5) == 5

@@ -1,7 +1,7 @@
 import asyncio
-import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +12,13 @@ from transformers import AutoModel, AutoTokenizer
 from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
 from core.settings import Settings
 from gpu import sources
-from gpu.bert import BertEncoder, Vectors
+from gpu.batch_queue import BatchQueue, EmbedRequest, EmbedShare
+from gpu.bert import BertEncoder, Vectors, _Work
 from gpu.device_lock import DeviceLock
+from gpu.embed_loop import EmbedLoop
 from gpu.embedder import Embedder
 from gpu.kernels import Kernels
+from gpu.shares import Share
 from tests.gpu.asking import Started
 from tests.polling import until
 
@@ -84,7 +87,7 @@ async def test_texts_of_one_meaning_are_nearer_than_others(embedder: Embedder) -
 
 
 async def test_token_ids_are_texts_without_the_special_tokens(embedder: Embedder) -> None:
-    tokenizer = embedder._opened()
+    tokenizer = embedder._reader._open()
     ids = tokenizer.encode(TEXTS[0], add_special_tokens=False).ids
     assert (await embedder.embed([ids]))[0] == (await embedder.embed([TEXTS[0]]))[0]
     with pytest.raises(BadRequest, match=r"input\[1\]: 30522 is not a token of this model; ids run from 0 to 30521"):
@@ -98,12 +101,12 @@ async def test_special_tokens_that_a_text_names_are_text(embedder: Embedder) -> 
     theirs.no_padding()
     first, last = theirs.encode("").ids
     for text in ("the [SEP] river", "[CLS][MASK] [PAD]", "[UNK]", "[SEP", "[", "[mask] MASK"):
-        (ids,) = embedder._read([text])
+        (ids,) = embedder._reader.ids([text])
         assert (ids[0], ids[-1]) == (first, last)
         assert not {theirs.token_to_id(mark) for mark in ("[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]")} & set(ids[1:-1])
         assert theirs.decode(ids).replace(" ", "") == text.lower().replace(" ", "")
     for text in (*TEXTS, "\ue000 is unknown"):
-        (ids,) = embedder._read([text])
+        (ids,) = embedder._reader.ids([text])
         theirs.no_truncation()
         assert ids == theirs.encode(text).ids
 
@@ -130,18 +133,73 @@ async def test_many_requests_at_once_share_batches_and_each_gets_its_own(embedde
         assert torch.equal(vectors(data), await one_by_one(embedder, texts))
 
 
-async def test_a_question_is_embedded_before_the_passages_that_wait(embedder: Embedder) -> None:
+async def test_a_query_waits_for_no_more_than_a_piece_of_the_bulk_before_it(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces, before, waited = 0, dict[EmbedRequest, int](), list[int]()
+    compute, submit, deliver = _Work.compute, EmbedLoop.submit, EmbedRequest.deliver
+
+    def counted(self: _Work, from_layer: int, to_layer: int) -> None:
+        nonlocal pieces
+        pieces += to_layer - from_layer == 1
+        compute(self, from_layer, to_layer)
+
+    def submitted(self: EmbedLoop, order: EmbedRequest) -> None:
+        before[order] = pieces
+        submit(self, order)
+
+    def delivered(self: EmbedRequest, made: Any) -> None:
+        if self.share is Share.QUERIES:
+            waited.append(pieces - before[self])
+        deliver(self, made)
+
     await embedder.embed(["load it"])
-    passages = asyncio.create_task(embedder.embed([f"passage {place} {TEXTS[5]}" for place in range(15)]))
-    await until(lambda: len(embedder._texts._passages) < 15, "the passages are begun")
-    await embedder.embed(["a question"])
-    assert not passages.done()
-    await passages
+    monkeypatch.setattr(_Work, "compute", counted)
+    monkeypatch.setattr(EmbedLoop, "submit", submitted)
+    monkeypatch.setattr(EmbedRequest, "deliver", delivered)
+    bulk = [asyncio.create_task(embedder.embed([f"{number} {place} {TEXTS[5]}" for place in range(8)])) for number in range(56)]
+    await until(lambda: pieces > 0 and embedder._loop._queue.count(Share.BULK) > 400, "they are begun")
+    for number in range(9):
+        await embedder.embed([f"question {number}"])
+    assert not any(task.done() for task in bulk[-5:])
+    assert len(waited) == 9
+    assert max(waited) <= 1
+    for task in bulk:
+        task.cancel()
+    await asyncio.gather(*bulk, return_exceptions=True)
+
+
+async def test_bulk_goes_on_beside_queries_that_never_end(embedder: Embedder) -> None:
+    async def ask_on() -> None:
+        while True:
+            await embedder.embed(["one query after another"])
+
+    asking = [asyncio.create_task(ask_on()) for _ in range(8)]
+    texts = [f"{place} {TEXTS[5]}" for place in range(4)]
+    assert torch.equal(vectors((await embedder.embed(texts))[0]), await one_by_one(embedder, texts))
+    for task in asking:
+        task.cancel()
+    await asyncio.gather(*asking, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("texts", "share", "expected"),
+    [
+        ([4], None, "queries"),
+        ([512], None, "queries"),
+        ([256, 257], None, "bulk"),
+        ([4], Share.BULK, "bulk"),
+        ([600], Share.QUERIES, "queries"),
+    ],
+)
+async def test_few_tokens_are_a_query_unless_the_request_says_what_it_is(texts: list[int], share: EmbedShare | None, expected: str) -> None:
+    order = EmbedRequest([[1] * length for length in texts], share)
+    queue = BatchQueue({Share.QUERIES: 512, Share.BULK: 512}, is_padded=False)
+    queue.add(order)
+    assert {name: queue.count(name) for name in (Share.QUERIES, Share.BULK) if queue.count(name)} == {expected: len(texts)}
 
 
 async def test_a_text_that_breaks_the_model_fails_alone(embedder: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
     call = BertEncoder.__call__
-    (breaking,) = embedder._read(["break it"])
+    (breaking,) = embedder._reader.ids(["break it"])
 
     def broken(self: BertEncoder, texts: list[list[int]]) -> Vectors:
         if breaking in texts:
@@ -155,18 +213,30 @@ async def test_a_text_that_breaks_the_model_fails_alone(embedder: Embedder, monk
     assert "break" not in bad.detail
 
 
+@pytest.mark.parametrize(("is_padded", "expected"), [(False, [16, 40, 100, 100]), (True, [100, 100])])
+async def test_a_batch_is_filled_around_the_oldest_by_those_nearest_in_length(*, is_padded: bool, expected: list[int]) -> None:
+    queue = BatchQueue({Share.QUERIES: 256, Share.BULK: 256}, is_padded=is_padded)
+    queue.add(EmbedRequest([[1] * length for length in (100, 16, 40, 250, 60, 100)], Share.BULK))
+    assert [len(text) for text in queue.take(Share.BULK)] == expected
+    queue.add(EmbedRequest([[1] * 300], Share.BULK))
+    while batch := queue.take(Share.BULK):
+        assert len(batch) == 1 or sum(map(len, batch)) <= 256
+    assert queue.count(Share.BULK) == 0
+
+
 async def test_what_nobody_waits_for_any_more_is_not_embedded(embedder: Embedder) -> None:
-    asked = asyncio.create_task(embedder.embed([f"{place} {TEXTS[5]}" for place in range(400)]))
-    await until(lambda: len(embedder._texts._passages) > 0, "it waits")
+    queue = embedder._loop._queue
+    asked = asyncio.create_task(embedder.embed([f"{place} {TEXTS[5]}" for place in range(1400)]))
+    await until(lambda: queue.count(Share.BULK) > 0, "it waits")
     asked.cancel()
-    await embedder.embed(["another"])
-    assert not embedder._texts._passages
+    await embedder.embed([f"another {TEXTS[5]}"] * 4)
+    assert queue.count(Share.BULK) == 0
 
 
 async def test_it_is_loaded_with_the_first_text_and_that_takes_little(embedder: Embedder, first_start: Started) -> None:
     del embedder
     made = await asyncio.to_thread(loaded, first_start.settings)
-    assert made._encoder is None
+    assert made._loop.encoder is None
     began = time.perf_counter()
     await made.embed(["first"])
     assert time.perf_counter() - began < 3
@@ -182,24 +252,3 @@ def test_what_it_says_of_itself(embedder: Embedder) -> None:
         256,
         "penstock",
     )
-
-
-def test_turns_are_given_in_order_to_one_at_a_time() -> None:
-    device_lock, order = DeviceLock(), list[int]()
-    inside = threading.Lock()
-
-    def work(number: int) -> None:
-        with device_lock.take():
-            assert inside.acquire(blocking=False)
-            order.append(number)
-            inside.release()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-    with device_lock.take():
-        for number, thread in enumerate(threads):
-            thread.start()
-            while len(device_lock._waiting) <= number:
-                time.sleep(0.001)
-    for thread in threads:
-        thread.join()
-    assert order == list(range(8))

@@ -61,9 +61,9 @@ def test_they_are_logarithms_of_probabilities_and_of_equals_the_smaller_id_comes
     if way == "torch":
         forward.log_probabilities = lambda row: CausalForward.log_probabilities(forward, torch.tensor(row))
     found = distributions(forward, logits, wanting)
-    scored = found.scored(0, 3, 4)
+    scored = found.score(0, 3, 4)
     assert scored
     assert scored.logprob == LEAST
     assert [token for token, _ in scored.top] == [1, 2, 0, 3]
     assert sum(math.exp(value) for _, value in scored.top) == pytest.approx(1)
-    assert found.scored(1, 0, 0) is None
+    assert found.score(1, 0, 0) is None

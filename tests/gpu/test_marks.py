@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer
 
 from core.errors import BadRequest
 from gpu.chat_template import ChatTemplate
-from gpu.marks import renamed
+from gpu.marks import rename_marks
 from gpu.shadows import NO_SHADOWS, Shadows
 from gpu.sources import starter
 from gpu.tokenizer import BYTE_OF, CHAT_FILE, Chat, ChatTokenizer, of_gguf
@@ -185,7 +185,7 @@ def test_half_a_character_is_refused(message: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_copy_with_other_names_has_the_same_ids(kind: str) -> None:
     tokenizer = KINDS[kind]()
-    copy = renamed(tokenizer)
+    copy = rename_marks(tokenizer)
     assert copy.get_vocab_size() == tokenizer.get_vocab_size()
     renewed = tokenizer.get_vocab().items() - copy.get_vocab().items()
     assert {word for word, _ in renewed} == {*MARKS, *(mark for mark in ("[UNK]", "[SEP]") if tokenizer.token_to_id(mark) is not None)}

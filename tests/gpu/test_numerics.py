@@ -16,7 +16,7 @@ from gpu.causal import CausalForward
 from gpu.kernels import Kernels, KernelsMissing
 from gpu.llama import LlamaForward
 from gpu.mapped import Weights
-from gpu.numerics import examined
+from gpu.numerics import examine
 from gpu.packing import load_packed
 from gpu.prefix_cache import Copy
 from gpu.sources import Format, ModelSource
@@ -59,7 +59,7 @@ def look(models: dict[tuple[int, int], Packed], functions: Kernels, tmp_path: Pa
     def looked(
         using: Kernels = functions, *, bits: tuple[int, int] = (4, 8), threads: tuple[int, ...] = THREADS, folder: str = "kept"
     ) -> Checked:
-        return examined(LlamaForward(*models[bits], using), "small", tmp_path / folder, threads)
+        return examine(LlamaForward(*models[bits], using), "small", tmp_path / folder, threads)
 
     return looked
 
@@ -175,7 +175,7 @@ def test_kernels_that_are_wrong_for_this_processor_give_way_to_plainer_ones(
 ) -> None:
     ways = {"first": right.kernels, "second": functions}
     monkeypatch.setattr(loading, "targets", lambda: tuple(ways))
-    monkeypatch.setattr(loading, "compiled", lambda _folder, target, _progress: ways[target])
+    monkeypatch.setattr(loading, "compile_kernels", lambda _folder, target, _progress: ways[target])
     right.choose("exp beside other rows")
     chosen = opened(source, tmp_path, [])
     assert isinstance(chosen, LlamaForward)
@@ -213,4 +213,4 @@ def _nothing_installed(name: str) -> str:
 def test_a_library_that_cannot_be_loaded_is_one_clear_line(functions: Kernels, tmp_path: Path) -> None:
     (tmp_path / f"{functions.name}.so").write_bytes(b"not a library")
     with pytest.raises(KernelsMissing, match=r"cannot be loaded .* Delete it; it is made again"):
-        kernels.compiled(tmp_path, "native", pytest.fail)
+        kernels.compile_kernels(tmp_path, "native", pytest.fail)

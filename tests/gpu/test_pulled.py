@@ -12,7 +12,7 @@ from transformers import LlamaConfig
 from core.errors import ModelNotFound, Unavailable
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
-from core.models.generations import JobSpec
+from core.models.generations import GenerationSpec
 from core.models.pulls import PullTask
 from core.settings import Settings
 from gpu.engine import Engine, load
@@ -77,8 +77,8 @@ async def bring(settings: Settings, name: str) -> None:
 
 async def answer(local: LocalModels, model: str) -> list[Delta | ChoiceFinished | Usage]:
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "the river"}], "max_tokens": 8})
-    spec = JobSpec(id="1", user_id="u", model=model, queue="gpu.generate", seed=1, created_at=1, body=msgspec.Raw(body))
-    return [part async for part in local.generate(prompt_of(spec, None))]
+    spec = GenerationSpec(id="1", user_id="u", model=model, seed=1, created_at=1)
+    return [part async for part in local.generate(prompt_of(spec, body))]
 
 
 async def test_a_pulled_llama_is_listed_and_chats(settings: Settings, local: LocalModels) -> None:

@@ -41,11 +41,12 @@ class Command:
         """Its standard error so far."""
         return self._errors.read_text()
 
-    async def start(self) -> None:
-        """Start it."""
-        with self._output.open("wb") as output, self._errors.open("wb") as errors:
+    async def start(self, output: int | None = None) -> None:
+        """Start it. ``output``: a descriptor that it writes to instead of a file."""
+        with self._output.open("wb") as file, self._errors.open("wb") as errors:
+            words = (sys.executable, "-m", "penstock", *self._words)
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "penstock", *self._words, env=self._environment, stdout=output, stderr=errors, cwd=self._folder
+                *words, env=self._environment, stdout=file if output is None else output, stderr=errors, cwd=self._folder
             )
 
     async def says(self, text: str) -> None:

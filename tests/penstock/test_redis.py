@@ -1,30 +1,37 @@
 """The embedded Redis, from this machine and from the wheel."""
 
 import asyncio
+import contextlib
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis.exceptions
 
 from core.models.events import Delta
-from core.models.generations import JobSpec
+from core.models.jobs import JobSpec
 from core.redis.client import Redis, connect
+from core.settings import Appendfsync, Settings
 from penstock import redis as redis_module
+from penstock import redis_memory
 from penstock.redis import EmbeddedRedis
+from penstock.redis_memory import Memory, MemoryWatch
 from penstock.supervisor import Supervisor
-from tests.job_backend import JobBackend, backend, new_spec
+from tests.ended_jobs import TEXT, answer, chat_reply, memory_bytes
+from tests.job_backend import JobBackend, backend, jobs_url, new_spec
 
-__all__ = ["backend", "new_spec"]
+__all__ = ["backend", "jobs_url", "new_spec"]
 
 
 @asynccontextmanager
-async def serving(data: Path) -> AsyncIterator[EmbeddedRedis]:
+async def serving(data: Path, **given: Any) -> AsyncIterator[EmbeddedRedis]:
     """An embedded Redis that answers."""
     data.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - the test's own
-    embedded = await asyncio.to_thread(EmbeddedRedis, data, os.open(data, os.O_RDONLY))
+    embedded = await asyncio.to_thread(EmbeddedRedis, Settings(data_dir=data, **given), os.open(data, os.O_RDONLY))
     supervisor = Supervisor(embedded.program, print)
     task = asyncio.create_task(supervisor.run())
     try:
@@ -71,6 +78,43 @@ async def test_a_deep_data_folder_has_its_socket_elsewhere(tmp_path: Path) -> No
     assert not path.parent.exists()
 
 
+async def test_it_is_started_as_the_settings_say(tmp_path: Path) -> None:
+    async with serving(tmp_path, redis_appendfsync=Appendfsync.ALWAYS, redis_maxmemory_mb=77) as embedded, client_of(embedded) as client:
+        found = {**await client.config_get("append*"), **await client.config_get("maxmemory*")}
+    assert (found["appendonly"], found["appendfsync"]) == ("yes", "always")
+    assert (found["maxmemory"], found["maxmemory-policy"]) == ("77000000", "noeviction")
+
+
+async def test_a_full_one_refuses_what_is_new_and_forgets_nothing(tmp_path: Path) -> None:
+    async with serving(tmp_path, redis_maxmemory_mb=64) as embedded, client_of(embedded) as client:
+        kept = 0
+        with contextlib.suppress(redis.exceptions.OutOfMemoryError):
+            while kept < 64:
+                await client.set(f"key {kept}", bytes(1_000_000))
+                kept += 1
+        assert 32 < kept < 64
+        assert await client.dbsize() == kept
+        assert (await redis_memory.read(client)).percent >= 98
+
+
+def test_without_a_setting_it_may_take_a_quarter_of_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    of_the_machine = redis_memory.limit_bytes(0)
+    assert 0 < of_the_machine <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    (tmp_path / "limit").write_text("200000000\n")
+    (tmp_path / "none").write_text("max\n")
+    monkeypatch.setattr(redis_memory, "CGROUP_LIMITS", (tmp_path / "limit", tmp_path / "none", tmp_path / "not there"))
+    assert redis_memory.limit_bytes(0) == 50_000_000
+    assert redis_memory.limit_bytes(300) == 300_000_000
+
+
+def test_a_warning_comes_once_again_when_it_worsens_and_anew_after_it_was_well() -> None:
+    watcher = MemoryWatch()
+    course = (10, 79, 80, 85, 79, 82, 90, 95, 85, 98, 100, 72, 80, 69, 80)
+    warned = [percent for percent in course if watcher.judge(Memory(used_bytes=percent, limit_bytes=100, policy="noeviction"))]
+    assert warned == [80, 90, 98, 80]
+    assert not watcher.judge(Memory(used_bytes=10**12, limit_bytes=0, policy="noeviction")), "no limit"
+
+
 @pytest.mark.usefixtures("no_system_redis")
 def test_the_wheel_has_a_redis_for_machines_without_one() -> None:
     binary = redis_module.find()
@@ -89,8 +133,12 @@ class TestOnTheWheelsRedis:
 
     async def test_jobs_are_claimed_and_answered(self, backend: JobBackend, new_spec: Callable[[], JobSpec]) -> None:
         spec = new_spec()
-        await backend.claims.submit(spec)
-        claim = await backend.claims.claim(spec.id, "worker")
-        assert claim
+        claim = await backend.given(spec, "worker")
         await backend.claims.append(claim, 1, [Delta(text="hello")])
         assert [event for _, event in await backend.log.read(spec.id)] == [Delta(text="hello")]
+
+    async def test_an_ended_answer_takes_its_text_and_a_kilobyte(self, backend: JobBackend) -> None:
+        spec = chat_reply("generate_reply", "m")
+        await answer(backend, spec)
+        assert await memory_bytes(backend, spec.id) <= 1_000 + len(TEXT)
+        assert "".join(event.text for _, event in await backend.log.read(spec.id) if isinstance(event, Delta)) == TEXT

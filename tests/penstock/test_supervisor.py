@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from penstock.supervisor import Backoff, CannotStart, Program, Supervisor, ending
+from penstock.backoff import Backoff
+from penstock.logs import Log
+from penstock.supervisor import CannotStart, Program, Supervisor, ending
 from tests.polling import until
 
 SLEEP = "import time; time.sleep(60)"
@@ -24,6 +26,9 @@ class Heard:
     def __init__(self) -> None:
         self.text = ""
 
+    def begin(self) -> None:
+        """All lives are heard as one."""
+
     def hear(self, chunk: bytes) -> None:
         self.text += chunk.decode()
 
@@ -32,14 +37,17 @@ class Heard:
         return self.text.strip().rpartition("\n")[2]
 
 
+def program_of(code: str, stop_s: float = 5) -> Program:
+    return Program(name="child", command=(sys.executable, "-c", code), environment={}, stop_s=stop_s)
+
+
 class Kept:
     """A supervisor at work; ``said``: what it told."""
 
-    def __init__(self, code: str, stop_s: float = 5) -> None:
+    def __init__(self, code: str, stop_s: float = 5, backoff: Backoff | None = None) -> None:
         self.said: list[str] = []
         self.heard = Heard()
-        program = Program(name="child", command=(sys.executable, "-c", code), environment={}, stop_s=stop_s)
-        self.supervisor = Supervisor(program, self.said.append, self.heard)
+        self.supervisor = Supervisor(program_of(code, stop_s), self.said.append, self.heard, backoff)
         self.task = asyncio.create_task(self.supervisor.run())
 
     async def pid(self, *, other_than: int | None = None) -> int:
@@ -51,8 +59,8 @@ class Kept:
 async def keep() -> AsyncIterator[Callable[..., Kept]]:
     made: list[Kept] = []
 
-    def make(code: str, stop_s: float = 5) -> Kept:
-        made.append(Kept(code, stop_s))
+    def make(code: str, stop_s: float = 5, backoff: Backoff | None = None) -> Kept:
+        made.append(Kept(code, stop_s, backoff))
         return made[-1]
 
     yield make
@@ -82,13 +90,66 @@ async def test_a_program_that_dies_young_is_started_less_and_less_often(keep: Ca
     await until(lambda: len(kept.said) == 3, "it died three times")
     again = "died (exit code 3), starting again"
     assert kept.said == [f"{again} now: no luck", f"{again} in 0.25 s: no luck", f"{again} in 0.5 s: no luck"]
+    assert kept.supervisor.failing == ""
+
+
+async def test_one_that_dies_again_and_again_is_said_to_once_until_it_has_run_for_a_while(
+    keep: Callable[..., Kept], tmp_path: Path
+) -> None:
+    well = tmp_path / "well"
+    code = f"import os, time; time.sleep(60) if os.path.exists({str(well)!r}) else print('no luck'); raise SystemExit(3)"
+    kept = keep(code, backoff=Backoff(looping_pause_s=0.125, settled_s=5))
+    await until(lambda: kept.said.count("died (exit code 3), starting again in 0.125 s: no luck") == 2, "it loops")
+    assert kept.said[4] == "dies again and again: it is started only every 0.125 s now, until it has run for 5 s"
+    assert [line for line in kept.said if "again and again" in line] == kept.said[4:5]
+    assert kept.supervisor.failing == "exit code 3: no luck"
+    well.touch()
+    await until(lambda: "has run for" in kept.said[-1], "it is well")
+    assert kept.supervisor.failing == ""
+
+
+async def test_a_worker_that_gives_up_its_device_is_started_again_with_its_last_words(tmp_path: Path) -> None:
+    lines = (
+        {"event": "worker ready", "level": "info", "device": "cuda"},
+        {"event": "fatal device error", "level": "error", "error": "illegal memory access"},
+        {"event": "worker drained", "level": "info"},
+    )
+    code = f"import json, sys\nfor line in {lines!r}: print(json.dumps(line), file=sys.stderr)\nsys.exit(3)"
+    said: list[str] = []
+    log = await asyncio.to_thread(Log, tmp_path / "logs" / "gpu.log", lambda _: None)
+    supervisor = Supervisor(program_of(code), said.append, log)
+    task = asyncio.create_task(supervisor.run())
+    await until(lambda: said, "its death is told")
+    supervisor.kill()
+    await task
+    log.close()
+    assert said[0] == "died (exit code 3), starting again now: error: fatal device error error=illegal memory access"
+
+
+def test_last_words_are_of_the_last_life(tmp_path: Path) -> None:
+    log = Log(tmp_path / "logs" / "gpu.log", lambda _: None)
+    log.hear(b"MemoryError\n")
+    assert log.last == "MemoryError"
+    log.begin()
+    assert log.last == ""
+    log.close()
 
 
 def test_pauses_double_up_to_ten_seconds_and_a_long_life_forgives() -> None:
     backoff = Backoff()
-    assert [backoff.pause(1) for _ in range(8)] == [0, 0.25, 0.5, 1, 2, 4, 8, 10]
+    assert [backoff.pause(11) for _ in range(8)] == [0, 0.25, 0.5, 1, 2, 4, 8, 10]
     assert backoff.pause(30) == 0
     assert backoff.pause(1) == 0.25
+    assert not backoff.looping
+
+
+def test_the_fourth_crash_within_a_minute_makes_a_loop_that_a_long_life_ends() -> None:
+    backoff = Backoff()
+    assert [backoff.pause(2) for _ in range(5)] == [0, 0.25, 0.5, 30, 30]
+    assert backoff.pause(29) == 30
+    assert backoff.looping
+    assert backoff.pause(30) == 0
+    assert not backoff.looping
 
 
 async def test_a_program_that_says_it_cannot_be_used_is_not_tried_again(keep: Callable[..., Kept]) -> None:

@@ -1,13 +1,12 @@
 from typing import Any
 
-import msgspec
 import pytest
 
 from core.chat_documents.document import build_messages, split_document
 from core.models.chats import Chat, ChatDetail
 from core.models.events import ChoiceFinished, Delta, Event, Started
-from core.models.generations import JobSpec
-from pipelines.chat import Transcript, add_system_prompt, history, origin, prompt_of, replay
+from core.models.generations import GenerationSpec
+from pipelines.chat import Transcript, add_system_prompt, history, prompt_of, replay
 
 
 def detail(document: dict[str, Any]) -> ChatDetail:
@@ -80,28 +79,6 @@ def test_a_custom_models_system_prompt_comes_first(messages: list[dict[str, Any]
 
 
 def test_whole_numbers_may_be_written_with_a_fraction_in_a_job_as_in_a_request() -> None:
-    body = msgspec.Raw(b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":10.0}')
-    spec = JobSpec(id="1", user_id="u", model="m", queue="gpu.generate", seed=1, created_at=1, body=body)
-    assert prompt_of(spec, None).request.max_tokens == 10
-
-
-ONE, OTHER, UNKNOWN = (Started(model="m", attempt=1, fingerprint=fingerprint) for fingerprint in ("f1", "f2", ""))
-WORD, NOTHING = Delta(text="a", tokens=(1,)), Delta()
-
-
-@pytest.mark.parametrize(
-    ("log", "fingerprint"),
-    [
-        ((), ""),
-        ((ONE,), ""),
-        ((ONE, WORD), "f1"),
-        ((ONE, WORD, ONE, WORD), "f1"),
-        ((OTHER, NOTHING, ONE, WORD, OTHER), "f1"),
-        ((ONE, ChoiceFinished()), "f1"),
-        ((ONE, WORD, OTHER, WORD, ONE, WORD), ""),
-        ((ONE, WORD, UNKNOWN, WORD), ""),
-        ((UNKNOWN, WORD), ""),
-    ],
-)
-def test_a_log_is_of_one_origin_where_all_that_was_seen_was_computed_alike(log: tuple[Event, ...], fingerprint: str) -> None:
-    assert origin((f"1-{number}", event) for number, event in enumerate(log)) == fingerprint
+    body = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":10.0}'
+    spec = GenerationSpec(id="1", user_id="u", model="m", seed=1, created_at=1)
+    assert prompt_of(spec, body).request.max_tokens == 10

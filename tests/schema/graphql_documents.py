@@ -35,7 +35,9 @@ subscription ($id: ID!, $after: String) {
   generation(id: $id, after: $after) {
     __typename
     id
+    ... on GenerationWaiting { detail }
     ... on GenerationStarted { model attempt continued }
+    ... on GenerationSources { sources { number fileId filename knowledgeId pages passage score } }
     ... on GenerationDelta { choice text }
     ... on GenerationChoiceFinished { choice finishReason }
     ... on GenerationFinished { usage { totalTokens } }

@@ -5,12 +5,12 @@ import json
 import aiohttp
 from playwright.async_api import Page, expect
 
-from core.events import events_key
 from core.models.chats import SendMessage
 from core.models.completions import Usage
 from core.models.events import Delta, Finished, Started
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.models.users import Session
+from core.redis.keys import events_key
 from core.services import Services
 from tests.browser import opened
 from tests.polling import until

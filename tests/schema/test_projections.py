@@ -6,11 +6,11 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from core.models import catalog, chats, completions, events, numerics, users
+from core.models import catalog, chats, completions, events, numerics, sources, users
 from schema.chats import Chat, Message
-from schema.generations import PROJECTIONS, Continued, FinishReason, Usage
+from schema.generations import PROJECTIONS, Continued, FinishReason, Source, Usage
 from schema.models import Model
-from schema.mutation import SendMessageInput
+from schema.mutation import AttachmentInput, SendMessageInput, SourceKind
 from schema.users import Session, User
 
 PAIRS: list[tuple[Any, type[msgspec.Struct], frozenset[str]]] = [
@@ -20,7 +20,9 @@ PAIRS: list[tuple[Any, type[msgspec.Struct], frozenset[str]]] = [
     (Chat, chats.Chat, frozenset({"messages"})),
     (Message, chats.Message, Message.EXTRA),
     (SendMessageInput, chats.SendMessage, frozenset()),
+    (AttachmentInput, sources.Attachment, frozenset()),
     (Usage, completions.Usage, frozenset()),
+    (Source, sources.Source, frozenset()),
     *((projection, event, frozenset({"id"})) for event, projection in PROJECTIONS.items()),
 ]
 
@@ -34,6 +36,10 @@ def test_a_projection_has_no_field_that_its_model_lacks(projection: Any, model: 
 @pytest.mark.parametrize(("enum", "model"), [(Continued, numerics.Continued), (FinishReason, completions.FinishReason)])
 def test_an_enum_has_exactly_its_models_values(enum: type[StrEnum], model: Any) -> None:
     assert {str(member) for member in enum} == set(get_args(model))
+
+
+def test_what_can_be_attached_is_the_models() -> None:
+    assert [str(kind) for kind in SourceKind] == [str(kind) for kind in sources.SourceKind]
 
 
 def test_every_event_has_a_projection() -> None:

@@ -4,12 +4,12 @@ import asyncio
 from contextlib import aclosing
 from typing import Any
 
-from core.events import events_key
 from core.jobs.claims import Claim
 from core.models.completions import Usage
-from core.models.events import Cancelled, ChoiceFinished, Delta, Failed, Finished, Started
-from core.models.generations import JobStatus
+from core.models.events import Cancelled, ChoiceFinished, Delta, Failed, Finished, Started, Waiting
+from core.models.jobs import JobStatus
 from core.models.users import Session
+from core.redis.keys import events_key
 from core.services import Services
 from tests.polling import until
 from tests.schema.graphql_documents import ASK, CREATE, FOLLOW, STOP
@@ -98,6 +98,16 @@ async def test_a_failure_ends_it_with_its_code(stream: Transport, services: Serv
     await services.claims.append(await claimed(services, generation_id), 1, (failed,), end=JobStatus.FAILED)
     (event,) = events_of(await heard(stream, ada, generation_id))
     assert (event["__typename"], event["code"]) == ("GenerationFailed", "upstream_timeout")
+
+
+async def test_what_is_wanting_is_told_and_a_usage_that_nobody_knows_is_null(stream: Transport, services: Services, ada: Session) -> None:
+    generation_id = await asked(stream, ada)
+    events = (Waiting(detail="No worker serves it now."), Finished())
+    await services.claims.append(await claimed(services, generation_id), 1, events, end=JobStatus.FINISHED)
+    assert [event | {"id": ""} for event in events_of(await heard(stream, ada, generation_id))] == [
+        {"__typename": "GenerationWaiting", "id": "", "detail": "No worker serves it now."},
+        {"__typename": "GenerationFinished", "id": "", "usage": None},
+    ]
 
 
 async def test_stopping_one_that_waits_ends_it(stream: Transport, services: Services, ada: Session) -> None:

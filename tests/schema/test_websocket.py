@@ -9,7 +9,7 @@ from aiohttp import web
 
 from api.graphql import view
 from api.graphql.view import close_sockets
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.models.users import Session, SignIn, SignUp
 from core.services import Services
 from core.settings import Settings

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from core.redis.client import connect
+from core.redis.keys import job_key
 from tests.stack import Running, Stack
 from tests.survival.conftest import MODEL, User
 
@@ -117,6 +118,6 @@ async def both(client: openai.AsyncOpenAI, stack: Stack | None = None) -> tuple[
 async def maker(stack: Stack, job_id: str) -> Running:
     """The process that makes an answer."""
     redis = connect(stack.redis_url)
-    name = str(await redis.hget(f"job:{job_id}", "worker"))
+    name = str(await redis.hget(job_key(job_id), "worker"))
     await redis.aclose()
     return next(running for running in stack.running if f"-{running.pid}-" in name)

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from core.jobs.claims import job_key
 from core.redis.client import connect
+from core.redis.keys import job_key
 from gpu.kernels import targets
 from tests.polling import until
 from tests.stack import Running, Stack

@@ -1,28 +1,27 @@
 """A worker's parts over a real Redis."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
 import pytest
 import uvloop
 
-from core.models.chats import ChatDetail
+from core.models.chats import Chat, ChatDetail, Message
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta, Event, Started
-from core.models.generations import JobSpec, JobStatus
+from core.models.generations import GenerationSpec
+from core.models.jobs import JobSpec, JobStatus
 from core.models.numerics import Continued, Numerics
-from core.models.pools import Pool, Worker
-from core.redis.client import Scripts
-from core.redis.workers import WorkerRegistry
-from pipelines.chat import Prompt
-from tests.job_backend import LEASE_MS, JobBackend, backend, new_spec
+from core.models.sources import Source
+from pipelines.chat import Prompt, Window
+from tests.job_backend import BODY, JobBackend, backend, new_reply, new_spec
+from tests.job_backend import any_jobs_url as jobs_url
+from tests.worker_parts import WorkerParts
 from workers.actors.replies import Replies
-from workers.leases import Leases
-from workers.offers import Offers, Taker
 
-__all__ = ["backend", "new_spec"]
+__all__ = ["backend", "jobs_url", "new_spec"]
 
 PLACES = 2
 WORDS = [f"{number} " for number in range(20)]
@@ -36,12 +35,18 @@ class Counting:
         self.go: asyncio.Semaphore | None = None
         self.closed = 0
         self.error: Exception | None = None
+        self.asked: list[Sequence[Mapping[str, Any]]] = []
 
     async def prepare(self, model_id: str) -> Numerics | None:
         del model_id
         return self.numerics
 
+    async def window(self, model_id: str) -> Window:
+        del model_id
+        return Window(tokens=2048, count=len)
+
     async def generate(self, prompt: Prompt) -> AsyncGenerator[Delta | ChoiceFinished | Usage, None]:
+        self.asked.append(prompt.messages)
         begin = len(prompt.emitted[0].tokens) if 0 in prompt.emitted else 0
         try:
             for number in range(begin, len(WORDS)):
@@ -57,61 +62,77 @@ class Counting:
 
 
 class Kept:
-    """Where answers are saved: in memory, with the interface of core.services.answers."""
+    """Where answers are saved: in memory, with the interface of core.services.answers.
+
+    ``error``: what saving raises, for as long as it is set. ``question``: what stands in the chat; its user may edit it.
+
+    """
 
     def __init__(self) -> None:
         self.saved: list[tuple[str, str, JobStatus]] = []
+        self.error: Exception | None = None
+        self.tried = 0
+        self.sources: list[tuple[str, int]] = []
+        self.question = "the question"
 
-    async def chat(self, spec: JobSpec) -> ChatDetail | None:
-        del spec
-        return None
+    async def chat(self, spec: GenerationSpec) -> ChatDetail | None:
+        if not spec.chat_id:
+            return None
+        chat = Chat(id="a chat", user_id=spec.user_id, title="t", document={}, created_at=1, updated_at=1)
+        asked = Message(id="asked", chat_id=chat.id, position=0, role="user", content=self.question, timestamp=1, extra={})
+        answer = msgspec.structs.replace(asked, id=spec.message_id or "", position=1, role="assistant", content="")
+        return ChatDetail(chat=chat, messages=(asked, answer))
 
-    async def save(self, spec: JobSpec, text: str, status: JobStatus, last: Event) -> None:
+    async def save_sources(self, spec: GenerationSpec, sources: Sequence[Source]) -> None:
+        self.sources.append((spec.id, len(sources)))
+
+    async def save(self, spec: GenerationSpec, text: str, status: JobStatus, last: Event) -> None:
         del last
+        self.tried += 1
+        if self.error:
+            raise self.error
         self.saved.append((spec.id, text, status))
 
 
-class Bench:
-    """One worker's parts, without its process: what it takes are offers, and what a test gives it."""
+class Found:
+    """What is found for answers: one passage more each time it is looked for."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.error: Exception | None = None
+
+    async def find(self, _spec: GenerationSpec, _prompt: Prompt, _window: Window) -> tuple[Source, ...]:
+        self.times += 1
+        if self.error:
+            raise self.error
+        return tuple(
+            Source(number=number, file_id="f", filename="mill.pdf", pages=(3,), passage=f"Passage {number}.", score=0.5)
+            for number in range(1, self.times + 1)
+        )
+
+
+class Bench(WorkerParts):
+    """One worker, whose model is a generator that counts. It takes nothing before ``start``."""
 
     def __init__(self, backend: JobBackend, generator: Counting, name: str) -> None:
         self.backend = backend
-        self.name = name
-        self.pools = WorkerRegistry(Scripts(backend.redis))
-        self.offers = Offers(claims=backend.claims, queue=backend.queue, events=backend.log, pools=self.pools)
         self.generator = generator
         self.kept = Kept()
-        self.leases = Leases(backend.claims, backend.queue, backend.log, lease_ms=LEASE_MS, offer=self.offers.offer)
-        self.replies = Replies(
-            worker_id=name,
+        self.found = Found()
+        kind = "generate_reply" if generator.numerics else "relay_reply"
+        actor = Replies(
+            claims=backend.claims, events=backend.log, answers=cast("Any", self.kept), generator=generator, passages=cast("Any", self.found)
+        )
+        super().__init__(
+            name,
             claims=backend.claims,
-            leases=self.leases,
+            queue=backend.queue,
             events=backend.log,
-            answers=cast("Any", self.kept),
-            generator=generator,
-            flush_ms=5,
-            timeout_s=3_600,
+            workers=backend.workers,
+            actors={kind: actor},
+            places=PLACES,
         )
-        self.taker = Taker(backend.log, self.replies.make, places=PLACES)
-        self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
-
-    async def report(self) -> None:
-        """Stand in the registry, and hear of offers."""
-        numerics = {"m": self.generator.numerics} if self.generator.numerics else {}
-        self.taker.listen(numerics)
-        worker = Worker(
-            id=self.name,
-            pool=Pool.GPU,
-            host="h",
-            pid=1,
-            device="cpu",
-            memory_bytes=1,
-            models=("m",),
-            running=len(self.leases),
-            started_at=1,
-            numerics=numerics,
-        )
-        await self.pools.report(worker)
+        self.numerics = {"m": generator.numerics} if generator.numerics else {}
 
     async def text(self, job_id: str) -> str:
         """What the log's readers have seen."""
@@ -125,11 +146,14 @@ class Bench:
         """Who has begun a job or gone on with it, and how well."""
         return [(event.worker, event.continued) for _, event in await self.backend.log.read(job_id) if isinstance(event, Started)]
 
-    async def die(self) -> None:
-        """As by kill -9, as far as Redis can see: nothing is renewed nor heard any more."""
-        await self.taker.leave()
-        for duty in self.duties:
-            duty.cancel()
+    def begin(self, spec: JobSpec) -> "asyncio.Task[bool]":
+        """Take a job, which is first on its queue, without a loop that takes others."""
+        return asyncio.create_task(self._begin(spec.queue))
+
+    async def _begin(self, queue: str) -> bool:
+        if not self.duties:
+            await self.start(takes=False)
+        return await self.make(queue)
 
 
 def stepwise(continued: Continued | None = "exact", fingerprint: str = "f1") -> Counting:
@@ -145,10 +169,10 @@ def release(generator: Counting, words: int) -> None:
         generator.go.release()
 
 
-async def submitted(backend: JobBackend, new_spec: Callable[[], JobSpec]) -> JobSpec:
+async def submitted(backend: JobBackend, kind: str = "generate_reply") -> JobSpec:
     """A job of a chat's answer, that nobody has claimed."""
-    spec = msgspec.structs.replace(new_spec(), chat_id="a chat", message_id="its answer")
-    await backend.claims.submit(spec)
+    spec = new_reply(kind, chat_id="a chat", message_id="its answer")
+    await backend.queue.submit(spec, BODY)
     return spec
 
 
@@ -173,4 +197,3 @@ async def new_bench(backend: JobBackend) -> AsyncIterator[Callable[..., Bench]]:
     yield make
     for bench in benches:
         await bench.die()
-        await asyncio.gather(*bench.duties, return_exceptions=True)

@@ -6,17 +6,15 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from core.events import EventLog
-from core.jobs import GenerateReply
-from core.jobs.claims import PICKUP_MS, Claims
 from core.jobs.queue import JobQueue
+from core.jobs.unserved import PREFERENCE_S
 from core.models.events import Delta, Started
-from core.models.generations import JobSpec
 from core.models.numerics import Continued
 from core.redis.client import Scripts, connect
+from tests.job_backend import BODY, new_reply
 from tests.polling import until
 from tests.stack import Running, Stack, stack_in
 from tests.workers.counting import BEGUN, MODEL, WORDS
@@ -52,13 +50,11 @@ async def taken_over(stack: Stack, number: signal.Signals, *fingerprints: str) -
 
     The fingerprint of who began and of who went on, with how well; and the seconds between the two.
     """
-    redis, broker = connect(stack.redis_url), connect(stack.redis_url, broker=True)
-    scripts, log = Scripts(redis), EventLog(redis)
+    redis = connect(stack.redis_url)
+    log = EventLog(redis)
     first = await started(stack, fingerprints[0])
-    body = msgspec.Raw(b'{"model":"counting","messages":[{"role":"user","content":"count"}]}')
-    spec = JobSpec(id="1", user_id="u", model=MODEL, queue=GenerateReply.queue, seed=1, created_at=1, body=body)
-    await Claims(scripts, lease_ms=LEASE_MS).submit(spec)
-    await JobQueue(scripts, Scripts(broker)).enqueue(GenerateReply(id=spec.id))
+    spec = new_reply(model=MODEL)
+    await JobQueue(Scripts(redis)).submit(spec, BODY)
 
     async def words() -> int:
         return len("".join(event.text for _, event in await log.read(spec.id) if isinstance(event, Delta)).split())
@@ -82,7 +78,6 @@ async def taken_over(stack: Stack, number: signal.Signals, *fingerprints: str) -
     await until(complete, "the answer is complete")
     starts = [(event.fingerprint, event.continued) for _, event in await log.read(spec.id) if isinstance(event, Started)]
     await redis.aclose()
-    await broker.aclose()
     return starts, pause_s
 
 
@@ -98,4 +93,4 @@ async def test_without_one_it_goes_to_another_that_says_so_and_nobody_waits_for_
 ) -> None:
     starts, pause_s = await taken_over(stack, number, "f1", "f2")
     assert starts == [("f1", None), ("f2", "equivalent")]
-    assert pause_s < PICKUP_MS / 1000
+    assert pause_s < PREFERENCE_S

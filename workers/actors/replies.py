@@ -1,149 +1,142 @@
-"""The actors that make answers: load, generate, save, publish."""
+"""The actors that make answers: load, generate, save."""
 
-import asyncio
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
 
-from core.errors import PenstockError, UpstreamBroken
+import msgspec
+
+from core.errors import UpstreamBroken
 from core.events import EventLog
-from core.jobs.claims import MAX_ATTEMPTS, Claim, Claims, Fenced
+from core.jobs.claims import Claims
+from core.jobs.placement import origin
 from core.logging import get_logger
 from core.models.completions import Usage
-from core.models.events import Cancelled, Event, Finished, Started
-from core.models.generations import JobStatus
+from core.models.events import Event, Finished, Sources, Started
+from core.models.generations import GenerationSpec
+from core.models.jobs import JobStatus
 from core.models.numerics import Continued, Numerics
 from core.services.answers import Answers
-from pipelines.chat import Generator, Transcript, add_event, origin, prompt_of, replay
-from workers.failures import failure
-from workers.leases import Ending, Leases
-from workers.log_writer import LogWriter
+from pipelines.chat import Generator, Prompt, Transcript, add_event, prompt_of, replay
+from pipelines.sources import Grounded, add_sources
+from workers.actors.passages import Passages
+from workers.attempt import CUT, Attempt
+
+if TYPE_CHECKING:
+    from core.models.sources import Source
 
 log = get_logger()
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Grounded | list[dict[str, Any]]).decode
+
 
 class Replies:
-    """What ``generate_reply`` and ``relay_reply`` do with a job id; ``worker_id`` names this process."""
+    """What ``generate_reply`` and ``relay_reply`` do."""
 
-    def __init__(  # noqa: PLR0913 - each by its name, where the process is assembled
-        self,
-        *,
-        worker_id: str,
-        claims: Claims,
-        leases: Leases,
-        events: EventLog,
-        answers: Answers,
-        generator: Generator,
-        flush_ms: int,
-        timeout_s: float,
-    ) -> None:
-        """``timeout_s``: how long one worker may take over one answer, however lively its generator is."""
-        self.worker_id = worker_id
+    def __init__(self, *, claims: Claims, events: EventLog, answers: Answers, generator: Generator, passages: Passages) -> None:
         self.claims = claims
-        self.leases = leases
         self.events = events
         self.answers = answers
         self.generator = generator
-        self.flush_ms = flush_ms
-        self.timeout_s = timeout_s
+        self.passages = passages
 
-    async def make(self, job_id: str) -> None:
-        """Claim a job and answer it, or go on where another worker stopped.
-
-        Never raises: a job's failure is its log's last entry.
-        """
-        await self.leases.work(job_id, self.worker_id, self._make)
-
-    async def _make(self, claim: Claim, held: Ending) -> str:
-        seen = await self.events.read(claim.spec.id) if claim.epoch > 1 else []
-        return await _Reply(self, claim, seen).make(held)
+    def __call__(self, attempt: Attempt) -> "Reply":
+        """One attempt at an answer."""
+        return Reply(self, attempt)
 
 
-class _Reply:
-    """One claim's part of an answer. ``seen``: what earlier claims gave to the log."""
+class Reply:
+    """One claim's part of an answer. What earlier claims gave to the log is there already."""
 
-    def __init__(self, by: Replies, claim: Claim, seen: list[tuple[str, Event]]) -> None:
+    def __init__(self, by: Replies, attempt: Attempt) -> None:
         self._by = by
-        self._claim = claim
-        self._seen = seen
-        self._writer = LogWriter(by.claims, claim, flush_ms=by.flush_ms)
-        self._transcripts = replay(seen)
-        self._relayed = False
+        self._attempt = attempt
+        self._spec = attempt.claim.spec.payload_as(GenerationSpec)
+        self.keeps = self._spec.chat_id is not None
+        self._seen: list[tuple[str, Event]] = []
+        self._transcripts: dict[int, Transcript] = {}
+        self._sources: tuple[Source, ...] | None = None
 
-    async def make(self, held: Ending) -> str:
-        """Generate, save, publish; how it ended."""
+    async def do(self) -> Finished:
+        """Generate. What every reader has seen whole can only finish, whatever fails after that."""
+        await self._read()
+        prompt = await self._prompt()
+        if self._sources is not None:
+            await self._by.answers.save_sources(self._spec, self._sources)
         try:
-            if self._claim.cancelled:
-                return await self._end(JobStatus.CANCELLED, Cancelled())
-            usage = await self._generate()
-        except asyncio.CancelledError:
-            return await self._interrupted(held)
-        except Fenced:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the readers must hear of it
-            return await self._end(JobStatus.FAILED, failure(error, self._claim.spec, self._by.timeout_s))
-        return await self._end(JobStatus.FINISHED, Finished(usage=usage))
+            return Finished(usage=await self._generate(prompt))
+        except Exception as error:
+            if not self._is_complete(prompt):
+                raise
+            log.warning("complete, but", why=str(error))
+        return Finished()
 
-    async def _generate(self) -> Usage:
-        spec, begun = self._claim.spec, self._begun()
-        if self._claim.attempt > MAX_ATTEMPTS:
-            message = f"{self._claim.attempt - 1} workers died on this request one after the other, so it was given up."
-            raise PenstockError(message)
-        prompt = prompt_of(spec, await self._by.answers.chat(spec), self._seen)
-        usage = Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
-        async with asyncio.timeout(self._by.timeout_s), aclosing(self._by.generator.generate(prompt)) as parts:
-            self._writer.add(self._started(await self._by.generator.prepare(spec.served), begun=begun))
+    async def keep(self, status: JobStatus, last: Event) -> None:
+        """Save the text as far as it came."""
+        if not self._transcripts:
+            await self._read()
+        await self._by.answers.save(self._spec, self._transcripts.get(0, Transcript()).text, status, last)
+
+    async def _read(self) -> None:
+        if self._attempt.claim.epoch > 1 and not self._seen:
+            self._seen = await self._by.events.read(self._spec.id)
+            self._transcripts = replay(self._seen)
+
+    async def _prompt(self) -> Prompt:
+        """What the first claim has read and found: whoever takes it over goes on with the same question and passages, changed or not."""
+        claim, spec = self._attempt.claim, self._spec
+        pinned = claim.prompt
+        if not pinned:
+            prompt = prompt_of(spec, claim.input, chat=await self._by.answers.chat(spec), log=self._seen)
+            if not spec.chat_id and not spec.look_through:
+                return prompt
+            pinned = await self._by.claims.pin(claim, _encode(await self._ground(prompt)))
+        kept = _decode(pinned)
+        if isinstance(kept, Grounded) and not any(isinstance(event, Sources) for _, event in self._seen):
+            self._sources = kept.sources
+        return prompt_of(spec, claim.input, messages=kept.messages if isinstance(kept, Grounded) else kept, log=self._seen)
+
+    async def _ground(self, prompt: Prompt) -> Grounded | Sequence[Mapping[str, Any]]:
+        """What is to be pinned: the messages, and where there is something to look through, what was found there."""
+        if not self._spec.look_through:
+            return prompt.messages
+        found = await self._by.passages.find(self._spec, prompt, await self._by.generator.window(self._spec.served))
+        return Grounded(messages=add_sources(prompt.messages, found), sources=found)
+
+    async def _generate(self, prompt: Prompt) -> Usage | None:
+        usage, begun = None, self._begun()
+        async with aclosing(self._by.generator.generate(prompt)) as parts:
+            self._attempt.add(self._started(await self._by.generator.prepare(self._spec.served), begun=begun))
+            if self._sources is not None:
+                self._attempt.add(Sources(sources=self._sources))
             async for part in parts:
                 if isinstance(part, Usage):
                     usage = part
                     continue
-                self._writer.add(part)
+                self._attempt.add(part)
                 add_event(self._transcripts, part)
         return usage
 
     def _started(self, numerics: Numerics | None, *, begun: bool) -> Started:
         """The promise of ``exact`` is the undisturbed answer, bit for bit: whoever computes other bits must have had no part in it."""
-        self._relayed = numerics is None
         if begun and numerics is None:
-            raise UpstreamBroken(_CUT)
+            raise UpstreamBroken(CUT)
         fingerprint = numerics.fingerprint if numerics else ""
         continued: Continued | None = None
         if begun and numerics:
             continued = numerics.continued if fingerprint and origin(self._seen) == fingerprint else "equivalent"
         return Started(
-            model=self._claim.spec.model,
-            attempt=self._claim.epoch,
-            worker=self._by.worker_id,
+            model=self._spec.model,
+            attempt=self._attempt.claim.epoch,
+            worker=self._attempt.worker_id,
             continued=continued,
             fingerprint=fingerprint,
         )
 
-    async def _end(self, status: JobStatus, last: Event) -> str:
-        """Save first, then say so: a worker that dies between the two is taken over, and its successor does both again.
-
-        A stale one must not save.
-        """
-        if self._claim.spec.chat_id:
-            await self._writer.flush()
-            await self._by.answers.save(self._claim.spec, self._transcripts.get(0, Transcript()).text, status, last)
-        await self._writer.end(status, (last,))
-        return str(status)
-
-    async def _interrupted(self, held: Ending) -> str:
-        """Stopped by the user; or handed back, and then another worker goes on from what the log holds.
-
-        An upstream's answer that has begun cannot go on: it fails, and says why.
-        """
-        if held.reason is None or held.reason == "lost":
-            raise asyncio.CancelledError
-        if held.reason == "stopped":
-            return await self._end(JobStatus.CANCELLED, Cancelled())
-        if self._relayed and self._begun():
-            return await self._end(JobStatus.FAILED, failure(UpstreamBroken(_CUT), self._claim.spec, self._by.timeout_s))
-        await self._writer.flush()
-        await self._by.leases.give_back(self._claim)
-        return "handed back"
-
     def _begun(self) -> bool:
         return any(transcript.text or transcript.tokens for transcript in self._transcripts.values())
 
-
-_CUT = "The worker that relayed this answer stopped, and an upstream's answer cannot be continued. What arrived was kept; ask again."
+    def _is_complete(self, prompt: Prompt) -> bool:
+        """Whether every choice has ended."""
+        return all(self._transcripts.get(choice, Transcript()).finish_reason for choice in range(prompt.request.n or 1))

@@ -14,7 +14,7 @@ from core.models.pools import Pool
 from gpu.engine import OWNER, Engine
 from gpu.requests import Request, Sampling, Scored
 from gpu.sources import ModelSource, Recommended
-from pipelines.chat import Prompt, Transcript
+from pipelines.chat import Prompt, Transcript, Window
 
 _Part = Delta | ChoiceFinished
 
@@ -66,8 +66,13 @@ class LocalModels:
         """How a model computes here, which is loaded now where it was not. Raises ModelNotFound, Unavailable."""
         return _numerics(await self._engine(model_id))
 
+    async def window(self, model_id: str) -> Window:
+        """What a model reads at once. Raises ModelNotFound, Unavailable."""
+        engine = await self._engine(model_id)
+        return Window(tokens=engine.context_length, count=engine.count_text)
+
     async def generate(self, prompt: Prompt) -> AsyncGenerator[_Part | Usage, None]:
-        """All choices at once, each with its own place in the batch."""
+        """All choices at once, each with its own place in the batch. Raises EngineFailed when the model's engine has failed for good."""
         engine = await self._engine(prompt.spec.served)
         counted = {choice: len(transcript.tokens) for choice, transcript in prompt.emitted.items()}
         unfinished = [choice for choice in range(prompt.request.n or 1) if not prompt.emitted.get(choice, Transcript()).finish_reason]

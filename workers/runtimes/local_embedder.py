@@ -15,6 +15,11 @@ class LocalEmbedder:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
 
+    @property
+    def tokenizer(self) -> bytes:
+        """Its ``tokenizer.json``."""
+        return self._embedder.tokenizer
+
     def model(self) -> Model:
         """Its entry in the catalogue."""
         served = self._embedder
@@ -29,7 +34,7 @@ class LocalEmbedder:
         )
 
     async def embed(self, task: EmbeddingTask) -> Vectors:
-        """The vectors of a request's inputs. Raises ContextTooLong, and BadRequest for dimensions that the model has not."""
+        """The vectors of a request's inputs. Raises ContextTooLong, BadRequest for dimensions that the model has not, and EngineFailed."""
         wanted, size = task.request.dimensions, self._embedder.dimensions
         if wanted not in {None, size}:
             message = f"dimensions: {self._embedder.model_id} gives {size} and cannot shorten its vectors. Leave it out."

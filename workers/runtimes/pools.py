@@ -1,8 +1,9 @@
 """What each pool's process works with. Only the GPU pool imports the model runtime."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from core.jobs import KINDS, PARSE
 from core.logging import get_logger
 from core.models.catalog import Model
 from core.models.numerics import Numerics
@@ -10,8 +11,14 @@ from core.models.pools import Pool
 from core.settings import Settings
 from pipelines.chat import Generator
 from pipelines.embedding import Embedder
+from pipelines.fetching.fetcher import Fetcher
 from pipelines.pulls.puller import Puller
 from pipelines.upstreams.upstreams import Upstreams
+from pipelines.web_search.page_texts import PageTexts
+from pipelines.web_search.searcher import Searcher
+from workers.actors.parsing import LIMITS
+from workers.actors.web_searches import PAGE_LIMITS, PAGES_AT_A_TIME
+from workers.children import Children
 from workers.process import PoolWork
 
 if TYPE_CHECKING:
@@ -23,25 +30,37 @@ if TYPE_CHECKING:
 log = get_logger()
 
 
-def work_of(pool: Pool, settings: Settings) -> PoolWork:
-    """A pool's work; for the GPU pool this loads the models."""
+def work_of(pool: Pool, settings: Settings, on_failure: Callable[[str], None] | None = None) -> PoolWork:
+    """A pool's work; for the GPU pool this loads the models.
+
+    ``on_failure`` is called with the reason when a local model or its device has failed for good, once for each, on a thread of its own,
+    before those that wait for it get EngineFailed. Only another process can go on.
+    """
     if pool is Pool.GPU:
-        return _load(settings)
+        return _load(settings, on_failure)
     return RelayWork(settings) if pool is Pool.RELAY else CpuWork(settings)
 
 
 class CpuWork:
-    """Models are pulled here; and it takes part in putting back what dead workers left."""
+    """Models are pulled, files are read and the web is searched here; and it takes part in putting back what dead workers left."""
 
     generator: Generator | None = None
     embedder: Embedder | None = None
+    tokenizers: Mapping[str, bytes] = {}
     device = "cpu"
 
     def __init__(self, settings: Settings) -> None:
         self.puller: Puller | None = Puller(settings)
+        self.searcher: Searcher | None = Searcher(settings)
+        self.page_texts: PageTexts | None = PageTexts(Fetcher(settings), Children(PAGE_LIMITS, PAGES_AT_A_TIME))
+        self.children: Children | None = Children(LIMITS, KINDS[PARSE].places or 1)
 
     async def open(self) -> None:
-        """Nothing to open."""
+        """Make the client sessions."""
+        if self.searcher:
+            await self.searcher.open()
+        if self.page_texts:
+            await self.page_texts.open()
 
     async def models(self) -> tuple[str, Sequence[Model], bool]:
         """None."""
@@ -56,6 +75,10 @@ class RelayWork:
     """Upstreams."""
 
     puller: Puller | None = None
+    searcher: Searcher | None = None
+    page_texts: PageTexts | None = None
+    children: Children | None = None
+    tokenizers: Mapping[str, bytes] = {}
     device = "network"
 
     def __init__(self, settings: Settings) -> None:
@@ -84,10 +107,14 @@ class GpuWork:
     """Models of this machine's device."""
 
     puller: Puller | None = None
+    searcher: Searcher | None = None
+    page_texts: PageTexts | None = None
+    children: Children | None = None
 
     def __init__(self, local: "LocalModels", embedder: "LocalEmbedder | None", device: str) -> None:
         self.generator: Generator | None = local
         self.embedder: Embedder | None = embedder
+        self.tokenizers: Mapping[str, bytes] = {embedder.model().id: embedder.tokenizer} if embedder else {}
         self._more = [embedder.model()] if embedder else []
         self.device = device
         self._local = local
@@ -105,7 +132,7 @@ class GpuWork:
         return self._local.numerics()
 
 
-def _load(settings: Settings) -> GpuWork:
+def _load(settings: Settings, on_failure: Callable[[str], None] | None) -> GpuWork:
     from gpu.sources import embedder, find_pulled, sources  # noqa: PLC0415 - only this pool's processes have this package
 
     found, embedding = sources(settings), embedder()  # what is not there is told before torch is imported
@@ -118,11 +145,13 @@ def _load(settings: Settings) -> GpuWork:
     device_lock = DeviceLock()
 
     def loaded(source: "ModelSource") -> "Engine":
-        engine = load(source, settings, progress=lambda line: log.info("loading", step=line), device_lock=device_lock)
+        engine = load(
+            source, settings, progress=lambda line: log.info("loading", step=line), device_lock=device_lock, on_failure=on_failure
+        )
         log.info("numerics", model=source.id, continued=engine.continued, fingerprint=engine.fingerprint, text=engine.numerics)
         return engine
 
     engines = {source.id: loaded(source) for source in found}
     local = LocalModels(engines, look=lambda: find_pulled(settings), load=loaded)
-    vectors = LocalEmbedder(VectorEngine(embedding, settings, device_lock=device_lock)) if embedding else None
+    vectors = LocalEmbedder(VectorEngine(embedding, settings, device_lock=device_lock, on_failure=on_failure)) if embedding else None
     return GpuWork(local, vectors, ", ".join(sorted({engine.device for engine in engines.values()})) or settings.device)

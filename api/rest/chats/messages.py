@@ -9,6 +9,7 @@ from api.http.json import json_response, raw_json, read
 from api.http.keys import GENERATION_ID, PRINCIPAL, SERVICES
 from api.rest.chats.response_cache import render_chat
 from core.models.chats import SendMessage
+from core.models.sources import MAX_BASES, MAX_FILES, Attachment
 from core.services.chats.chats import message_document
 
 
@@ -21,12 +22,14 @@ class SendMessageResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that asks for an answer."""
+    """A message that asks for an answer. ``files`` and ``knowledge_ids``: what the answer is to stand on."""
 
     content: Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["string", "array"], "minLength": 1, "minItems": 1})]
     role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "system"]})] = "user"
     id: str | None = None
     model: str | None = None
+    files: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_FILES)] = []
+    knowledge_ids: Annotated[list[str], msgspec.Meta(max_length=MAX_BASES)] = []
 
 
 class MessageEdit(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +41,7 @@ class MessageEdit(msgspec.Struct, frozen=True, kw_only=True):
 async def send(request: web.Request) -> web.Response:
     """``POST /api/chats/{chat_id}/messages``: ask for an answer. It is heard at ``/api/generations/{id}/events``, or on any other face."""
     posted = await read(request, NewMessage)
-    command = SendMessage(chat_id=request.match_info["chat_id"], content=posted.content, role=posted.role, id=posted.id, model=posted.model)
+    command = SendMessage(chat_id=request.match_info["chat_id"], **msgspec.structs.asdict(posted))
     spec, asked, reply = await request.app[SERVICES].generations.reply(request[PRINCIPAL], command)
     request[GENERATION_ID] = spec.id
     return json_response(

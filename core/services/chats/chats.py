@@ -13,7 +13,7 @@ from core.chat_documents.edits import import_chats, new_chat
 from core.errors import BadRequest, Conflict, NotFound
 from core.json.offload import offload
 from core.models.chats import MESSAGE_BYTES, Chat, ChatDetail, ChatImport, Message, StampedChat
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.models.users import Principal
 from core.redis.read_markers import DeliveredMessages, ReadMarkers
 from core.services.chats.writes import NO_CHAT, ChatWrites, require_owner
@@ -173,6 +173,11 @@ class Chats:
             await self._messages.remove(chat_id, [message.id for message in placed])
             raise NotFound(NO_CHAT)
 
+    async def take_back(self, chat_id: str, message_ids: Sequence[str]) -> None:
+        """Take messages out again that were just appended and came to nothing."""
+        await self._messages.remove(chat_id, message_ids)
+        await self._chats.touch(chat_id, int(time.time()))
+
     async def detail(self, chat_id: str) -> ChatDetail:
         """A chat with its messages, for a worker whose job was checked when it was made. Raises NotFound where it is gone."""
         chat, messages = await asyncio.gather(self._chats.get(chat_id), self._messages.of_chat(chat_id))
@@ -183,6 +188,11 @@ class Chats:
     async def fill(self, chat_id: str, message_id: str, content: Any, extra: Mapping[str, Any]) -> None:
         """Set a message's content, and some of what it holds besides, for a worker. A chat or message deleted meanwhile is no error."""
         if await self._messages.fill(chat_id, message_id, content, msgspec.to_builtins(extra)):
+            await self._chats.touch(chat_id, int(time.time()))
+
+    async def note(self, chat_id: str, message_id: str, extra: Mapping[str, Any]) -> None:
+        """Set some of what a message holds besides its content, for a worker. A chat or message deleted meanwhile is no error."""
+        if await self._messages.note(chat_id, message_id, msgspec.to_builtins(extra)):
             await self._chats.touch(chat_id, int(time.time()))
 
     async def _remove(self, *chat_ids: str) -> None:

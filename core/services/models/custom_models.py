@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
-from core.errors import BadRequest, PenstockError
+from core.errors import BadRequest, PenstockError, Unavailable
 from core.events import EventLog
 from core.logging import get_logger
 from core.models.catalog import CustomModel
-from core.redis.client import RedisError
 from core.storage.models import Models as ModelRows
 
 TOPIC = "models:custom"
@@ -82,7 +81,7 @@ class CustomModels:
     async def _tell(self, model_id: str) -> None:
         """Who changed one sees it at once, the others soon."""
         await self._look(model_id)
-        with suppress(RedisError, OSError):  # whoever listens has lost Redis too, and reads all when it is back
+        with suppress(Unavailable):  # whoever listens has lost Redis too, and reads all when it is back
             await self._events.notify(TOPIC, model_id.encode())
 
     async def _look(self, model_id: str) -> None:

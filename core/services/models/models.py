@@ -1,7 +1,4 @@
-"""The catalogue of models: what workers can answer for, and custom models on top of that.
-
-Workers publish their part; it outlives a worker's death by STALE_S, so that a restart takes no model away.
-"""
+"""Models as they are listed and asked: those that workers serve, and custom models on top of them."""
 
 import re
 import time
@@ -11,53 +8,29 @@ from typing import Any
 import msgspec
 
 from core.errors import BadRequest, Conflict, Forbidden, ModelNotFound, Unavailable
-from core.events import EventLog
 from core.models.catalog import CreateModel, CustomModel, Model, Task, UpdateModel
-from core.models.pools import Pool
 from core.models.users import Principal
-from core.redis.client import Scripts
+from core.services.models.catalogue import Catalogue
 from core.services.models.custom_models import CustomModels, check_size
 
-STALE_S = 600
-CACHE_S = 1.0
 SHOWN = 5
-LOOK_TOPIC = "models:look"
-LOOK_EVERY_S = 5
 CUSTOM_OWNER = "user"
 MAX_PER_USER = 100
-_KEY = "models"
-_LOOKED_KEY = "models:looked"
-_PREFERENCE = {Pool.RELAY: 0, Pool.GPU: 1, Pool.CPU: 2}
-
-
-class _Published(msgspec.Struct, frozen=True, kw_only=True):
-    seen_at: float
-    models: tuple[Model, ...]
 
 
 class Models:
     """Models as every face lists and resolves them."""
 
-    def __init__(self, scripts: Scripts, customs: CustomModels, events: EventLog) -> None:
-        self._scripts = scripts
-        self._events = events
+    def __init__(self, catalogue: Catalogue, customs: CustomModels, *, embedding_model: str = "") -> None:
+        """``embedding_model``: of new knowledge bases, where one is set."""
+        self._catalogue = catalogue
         self._customs = customs
-        self._cached: dict[str, Model] = {}
-        self._cached_until = 0.0
-
-    async def publish(self, source: str, models: Sequence[Model]) -> None:
-        """A worker pool's part of the catalogue, whole; ``source`` names who answers for it (two workers of one kind share a name)."""
-        await self._scripts.command("HSET", _KEY, source, msgspec.json.encode(_Published(seen_at=time.time(), models=tuple(models))))
-
-    async def look_again(self) -> None:
-        """Have workers look now which models they can answer for, but not more often than every LOOK_EVERY_S. Waits for nobody."""
-        if await self._scripts.command("SET", _LOOKED_KEY, 1, "NX", "EX", LOOK_EVERY_S):
-            await self._events.notify(LOOK_TOPIC, b"")
+        self._embedding_model = embedding_model
 
     async def list(self, principal: Principal) -> list[Model]:
         """Every model that a principal may ask: served ones, those for chat first, then active custom ones whose base is served."""
         del principal  # every active user may ask every model
-        served = await self._catalogue()
+        served = await self._catalogue.served()
         customs = sorted((await self._customs.all()).values(), key=lambda custom: custom.id)
         return [*served.values(), *(_listed(custom, served[custom.base_model_id]) for custom in customs if _shown(custom, served))]
 
@@ -77,26 +50,27 @@ class Models:
         """
         model, custom = await self._resolve(principal, model_id)
         if task not in model.tasks:
-            fitting = _listing([other.id for other in self._cached.values() if task in other.tasks]) or "none here"
+            fitting = _listing([other.id for other in self._catalogue.known().values() if task in other.tasks]) or "none here"
             message = f"model: {model_id!r} cannot be asked for {task}, only for {', '.join(model.tasks)}. Models that can: {fitting}."
             raise BadRequest(message, param="model")
         return model, custom
 
     async def _resolve(self, principal: Principal, model_id: str) -> tuple[Model, CustomModel | None]:
         del principal
-        served = await self._catalogue()
+        served = await self._catalogue.served()
         if model_id in served:
             return served[model_id], None
         custom = (await self._customs.all()).get(model_id)
         if custom is None:
-            model = (await self._catalogue(fresh=True)).get(model_id)
+            model = await self._catalogue.find(model_id)
             if model is None:
                 raise self._unknown(model_id)
             return model, None
         if not custom.is_active:
             message = f"The model {model_id!r} is switched off. Its owner or an administrator can switch it on."
             raise ModelNotFound(message, param="model")
-        base = served.get(custom.base_model_id) or (await self._catalogue(fresh=True)).get(custom.base_model_id)
+        base_id = custom.base_model_id
+        base = await self._catalogue.find(base_id)
         if base is None:
             message = f"The model {model_id!r} stands on {custom.base_model_id!r}, which does not exist here now. {self._some()}"
             raise ModelNotFound(message, param="model")
@@ -104,12 +78,34 @@ class Models:
 
     async def default(self, principal: Principal) -> Model:
         """The model for a chat that names none: an upstream's first, else the local one. Raises Unavailable where there is none."""
-        listed = await self.list(principal) or list((await self._catalogue(fresh=True)).values())
+        listed = await self.list(principal) or list((await self._catalogue.served(fresh=True)).values())
         models = [model for model in listed if Task.CHAT in model.tasks]
         if not models:
             message = "No model is served yet. Start a worker (penstock worker gpu), or wait until it has loaded its model."
             raise Unavailable(message, retry_after=5)
         return models[0]
+
+    async def for_embedding(self, model_id: str = "") -> Model:
+        """A knowledge base's model; without an id that of new ones: the one that the settings name, else the first made for nothing else.
+
+        Raises Unavailable where nobody serves it, and BadRequest for one that makes no vectors.
+        """
+        wanted = model_id or self._embedding_model
+        served = await self._catalogue.served(fresh=True)
+        if not wanted:
+            found = next((model for model in served.values() if model.tasks == (Task.EMBEDDING,)), None)
+            missing = "No embedding model is served. Start a worker (penstock worker gpu), or name an upstream's: PENSTOCK_EMBEDDING_MODEL."
+        else:
+            found, missing = (
+                served.get(wanted),
+                f"The embedding model {wanted!r} is not served now. Start a worker or upstream that has it.",
+            )
+        if found is None:
+            raise Unavailable(missing, retry_after=5)
+        if Task.EMBEDDING not in found.tasks:
+            message = f"The model {wanted!r} makes no vectors. Look at PENSTOCK_EMBEDDING_MODEL."
+            raise BadRequest(message)
+        return found
 
     async def create(self, principal: Principal, command: CreateModel, params: Mapping[str, Any]) -> CustomModel:
         """A new custom model of the principal's; ``params`` as they were sent, which ``command`` has checked. Raises BadRequest."""
@@ -119,7 +115,7 @@ class Models:
             raise BadRequest(message)
         model_id = command.id or _slug(command.name)
         base_id = await self._base(command, model_id)
-        served = await self._catalogue(fresh=True)
+        served = await self._catalogue.served(fresh=True)
         now = int(time.time())
         custom = CustomModel(
             id=model_id,
@@ -144,7 +140,7 @@ class Models:
         """A custom model, its system prompt only for those who may change it; None for a served one. Raises ModelNotFound."""
         custom = await self._customs.get(model_id)
         if custom is None:
-            if model_id in await self._catalogue(fresh=True):
+            if model_id in await self._catalogue.served(fresh=True):
                 return None
             raise self._unknown(model_id)
         if _may_change(principal, custom):
@@ -184,7 +180,7 @@ class Models:
 
     async def _changeable(self, principal: Principal, model_id: str) -> CustomModel:
         custom = await self._customs.get(model_id)
-        if custom is None and model_id not in await self._catalogue(fresh=True):
+        if custom is None and model_id not in await self._catalogue.served(fresh=True):
             raise self._unknown(model_id)
         if custom is None:
             message = f"The model {model_id!r} is served by a worker. Only custom models can be changed or deleted here."
@@ -202,7 +198,7 @@ class Models:
         if not base_id:
             message = "base_model: name the model that this one stands on."
             raise BadRequest(message, param="base_model")
-        if base_id in await self._catalogue(fresh=True):
+        if base_id in await self._catalogue.served(fresh=True):
             return base_id
         custom = await self._customs.get(base_id)
         if custom or base_id == model_id:
@@ -216,21 +212,8 @@ class Models:
         return ModelNotFound(f"The model {model_id!r} does not exist here. {self._some()}", param="model")
 
     def _some(self) -> str:
-        known = _listing(sorted(self._cached))
+        known = _listing(sorted(self._catalogue.known()))
         return f"Models: {known}." if known else "There is none yet: no worker is running, or none has loaded its model yet."
-
-    async def _catalogue(self, *, fresh: bool = False) -> dict[str, Model]:
-        now = time.monotonic()
-        if fresh or now >= self._cached_until:
-            stored = await self._scripts.command("HVALS", _KEY)
-            published = (msgspec.json.decode(part, type=_Published) for part in stored)
-            alive = [model for part in published if time.time() - part.seen_at < STALE_S for model in part.models]
-            alive.sort(key=lambda model: (Task.CHAT not in model.tasks, _PREFERENCE.get(Pool(model.pool), 9), model.id))
-            self._cached = {}
-            for model in alive:
-                self._cached.setdefault(model.id, model)
-            self._cached_until = now + CACHE_S
-        return self._cached
 
 
 def _may_change(principal: Principal, custom: CustomModel) -> bool:

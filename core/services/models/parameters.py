@@ -5,21 +5,38 @@ from typing import Any
 
 import msgspec
 
+from core.json.decoding import decode
 from core.models.catalog import CustomModel
+from core.models.completions import CompletionRequest, Options
 
 NOT_SAMPLING = frozenset(
     {
-        *("system", "model", "messages", "stream", "stream_options", "n", "user"),
+        *("system", "model", "messages", "stream", "stream_options", "n", "user", "files", "knowledge_ids"),
         *("stream_response", "stream_delta_chunk_size", "function_calling", "reasoning_tags"),  # Open WebUI's own switches
     }
 )
 LENGTHS = frozenset({"max_tokens", "max_completion_tokens"})  # two names for one thing
+KNOWN = frozenset(Options.__struct_fields__)
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def apply_custom_model(body: bytes, custom: CustomModel) -> bytes:
-    """A request of a custom model as one of the model behind it. ``body`` was checked before."""
-    given = msgspec.json.decode(body, type=dict[str, Any])
-    return msgspec.json.encode(fill_in({**given, "model": custom.base_model_id}, custom.params))
+def apply_custom_model(request: CompletionRequest, body: bytes, custom: CustomModel) -> tuple[CompletionRequest, bytes]:
+    """A request of a custom model as one of the model behind it. Raises BadRequest where a parameter of the custom model cannot be used.
+
+    ``request``: what was read from ``body``, which is not read again: what is added stands at its end, where it counts, because of a name
+    that comes twice every reader takes the last. Only parameters that no request names are first looked for among its members.
+    """
+    given = msgspec.structs.asdict(request)
+    added = {name: value for name, value in fill_in(given, custom.params).items() if value is not None and given.get(name) is None}
+    if not added.keys() <= KNOWN:
+        said = {name for name, value in _members(body).items() if bytes(value) != b"null"}
+        added = {name: value for name, value in added.items() if name in KNOWN or name not in said}
+    more = msgspec.json.encode({"model": custom.base_model_id, **added})
+    options = decode(more, Options)
+    changes = {name: getattr(options, name) for name in added if name in KNOWN}
+    changed = msgspec.structs.replace(request, model=custom.base_model_id, **changes)
+    return changed, body.rstrip().removesuffix(b"}") + b"," + more.removeprefix(b"{")
 
 
 def fill_in(given: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:

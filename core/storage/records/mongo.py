@@ -56,20 +56,8 @@ class MongoRecords:
 
     @classmethod
     def connect(cls, url: str) -> "MongoRecords":
-        """A client of a ``mongodb://`` URL, whose path names the database (else: penstock). Nothing is sent yet. Raises SettingsError."""
-        try:
-            if not url.startswith(SCHEMES):
-                raise InvalidURI("it does not begin with mongodb://")  # noqa: EM101, TRY003, TRY301 - the text of this one case
-            timeouts: dict[str, Any] = {
-                "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
-                "connectTimeoutMS": CONNECT_MS,
-                "socketTimeoutMS": SOCKET_MS,
-            }
-            client: Any = AsyncIOMotorClient(url, appname="penstock", **timeouts)
-            return cls(client, client.get_default_database(DATABASE))
-        except (InvalidURI, ConfigurationError, ValueError) as error:
-            message = f"PENSTOCK_MONGO_URL cannot be used: {error}. Write mongodb://user:password@host:27017/penstock."
-            raise SettingsError(message) from None
+        """In the database that a ``mongodb://`` URL names. Nothing is sent yet. Raises SettingsError."""
+        return cls(*open_client(url))
 
     async def close(self) -> None:
         """Close its connections; the driver says goodbye to the server, and waits for that."""
@@ -77,7 +65,7 @@ class MongoRecords:
 
     async def setup(self, collections: Sequence[Collection]) -> None:
         """Make missing indexes, and with them their collections."""
-        with _explained():
+        with explained():
             for collection in collections:
                 for declared in collection.indexes:
                     fields = [(field, ASCENDING) for field in (*declared.fields, *(() if declared.unique else (KEY,)))]
@@ -85,12 +73,12 @@ class MongoRecords:
 
     async def ping(self) -> None:
         """Ask for an answer."""
-        with _explained():
+        with explained():
             await self._database.command("ping")
 
     async def get(self, collection: Collection, key: str, kind: type[T]) -> T | None:
         """One document, by key."""
-        with _explained():
+        with explained():
             found = await self._of(collection).find_one({KEY: check_scalar(key)})
         return None if found is None else msgspec.convert(_opened(collection, found), kind)
 
@@ -100,7 +88,7 @@ class MongoRecords:
         """All that is asked for, in as few batches as the server allows."""
         if limit == 0:
             return []
-        with _explained():
+        with explained():
             cursor = self._of(collection).find(_filter(where, order), limit=limit or 0, skip=skip)
             if order:
                 way = DESCENDING if order.descending else ASCENDING
@@ -110,18 +98,19 @@ class MongoRecords:
 
     async def count(self, collection: Collection, where: Filter) -> int:
         """Counted by the server."""
-        with _explained():
+        with explained():
             return int(await self._of(collection).count_documents(_filter(where)))
 
     async def insert(self, collection: Collection, records: Sequence[Record]) -> None:
         """In order; what went in before one that is refused is taken out again."""
         if not records:
             return
-        with _explained():
+        with explained():
             try:
                 await self._of(collection).insert_many(await map_in_turns(partial(_closed, collection), records))
             except BulkWriteError as error:
-                done = [record[KEY] for record in records[: error.details["nInserted"]]]
+                refused = error.details["writeErrors"]  # one, where it stopped; that key, and those behind it, may be somebody else's
+                done = [record[KEY] for record in (records[: refused[0]["index"]] if refused else records)]
                 if done:
                     await self._of(collection).delete_many({KEY: {"$in": done}})
                 raise
@@ -134,13 +123,13 @@ class MongoRecords:
     async def put(self, collection: Collection, records: Sequence[Record]) -> None:
         """One bulk write."""
         if records:
-            with _explained():
+            with explained():
                 writes = [ReplaceOne({KEY: record[KEY]}, _closed(collection, record), upsert=True) for record in records]
                 await self._of(collection).bulk_write(writes)
 
     async def update(self, collection: Collection, key: str, changes: Record, *, where: Filter | None = None) -> bool:
         """One ``update_one``, condition included."""
-        with _explained():
+        with explained():
             result = await self._of(collection).update_one(
                 {**_filter(where or {}), KEY: check_scalar(key)}, {"$set": _closed(collection, changes)}
             )
@@ -148,7 +137,7 @@ class MongoRecords:
 
     async def change(self, collection: Collection, where: Filter, changes: Record) -> int:
         """One ``update_many``."""
-        with _explained():
+        with explained():
             return int((await self._of(collection).update_many(_filter(where), {"$set": _closed(collection, changes)})).matched_count)
 
     async def delete(self, collection: Collection, where: Filter) -> int:
@@ -156,11 +145,28 @@ class MongoRecords:
         if not where:
             message = "delete needs at least one condition"
             raise ValueError(message)
-        with _explained():
+        with explained():
             return int((await self._of(collection).delete_many(_filter(where))).deleted_count)
 
     def _of(self, collection: Collection) -> "AsyncIOMotorCollection[Any]":
         return self._database[collection.name]  # type: ignore[no-any-return]
+
+
+def open_client(url: str) -> tuple[Any, Any]:
+    """A client of a ``mongodb://`` URL, and the database in its path (else: penstock). Nothing is sent yet. Raises SettingsError."""
+    try:
+        if not url.startswith(SCHEMES):
+            raise InvalidURI("it does not begin with mongodb://")  # noqa: EM101, TRY003, TRY301 - the text of this one case
+        timeouts: dict[str, Any] = {
+            "serverSelectionTimeoutMS": SERVER_SELECTION_MS,
+            "connectTimeoutMS": CONNECT_MS,
+            "socketTimeoutMS": SOCKET_MS,
+        }
+        client: Any = AsyncIOMotorClient(url, appname="penstock", **timeouts)
+        return client, client.get_default_database(DATABASE)
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        message = f"PENSTOCK_MONGO_URL cannot be used: {error}. Write mongodb://user:password@host:27017/penstock."
+        raise SettingsError(message) from None
 
 
 def _filter(where: Filter, order: Order | None = None) -> dict[str, Any]:
@@ -193,7 +199,7 @@ def _opened(collection: Collection, found: Record) -> Record:
 
 
 @contextmanager
-def _explained() -> Generator[None, None, None]:
+def explained() -> Generator[None, None, None]:
     """pymongo's errors as ours."""
     try:
         yield

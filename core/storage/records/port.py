@@ -121,6 +121,18 @@ class Records(Protocol):
         """Let go of everything."""
 
 
+def to_record(model: Any, *beside: msgspec.Struct, key: str = "", **fields: Any) -> Record:
+    """A model as a record, its ``id`` the key where no other is given; models and fields that are kept ``beside`` it are in the same one.
+
+    Only the model itself is taken apart: what its fields hold, each store writes in its own way. ``get`` and ``find`` give models back.
+    """
+    record: Record = {KEY: key or model.id, **msgspec.structs.asdict(model)}
+    for other in beside:
+        record.update(msgspec.structs.asdict(other))
+    record.update(fields)
+    return record
+
+
 def check_scalar(value: Any) -> Any:
     """A value to look for. Raises BadRequest for an object or a list: a client's JSON in its place would be read as an operator."""
     if value is not None and not isinstance(value, str | int | float):

@@ -6,8 +6,6 @@ migration.
 
 import asyncio
 import functools
-import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -15,17 +13,12 @@ from typing import Any, TypeVar, cast
 import apsw
 import msgspec
 
-from core.errors import SettingsError
 from core.storage.records.port import KEY, Added, Collection, Filter, Order, Record, check_scalar, encode
-from core.storage.records.sqlite_errors import explain
+from core.storage.records.sqlite_connection import connect
 from core.storage.records.sqlite_sql import conditions, index, ordering, table
 from core.storage.records.sqlite_threads import SqliteThread, read, write
 
 FILE = "penstock.db"
-BUSY_TIMEOUT_MS = 10_000
-WAL_RETRY_SECONDS = 0.01
-CACHE_KIB = 16_384
-OWNER_ONLY = 0o600
 BETWEEN = ",\n"  # within a row's JSON there are no line ends
 PIECE = 262_144
 ROWS_AT_ONCE = 32
@@ -52,9 +45,9 @@ class SqliteRecords:
         Raises SettingsError for a folder that cannot be used, Unavailable for a damaged file.
         """
         path = folder / FILE
-        writer = await SqliteThread.start(lambda: _connect(path), write)
+        writer = await SqliteThread.start(lambda: connect(path), write)
         try:
-            return cls(await SqliteThread.start(lambda: _connect(path), read), writer)
+            return cls(await SqliteThread.start(lambda: connect(path), read), writer)
         except BaseException:
             await writer.close()
             raise
@@ -130,40 +123,6 @@ class SqliteRecords:
         test, bindings = conditions(where)
         sql = f'DELETE FROM "{collection.name}" WHERE {test}'  # noqa: S608
         return await self._writer.call(lambda connection: _changed(connection, sql, bindings))
-
-
-def _connect(path: Path) -> apsw.Connection:
-    """A connection as both threads want it, to a file that only its owner may read. Raises core.errors."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, OWNER_ONLY))
-    except OSError as error:
-        message = f"The data folder {path.parent} cannot be used ({error.strerror}). Set PENSTOCK_DATA_DIR to a folder you may write to."
-        raise SettingsError(message) from None
-    try:
-        connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-        connection.set_busy_timeout(BUSY_TIMEOUT_MS)
-        _use_wal(connection)
-        # A power cut may take the last moments, never the file; a crash of ours takes nothing.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    except apsw.Error as error:
-        raise explain(error) from None
-    return connection
-
-
-def _use_wal(connection: apsw.Connection) -> None:
-    """SQLite does not wait for others who turn a new file to WAL at the same moment, or leave it: it says at once that it is busy."""
-    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except apsw.BusyError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(WAL_RETRY_SECONDS)
-        else:
-            return
 
 
 async def _decoded(rows: str, decoder: msgspec.json.Decoder[list[T]]) -> list[T]:

@@ -13,7 +13,7 @@ _FAULTS: dict[tuple[type[apsw.Error], ...], str] = {
     ): "The database cannot be read or written. Check that the data folder is there and its disk is sound.",
     (apsw.BusyError, apsw.LockedError): "The database is busy with another process's writing. Try again in a moment.",
     (apsw.CorruptError, apsw.NotADBError): (
-        "The file penstock.db in the data folder is damaged, or not a database. Put a backup in its place, or move it away."
+        "A file of the data folder, penstock.db or vectors.db, is damaged, or not a database. Put a backup in its place, or move it away."
     ),
 }
 

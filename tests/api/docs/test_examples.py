@@ -1,4 +1,7 @@
-"""Every documented route is called, its answer is as documented, and the document's examples are what comes today."""
+"""Every documented route is called, its answer is as documented, and the document's examples are what comes today.
+
+Both on one Redis and on a cluster.
+"""
 
 import json
 from typing import Any
@@ -9,12 +12,13 @@ from aiohttp import web
 
 from api.docs.openapi import EXAMPLES
 from core.settings import Settings
-from tests.api.tour import LIMITS, opened, tour
+from tests.api.tour import LIMITS, SEARCH, opened, tour
 
 
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return msgspec.structs.replace(settings, **LIMITS)
+@pytest.fixture(params=["one", "cluster"])
+def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
+    redis_url = settings.redis_url if request.param == "one" else request.getfixturevalue("redis_cluster_url")
+    return msgspec.structs.replace(settings, redis_url=redis_url, **LIMITS, **SEARCH)
 
 
 def shape(value: Any) -> Any:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import FilePayload, Locator, Page, expect
 
 from tests.api.conftest import Client
 from tests.browser import opened
@@ -60,6 +60,19 @@ async def test_an_api_key_is_as_good_as_a_token(url: str, bob: Client) -> None:
         answer = await tried(page, "chatsCreate")
         await expect(answer.locator(".response-col_status")).to_contain_text("201")
     assert len((await bob.get("/api/chats/")).body) == 1
+
+
+async def test_a_file_is_chosen_and_sent(url: str, bob: Client) -> None:
+    async with opened(url, "/docs") as page:
+        await authorize(page, bob.token)
+        block = page.locator("[id$='filesUpload']")
+        await block.locator(".opblock-summary-control").click()
+        file: FilePayload = {"name": "notes.md", "mimeType": "text/plain", "buffer": b"# Notes"}
+        await block.locator("input[type=file]").set_input_files(file)
+        await block.get_by_role("button", name="Execute").click()
+        await expect(block.locator(".live-responses-table .response .response-col_status")).to_contain_text("201")
+    (sent,) = (await bob.get("/api/files/")).body
+    assert (sent["filename"], sent["meta"]) == ("notes.md", {"name": "notes.md", "content_type": "text/markdown", "size": 7, "data": {}})
 
 
 async def test_redoc_shows_every_operation_and_finds(url: str, visitor: Client) -> None:

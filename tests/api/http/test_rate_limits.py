@@ -11,7 +11,7 @@ import socketio
 from aiohttp import web
 
 from api.app import create_app
-from api.http.keys import RATE_LIMITER
+from api.http.keys import SERVICES
 from api.http.server import Runner
 from core.redis import rate_limits, sign_in_attempts
 from core.redis.client import Scripts, connect
@@ -141,7 +141,7 @@ async def test_a_redis_that_hangs_holds_up_one_request_and_is_noticed_when_it_is
 
 
 async def test_a_redis_that_is_away_stops_no_request(bob: Client, app: Any) -> None:
-    app[RATE_LIMITER]._scripts = Scripts(connect("redis://127.0.0.1:1/0"), patience_s=0)
+    app[SERVICES].rate_limiter._scripts = Scripts(connect("redis://127.0.0.1:1/0"), patience_s=0)
     replies = [await bob.get("/api/auths/") for _ in range(LIMIT + 1)]
     assert {(reply.status, *left(reply)) for reply in replies} == {(200, str(LIMIT), str(LIMIT))}
 
@@ -214,8 +214,8 @@ class TestStrangers:
         assert [refusal["data"]["code"] for refusal in refusals] == ["unauthenticated", "unauthenticated", "rate_limit_exceeded"]
 
     async def test_are_not_limited_where_an_administrator_says_so(self, visitor: Client, app: web.Application) -> None:
-        rules = app[RATE_LIMITER]._rules
-        app[RATE_LIMITER]._rules = lambda: msgspec.structs.replace(rules(), anonymous_requests_per_minute=None)
+        rules = app[SERVICES].rate_limiter._rules
+        app[SERVICES].rate_limiter._rules = lambda: msgspec.structs.replace(rules(), anonymous_requests_per_minute=None)
         assert [(await visitor.post("/api/auths/signup", {})).status for _ in range(4)] == [400] * 4
 
 

@@ -18,6 +18,7 @@ from core.errors import Unauthenticated, Unavailable
 from core.models.events import Progress
 from core.models.pulls import StartPull
 from core.models.users import Principal, User
+from core.redis.keys import job_key
 from core.services import Services
 from core.storage import users
 from tests.api.conftest import Client
@@ -73,7 +74,7 @@ async def test_signing_out_ends_the_streams_of_that_session_on_every_process_and
         await making.finish()
         assert "event: finished" in await rest(kept)
     assert (await leaving.get(path_of(generation_id))).status == 401
-    chat = (await bob.get(f"/api/chats/{making.claim.spec.chat_id}")).body["chat"]
+    chat = (await bob.get(f"/api/chats/{making.spec.chat_id}")).body["chat"]
     assert chat["messages"][1]["content"] == "to the end"
 
 
@@ -96,7 +97,7 @@ async def test_a_user_who_is_demoted_or_deleted_hears_no_more(ada: Client, bob: 
         assert '"code":"forbidden"' in await rest(demoted)
         assert (await ada.delete(f"/api/users/{eve.user['id']}")).status == 200
         assert await rest(deleted)
-    assert await services.redis.hget(f"job:{making.claim.spec.id}", "cancel") == b"1"
+    assert await services.redis.hget(job_key(making.spec.id), "cancel") == b"1"
 
 
 async def test_a_completion_of_a_revoked_key_ends_with_openais_error_and_is_stopped(
@@ -119,7 +120,7 @@ async def test_a_completion_of_a_revoked_key_ends_with_openais_error_and_is_stop
     refused = await whole
     assert (refused.status, refused.body["error"]["code"]) == (401, "invalid_api_key")
     for job in (making, streaming):
-        key_of = f"job:{job.claim.spec.id}"
+        key_of = job_key(job.spec.id)
         await until(lambda key=key_of: services.redis.hget(key, "cancel"), "the answer is stopped")  # type: ignore[misc]
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 from yarl import URL
 
-from api.http import server
+from api.http import pace
 from api.http.server import Runner
 from tests.api.conftest import Client
 
@@ -105,13 +105,13 @@ async def test_a_body_that_ends_too_early_harms_nobody(visitor: Client) -> None:
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(pace, "PATIENCE_S", 0.05)
     reply = await send(visitor, b"POST /api/auths/signin HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{")
     assert (reply.status, list(msgspec.json.decode(reply.body))) == (408, ["detail"])
 
 
 async def test_a_body_that_comes_slowly_but_comes_is_waited_for(visitor: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(pace, "PATIENCE_S", 0.05)
     url = URL(visitor.url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(b"POST /api/auths/signin HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")

@@ -7,7 +7,7 @@ import pytest
 
 from core.models.completions import Logprobs, TokenLogprob
 from core.models.events import Cancelled, Delta, Started
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.services import Services
 from tests.api.conftest import Client
 from tests.api.manual_jobs import ManualJob, claim_next

@@ -2,23 +2,26 @@ import asyncio
 import base64
 from array import array
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Any
 
 import openai
 import pytest
 
+from core.jobs import EMBED, calls, queue_of
 from core.jobs.claims import Held
 from core.models.catalog import Model, Task
+from core.models.events import Finished
+from core.models.jobs import JobStatus
 from core.models.pools import Pool
 from core.services import Services
-from core.services import embeddings as service
 from pipelines.upstreams.upstreams import Upstreams
 from tests.api.conftest import Client
+from tests.api.manual_jobs import pop_job
 from tests.polling import until
+from tests.serving_models import WORKER, serve_models
 from tests.upstream import Upstream
+from tests.worker_parts import WorkerParts, working
 from workers.actors.embeddings import Embeddings
-from workers.leases import Leases
 
 PATHS = ("/api/openai/v1/embeddings", "/v1/embeddings", "/api/embeddings")
 MODELS = ("embed", "picky-embed", "short-embed")
@@ -32,26 +35,15 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest.fixture
-async def relay(services: Services, upstream: Upstream) -> AsyncIterator[Leases]:
+async def relay(services: Services, upstream: Upstream) -> AsyncIterator[WorkerParts]:
     """A relay worker's part in this process: what is enqueued is made, with a real upstream."""
     settings = type(services.settings)(openai_base_urls=(upstream.url,))
     upstreams = Upstreams(settings)
     await upstreams.open()
-    await services.models.publish("relay", await upstreams.refresh())
-    leases = Leases(services.claims, services.queue, services.events, lease_ms=2000)
-    actor = Embeddings(worker_id="here", claims=services.claims, leases=leases, results=services.results, embedder=upstreams)
-
-    async def serve() -> None:
-        while True:
-            job = await until(lambda: services.queue._broker.command("LPOP", "dramatiq:relay.embed"), "a job comes", timeout_s=300)
-            await actor.make(job.decode())
-
-    duties = [asyncio.create_task(serve()), asyncio.create_task(leases.hear_cancels())]
-    yield leases
-    for duty in duties:
-        duty.cancel()
-        with suppress(asyncio.CancelledError):
-            await duty
+    await services.catalogue.publish("relay", await upstreams.refresh())
+    actor = Embeddings(results=services.results, embedder=upstreams)
+    async with working(services, "here", {EMBED[Pool.RELAY]: actor}, MODELS) as worker:
+        yield worker
     await upstreams.close()
 
 
@@ -131,7 +123,7 @@ async def test_what_cannot_be_embedded_is_refused_in_openais_shape(
     bob: Client, services: Services, body: Any, param: str | None, words: str
 ) -> None:
     echo = Model(id="echo", name="Echo", owned_by="penstock", created=1, pool=Pool.GPU, tasks=(Task.CHAT,))
-    await services.models.publish("tests", (echo,))
+    await serve_models(services, echo)
     reply = await bob.post(PATHS[0], body)
     assert (reply.status, reply.body["error"]["type"]) == (400, "invalid_request_error")
     assert words in reply.body["detail"]
@@ -152,7 +144,7 @@ async def test_an_upstream_that_gives_too_few_vectors_is_told(bob: Client) -> No
     assert (reply.status, reply.body["error"]["code"]) == (502, "upstream_error")
 
 
-async def test_a_chat_of_an_embedding_model_is_refused(bob: Client, relay: Leases) -> None:
+async def test_a_chat_of_an_embedding_model_is_refused(bob: Client, relay: WorkerParts) -> None:
     assert relay is not None
     reply = await bob.post("/v1/chat/completions", {"model": "embed", "messages": [{"role": "user", "content": "hi"}]})
     assert (reply.status, reply.body["error"]["param"]) == (400, "model")
@@ -160,14 +152,14 @@ async def test_a_chat_of_an_embedding_model_is_refused(bob: Client, relay: Lease
 
 
 async def test_a_chat_that_names_no_model_is_never_given_an_embedding_model(bob: Client, services: Services) -> None:
-    await services.models.publish("a first", (LOCAL,))
+    await serve_models(services, LOCAL, worker_id="a first")
     chat = await bob.post("/api/chats/new", {"chat": {"title": "x", "messages": []}})
     asked = await bob.post(f"/api/chats/{chat.body['id']}/messages", {"content": "hi"})
     assert asked.body["answer"]["model"] == "echo"
 
 
 async def test_models_say_what_they_can_be_asked_for(bob: Client, services: Services) -> None:
-    await services.models.publish("local", (LOCAL,))
+    await serve_models(services, LOCAL, worker_id="local")
     rows = {row["id"]: row.get("tasks") for row in (await bob.get("/v1/models")).body["data"]}
     assert rows == {"local": ["embedding"], "echo": None}
 
@@ -180,23 +172,53 @@ async def test_an_unknown_model_is_openais_model_not_found(bob: Client) -> None:
 async def test_without_a_worker_of_its_pool_it_is_unavailable_and_says_what_to_start(
     bob: Client, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "PATIENCE_S", 0.05)
-    await services.models.publish("local", (LOCAL,))
+    monkeypatch.setattr(calls, "LOOK_S", 0.02)
+    monkeypatch.setattr(calls, "PATIENCE_S", 0.05)
+    await serve_models(services, LOCAL)
+    await services.workers.forget(WORKER)
     reply = await bob.post(PATHS[0], {"model": "local", "input": "x"})
     assert (reply.status, reply.headers["Retry-After"]) == (503, "5")
     assert "penstock worker gpu" in reply.body["error"]["message"]
 
 
-async def test_a_client_that_leaves_stops_its_job(bob: Client, services: Services) -> None:
-    await services.models.publish("local", (LOCAL,))
+async def test_one_whose_worker_is_missing_for_a_moment_waits_for_it(
+    bob: Client, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "LOOK_S", 0.02)
+    await serve_models(services, LOCAL)
+    await services.workers.forget(WORKER)
+    looks = 0
+
+    async def has_live_worker(_pool: Pool) -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    monkeypatch.setattr(services.workers, "has_live_worker", has_live_worker)
     asked = asyncio.create_task(bob.post(PATHS[0], {"model": "local", "input": "x"}))
-    job = (await until(lambda: services.queue._broker.command("LPOP", "dramatiq:gpu.embed"), "it is enqueued")).decode()
+
+    async def looked_twice() -> bool:
+        return looks > 1
+
+    await until(looked_twice, "nobody is there at two looks")
+    job = await pop_job(services, queue_of(EMBED[Pool.GPU], LOCAL.id))
+    claim = await services.claims.claim(job, "a worker")
+    assert claim
+    await services.results.put(job, array("f", [1.0]).tobytes())
+    await services.claims.append(claim, 1, [Finished()], end=JobStatus.FINISHED)
+    assert (await asked).status == 200
+
+
+async def test_a_client_that_leaves_stops_its_job(bob: Client, services: Services) -> None:
+    await serve_models(services, LOCAL, worker_id="local")
+    asked = asyncio.create_task(bob.post(PATHS[0], {"model": "local", "input": "x"}))
+    job = await pop_job(services, queue_of(EMBED[Pool.GPU], LOCAL.id))
     claim = await services.claims.claim(job, "a worker")
     assert claim
     asked.cancel()
 
     async def lost() -> bool:
-        return (await services.claims.renew([claim]))[job] is not Held.KEPT
+        return await services.claims.look([claim]) != [Held.KEPT]
 
     await until(lost, "its worker is told")
     await until(lambda: gone(services), "nothing of it is kept")

@@ -3,6 +3,7 @@ import asyncio
 from aiohttp import web
 
 from api.http.keys import ORPHANED_COMPLETIONS
+from core.redis.keys import job_key
 from core.services import Services
 from tests.api.conftest import Client
 from tests.api.manual_jobs import ManualJob, claim_next
@@ -20,7 +21,7 @@ async def test_a_plain_answer_whose_client_left_is_stopped_after_a_while(bob: Cl
 
         async def cancelled(making: ManualJob = making) -> bool:
             await making.say("more")
-            return await services.redis.hget(f"job:{making.claim.spec.id}", "cancel") == b"1"
+            return await services.redis.hget(job_key(making.spec.id), "cancel") == b"1"
 
         await until(cancelled, "the answer is stopped")
 

@@ -3,7 +3,9 @@ from typing import Any
 
 import msgspec
 
-from core.models.generations import JobStatus
+from core.models.events import Waiting
+from core.models.jobs import JobStatus
+from core.redis.keys import job_key
 from core.services import Services
 from tests.api.conftest import Client
 from tests.api.manual_jobs import ManualJob, claim_next, pop_job
@@ -49,6 +51,14 @@ async def test_events_are_the_logs_without_what_is_not_the_clients_business(bob:
         'event: choice_finished\nid: 1-3\ndata: {"type":"choice_finished"}\n\n'
         'event: finished\nid: 1-4\ndata: {"type":"finished","usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}\n\n'
     )
+
+
+async def test_what_an_answer_waits_for_is_an_event(bob: Client, services: Services) -> None:
+    generation_id, making = await started(bob, services)
+    await making.append(Waiting(detail="No worker serves it now."))
+    seen, last = await events_until(bob, generation_id, "0-0", 2)
+    assert (seen[1], last) == ({"type": "waiting", "detail": "No worker serves it now."}, "1-2")
+    await making.finish()
 
 
 async def test_a_reader_that_breaks_off_again_and_again_gets_every_character_once(bob: Client, services: Services) -> None:
@@ -114,7 +124,7 @@ async def test_a_stranger_neither_hears_nor_stops_an_answer(bob: Client, eve: Cl
         absent = await stranger.get(path_of("no-such-id"))
         for reply in (await stranger.get(path_of(generation_id)), await stranger.delete(f"/api/generations/{generation_id}")):
             assert (reply.status, reply.body) == (404, absent.body)
-    assert await services.redis.hget(f"job:{generation_id}", "cancel") is None
+    assert await services.redis.hget(job_key(generation_id), "cancel") is None
 
 
 async def test_a_strangers_plain_completion_is_not_there_either(bob: Client, eve: Client, services: Services) -> None:
@@ -130,7 +140,7 @@ async def test_stopping_reaches_the_worker_and_may_be_repeated(bob: Client, serv
     for _ in range(2):
         reply = await bob.delete(f"/api/generations/{generation_id}")
         assert (reply.status, reply.body) == (200, {"id": generation_id, "stopped": True})
-    assert await services.redis.hget(f"job:{generation_id}", "cancel") == b"1"
+    assert await services.redis.hget(job_key(generation_id), "cancel") == b"1"
     await making.finish()
     assert (await bob.delete(f"/api/generations/{generation_id}")).status == 200
 

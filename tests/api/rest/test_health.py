@@ -9,6 +9,7 @@ from api.rest.health import needed_pools
 from core.models.pools import Pool, Worker
 from core.settings import Settings
 from tests.api.conftest import Client
+from tests.serving_models import WORKER
 
 GPU = Worker(
     id="w", pool=Pool.GPU, host="h", pid=os.getpid(), device="cpu", memory_bytes=1, models=("echo",), running=0, started_at=int(time.time())
@@ -24,6 +25,7 @@ async def test_health_needs_nothing(visitor: Client) -> None:
 
 
 async def test_ready_names_the_pool_that_has_no_worker(visitor: Client, services: Any) -> None:
+    await services.workers.forget(WORKER)
     await services.workers.report(CPU)
     reply = await visitor.get("/ready")
     assert reply.status == 503

@@ -8,12 +8,13 @@ import pytest
 from core.models.catalog import Model, Task
 from core.models.pools import Pool
 from core.services import Services, open_services
-from core.services.models.models import LOOK_TOPIC
+from core.services.models.catalogue import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.chat import Prompt, prompt_of
 from tests.api.conftest import MODEL, Client
 from tests.api.manual_jobs import ManualJob, claim_next
 from tests.polling import until
+from tests.serving_models import serve_models
 
 CODER: dict[str, Any] = {
     "name": "my-custom-model",
@@ -33,7 +34,7 @@ async def coder(bob: Client) -> dict[str, Any]:
 
 
 async def prompt(services: Services, making: ManualJob) -> Prompt:
-    return prompt_of(making.claim.spec, await services.answers.chat(making.claim.spec))
+    return prompt_of(making.spec, making.claim.input, chat=await services.answers.chat(making.spec))
 
 
 async def test_what_the_reference_creates_comes_back_whole(bob: Client, coder: dict[str, Any]) -> None:
@@ -183,7 +184,7 @@ async def test_a_completion_is_asked_of_the_base_and_answered_as_the_custom_mode
     asked = asyncio.create_task(eve.post("/v1/chat/completions", body))
     making = await claim_next(services)
     given = await prompt(services, making)
-    assert making.claim.spec.served == given.request.model == "echo"
+    assert making.spec.served == given.request.model == "echo"
     assert (given.request.temperature, given.request.top_p) == (0.7, 0.5)
     assert given.messages[0] == {"role": "system", "content": f"{CODER['params']['system']}\n\nBe short."}
     assert given.messages[1:] == ASK["messages"]
@@ -200,14 +201,14 @@ async def test_a_chats_answer_carries_the_custom_models_prompt_and_parameters(
     assert reply.body["answer"]["model"] == coder["id"]
     making = await claim_next(services)
     given = await prompt(services, making)
-    assert (making.claim.spec.model, making.claim.spec.served) == (coder["id"], "echo")
+    assert (making.spec.model, making.spec.served) == (coder["id"], "echo")
     assert (given.request.temperature, given.request.top_p) == (0.1, 0.9)
     assert [message["content"] for message in given.messages] == [CODER["params"]["system"], "hi"]
 
 
 async def test_a_base_that_vanished_is_named_with_the_model(bob: Client, services: Services, coder: dict[str, Any]) -> None:
     assert coder
-    await services.models.publish("tests", (msgspec.structs.replace(MODEL, id="other"),))
+    await serve_models(services, msgspec.structs.replace(MODEL, id="other"))
 
     async def gone() -> bool:
         return {row["id"] for row in (await bob.get("/api/models/")).body["models"]} == {"other"}
@@ -267,6 +268,13 @@ async def test_a_refresh_is_asked_of_the_workers_but_not_too_often(bob: Client, 
 
 async def test_models_for_chat_come_before_those_for_embeddings(bob: Client, services: Services) -> None:
     embedder = Model(id="a-first-name", name="A", owned_by="penstock", created=1, pool=Pool.GPU, tasks=(Task.EMBEDDING,))
-    await services.models.publish("embedders", (embedder,))
+    await serve_models(services, embedder, worker_id="embedders")
     assert (await bob.get("/v1/models/a-first-name")).status == 200
     assert [row["id"] for row in (await bob.get("/v1/models")).body["data"]] == ["echo", "a-first-name"]
+
+
+async def test_a_workers_clock_that_is_slow_takes_no_model_away(bob: Client, services: Services) -> None:
+    stored = msgspec.json.decode(await services.redis.hget("models", "by-hand") or b"")
+    await services.redis.hset("models", "by-hand", msgspec.json.encode(stored | {"seen_at": 0}))
+    await services.catalogue.refresh()
+    assert [model["id"] for model in (await bob.get("/api/models")).body["models"]] == ["echo"]

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from core.jobs import PULL
+from core.jobs.ownership import cancel_user
 from core.services import Services
 from core.settings import Settings
 from pipelines.pulls.puller import Puller
@@ -13,8 +15,8 @@ from tests.hub import HubMirror
 from tests.ollama import LAYER_BYTES, Ollama
 from tests.pipelines.pulls.test_hub import FILES, LLAMA
 from tests.polling import until
+from tests.worker_parts import working
 from workers.actors.pulls import Pulls
-from workers.leases import Leases
 
 NAME = "llama3.3:70b"
 
@@ -41,19 +43,9 @@ def settings(settings: Settings, ollama: Ollama, mirror: HubMirror) -> Settings:
 async def worker(services: Services, settings: Settings) -> AsyncIterator[Puller]:
     """The part of a CPU worker that pulls: it takes whatever is queued."""
     puller = Puller(settings)
-    leases = Leases(services.claims, services.queue, services.events, lease_ms=settings.lease_ms)
-    pulls = Pulls(worker_id="w", claims=services.claims, leases=leases, events=services.events, pulls=services.pulls, puller=puller)
-
-    async def work() -> None:
-        while True:
-            job = await until(lambda: services.queue._broker.command("LPOP", "dramatiq:cpu.pull"), "a pull is queued", timeout_s=60)
-            running.append(asyncio.create_task(pulls.make(job.decode())))
-
-    running = [asyncio.create_task(duty()) for duty in (work, leases.renew, leases.hear_cancels)]
-    yield puller
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
+    pulls = Pulls(events=services.events, pulls=services.pulls, puller=puller)
+    async with working(services, "w", {PULL: pulls}):
+        yield puller
     await puller.close()
 
 
@@ -144,7 +136,7 @@ async def test_one_that_waits_is_stopped_at_once_also_where_its_administrator_is
     assert ollama
     async with ada.session.post(f"{ada.url}/api/models/pull", json={"name": NAME}, headers=ada.headers) as response:
         pull_id = response.headers["X-Job-Id"]
-    await services.claims.cancel_user(ada.user["id"])
+    await cancel_user(services.claims, services.queue, ada.user["id"])
     assert (await ada.delete(f"/api/models/pull/{pull_id}")).status == 200
     pull = (await ada.get(f"/api/models/pull/{pull_id}")).body
     assert (pull["status"], pull["ended_at"] is not None) == ("cancelled", True)

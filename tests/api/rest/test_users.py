@@ -5,6 +5,7 @@ import pytest
 
 from core import storage
 from core.errors import Unavailable
+from core.jobs.claims import Held
 from core.models.users import Role
 from core.services import Services
 from core.services.users.pictures import SIGNATURES
@@ -210,8 +211,7 @@ async def test_a_deleted_user_goes_with_all_that_is_theirs(ada: Client, bob: Cli
         assert (await ada.delete(f"/api/users/{bob.user['id']}")).body is True
         await until(lambda: not socket.client.connected, "the socket is let out")
         assert socket.of("error")
-    for making in makings:
-        assert (await services.claims.renew([making.claim]))[making.claim.spec.id].name == "CANCELLED"
+    assert await services.claims.look([making.claim for making in makings]) == [Held.CANCELLED, Held.CANCELLED]
     assert running.body["generation_id"] in {making.claim.spec.id for making in makings}
     plain.cancel()
     for token in (bob.token, key):

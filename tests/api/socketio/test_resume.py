@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core.redis.keys import job_key
 from core.services import Services
 from tests.api.conftest import Client
 from tests.api.manual_jobs import claim_next
@@ -139,7 +140,7 @@ async def test_an_answer_whose_log_is_gone_is_told_whole(bob: Client, services: 
     making = await claim_next(services)
     await making.say("long ago")
     await making.finish()
-    async for key in services.redis.scan_iter(f"job:{sent['generation_id']}*"):
+    async for key in services.redis.scan_iter(f"{job_key(sent['generation_id'])}*"):
         await services.redis.delete(key)
     async with connect_socket(bob) as socket:
         await socket.call("join_chat", {"chat_id": chat_id, "after": {sent["generation_id"]: "1-2", "unknown": "1-2"}})

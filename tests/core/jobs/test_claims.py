@@ -1,51 +1,32 @@
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
-from core.jobs import GenerateReply
-from core.jobs.claims import MAX_ATTEMPTS, Claim, Fenced, Held
-from core.models.completions import Usage
-from core.models.events import Cancelled, Delta, Finished
-from core.models.generations import JobSpec, JobStatus
-from tests.job_backend import JobBackend
-from tests.polling import until
+from core.jobs.claims import Fenced, Held
+from core.models.events import Cancelled, Delta, Failed, Finished
+from core.models.generations import GenerationSpec
+from core.models.jobs import JobSpec, JobStatus
+from core.redis.keys import events_key, job_key
+from tests.job_backend import BODY, QUEUE, JobBackend, new_reply
 
 Specs = Callable[[], JobSpec]
-USAGE = Usage(prompt_tokens=1, completion_tokens=1, total_tokens=2)
 
 
-async def claimed(backend: JobBackend, spec: JobSpec, worker: str = "one") -> Claim:
-    claim = await backend.claims.claim(spec.id, worker)
-    assert claim
-    return claim
+async def texts(backend: JobBackend, job_id: str) -> list[str]:
+    return [event.text for _, event in await backend.log.read(job_id) if isinstance(event, Delta)]
 
 
-async def test_a_submitted_job_is_claimed_with_its_spec(backend: JobBackend, new_spec: Specs) -> None:
+async def test_a_submitted_job_is_claimed_with_its_spec_and_what_was_asked(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    claim = await claimed(backend, spec)
-    assert (claim.epoch, claim.attempt, claim.cancelled) == (1, 1, False)
-    assert claim.spec.id == spec.id
-    assert msgspec.json.decode(claim.spec.body)["model"] == "m"
-
-
-async def test_a_job_that_keeps_its_body_in_its_spec_as_it_was_once_stored_is_claimed_with_it(backend: JobBackend, new_spec: Specs) -> None:
-    spec = new_spec()
-    await backend.claims.submit(spec)
-    await backend.redis.hdel(f"job:{spec.id}", "body")
-    await backend.redis.hset(f"job:{spec.id}", "spec", msgspec.json.encode(spec))
-    claim = await claimed(backend, spec)
-    assert msgspec.json.decode(claim.spec.body) == msgspec.json.decode(spec.body)
-    again = await backend.claims.spec(spec.id)
-    assert again
-    assert again.served == "m"
+    claim = await backend.given(spec, "one")
+    assert (claim.epoch, claim.deaths, claim.cancelled, claim.prompt) == (1, 0, False, b"")
+    assert (claim.spec, claim.input) == (spec, BODY)
+    assert claim.spec.payload_as(GenerationSpec).served == "m"
 
 
 async def test_a_held_job_is_refused_to_a_second_worker(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    await claimed(backend, spec)
+    await backend.given(spec, "one")
     assert await backend.claims.claim(spec.id, "two") is None
 
 
@@ -55,136 +36,183 @@ async def test_an_unknown_job_is_refused(backend: JobBackend) -> None:
 
 async def test_an_ended_job_is_refused(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    claim = await claimed(backend, spec)
-    await backend.claims.append(claim, 1, [Finished(usage=USAGE)], end=JobStatus.FINISHED)
+    claim = await backend.given(spec, "one")
+    await backend.claims.append(claim, 1, [Finished()], end=JobStatus.FINISHED)
     assert await backend.claims.claim(spec.id, "two") is None
-    assert await backend.redis.zscore("leases", spec.id) is None
 
 
 async def test_a_stale_writer_is_fenced_and_nothing_of_it_is_kept(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    stale = await claimed(backend, spec)
+    stale = await backend.given(spec, "one")
     await backend.claims.append(stale, 1, [Delta(text="a")])
-    await until(backend.queue.reap, "the lease runs out")
-    fresh = await claimed(backend, spec, "two")
+    assert await backend.bury("one") == [spec.id]
+    fresh = await backend.give(spec, "two")
     with pytest.raises(Fenced):
         await backend.claims.append(stale, 2, [Delta(text="stale")])
     await backend.claims.append(fresh, 1, [Delta(text="b")])
     with pytest.raises(Fenced):
         await backend.claims.append(stale, 3, [Delta(text="stale")])
-    assert [event.text for _, event in await backend.log.read(spec.id) if isinstance(event, Delta)] == ["a", "b"]
+    assert await texts(backend, spec.id) == ["a", "b"]
+
+
+async def test_one_that_was_only_slow_goes_on_at_its_own_epoch_where_nobody_took_its_job(backend: JobBackend, new_spec: Specs) -> None:
+    spec = new_spec()
+    claim = await backend.given(spec, "one")
+    await backend.live("one", lasts_ms=0)
+    assert not (await backend.workers.beat("one", 60_000)).in_time
+    assert (await backend.workers.beat("one", 60_000)).in_time
+    assert await backend.reaper.reap() == []
+    assert await backend.claims.append(claim, 1, [Delta(text="a")]) == 1
 
 
 async def test_an_append_whose_answer_was_lost_may_be_repeated(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    claim = await claimed(backend, spec)
+    claim = await backend.given(spec, "one")
     entries = [Delta(text="a"), Delta(text="b", choice=1)]
-    await backend.claims.append(claim, 1, entries)
-    await backend.claims.append(claim, 1, entries)
+    for _ in range(2):
+        assert await backend.claims.append(claim, 1, entries) == 2
     assert [entry_id for entry_id, _ in await backend.log.read(spec.id)] == ["1-1", "1-2"]
 
 
-async def test_a_renewed_lease_outlives_its_length_and_a_silent_one_does_not(backend: JobBackend, new_spec: Specs) -> None:
-    kept, silent = new_spec(), new_spec()
-    for spec in (kept, silent):
-        await backend.claims.submit(spec)
-    claim = await claimed(backend, kept)
-    await claimed(backend, silent)
-
-    async def reaped() -> list[str]:
-        assert await backend.claims.renew([claim]) == {kept.id: Held.KEPT}
-        return await backend.queue.reap()
-
-    assert await until(reaped, "the silent one is reaped") == [silent.id]
-
-
-async def test_attempts_without_progress_are_counted_and_progress_forgives_them(backend: JobBackend, new_spec: Specs) -> None:
+async def test_entries_that_redis_has_lost_are_missed_by_the_next_append(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    for attempt in range(1, MAX_ATTEMPTS + 2):
-        claim = await claimed(backend, spec, f"worker {attempt}")
-        assert claim.attempt == attempt
-        await until(backend.queue.reap, "the lease runs out")
-    claim = await claimed(backend, spec)
+    claim = await backend.given(spec, "one")
+    await backend.claims.append(claim, 1, [Delta(text="a"), Delta(text="b"), Delta(text="c")])
+    await backend.redis.delete(events_key(spec.id))
     await backend.claims.append(claim, 1, [Delta(text="a")])
-    await until(backend.queue.reap, "the lease runs out")
-    assert (await claimed(backend, spec)).attempt == 1
+    assert await backend.claims.append(claim, 4, [Delta(text="d")]) == 1
+    assert await texts(backend, spec.id) == ["a"]
+
+
+async def test_an_epoch_that_redis_gives_twice_lets_only_the_second_claimant_write(backend: JobBackend, new_spec: Specs) -> None:
+    spec = new_spec()
+    first = await backend.given(spec, "one")
+    await backend.redis.hset(job_key(spec.id), mapping={"state": "queued", "epoch": 0, "claim": ""})  # its last second was lost
+    second = await backend.claims.claim(spec.id, "two")
+    assert second
+    assert second.epoch == first.epoch
+    with pytest.raises(Fenced):
+        await backend.claims.append(first, 1, [Delta(text="stale")])
+    assert await backend.claims.append(second, 1, [Delta(text="a")]) == 1
+
+
+async def test_deaths_without_progress_are_counted_and_progress_forgives_them(backend: JobBackend, new_spec: Specs) -> None:
+    spec = new_spec()
+    await backend.queue.submit(spec)
+    for deaths in range(2):
+        assert (await backend.give(spec, f"worker {deaths}")).deaths == deaths
+        await backend.bury(f"worker {deaths}")
+    assert await backend.queue.waiting(f"{QUEUE}.suspects", 9) == [spec.id]
+    claim = await backend.claims.claim(spec.id, "three")
+    assert claim
+    assert claim.deaths == 2
+    await backend.claims.append(claim, 1, [Delta(text="a")])
+    assert await backend.claims.hand_back(claim)
+    again = await backend.claims.claim(spec.id, "four")
+    assert again
+    assert again.deaths == 0
 
 
 async def test_a_handed_back_job_can_be_claimed_at_once_and_its_giver_is_fenced(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    giver = await claimed(backend, spec)
+    giver = await backend.given(spec, "one")
     assert await backend.claims.hand_back(giver)
     with pytest.raises(Fenced):
         await backend.claims.append(giver, 1, [Delta(text="late")])
     assert not await backend.claims.hand_back(giver)
-    assert (await claimed(backend, spec, "two")).attempt == 1
+    again = await backend.claims.claim(spec.id, "two")
+    assert again
+    assert again.deaths == 0
 
 
 async def test_cancelling_a_queued_job_ends_it_there_and_then(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
+    await backend.queue.submit(spec, BODY)
     assert await backend.claims.cancel(spec.id) == "queued"
     assert [event for _, event in await backend.log.read(spec.id)] == [Cancelled()]
+    assert not await backend.redis.hexists(job_key(spec.id), "input")
     assert await backend.claims.claim(spec.id, "one") is None
     assert await backend.claims.cancel(spec.id) == "cancelled"
     assert await backend.claims.cancel("nothing") == "gone"
 
 
-async def test_cancelling_a_running_job_tells_its_worker_at_the_next_renewal_too(backend: JobBackend, new_spec: Specs) -> None:
+async def test_cancelling_a_running_job_is_seen_by_whoever_looks(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    claim = await claimed(backend, spec)
+    claim = await backend.given(spec, "one")
+    assert await backend.claims.look([claim]) == [Held.KEPT]
     assert await backend.claims.cancel(spec.id) == "running"
-    assert await backend.claims.renew([claim]) == {spec.id: Held.CANCELLED}
+    assert await backend.claims.look([claim]) == [Held.CANCELLED]
+    await backend.bury("one")
+    assert await backend.claims.look([claim]) == [Held.LOST]
+
+
+async def test_a_job_that_nobody_takes_can_be_ended_with_the_reason_and_a_running_one_cannot(backend: JobBackend, new_spec: Specs) -> None:
+    waiting, running = new_spec(), new_spec()
+    await backend.given(running, "one")
+    await backend.queue.submit(waiting)
+    why = Failed(code="unavailable", detail="Nobody serves it.")
+    assert await backend.claims.fail(waiting.id, why)
+    assert not await backend.claims.fail(running.id, why)
+    assert [event for _, event in await backend.log.read(waiting.id)] == [why]
+    assert await backend.log.read(running.id) == []
 
 
 async def test_scripts_survive_a_redis_that_has_forgotten_them(backend: JobBackend, new_spec: Specs) -> None:
-    await backend.claims.submit(new_spec())
+    await backend.queue.submit(new_spec())
     await backend.redis.script_flush()
-    spec = new_spec()
-    await backend.claims.submit(spec)
-    await backend.queue.enqueue(GenerateReply(id=spec.id))
-    assert await backend.queue.length("gpu.generate") == 1
+    await backend.queue.submit(new_spec())
+    assert await backend.queue.lengths([QUEUE]) == [2]
 
 
 async def test_what_was_asked_is_kept_until_the_end_whoever_takes_the_job_over_and_no_longer(backend: JobBackend, new_spec: Specs) -> None:
-    spec = msgspec.structs.replace(new_spec(), body=msgspec.Raw(b'{"model": "m", "prompt": "' + b"x" * 100_000 + b'"}'))
-    await backend.claims.submit(spec)
-    lost = await claimed(backend, spec)
-    await until(backend.queue.reap, "the lease runs out")
-    handed = await claimed(backend, spec, "two")
+    spec, asked = new_spec(), b"x" * 100_000
+    await backend.queue.submit(spec, asked)
+    lost = await backend.give(spec, "one")
+    await backend.bury("one")
+    handed = await backend.give(spec, "two")
     await backend.claims.hand_back(handed)
-    last = await claimed(backend, spec, "three")
-    assert bytes(lost.spec.body) == bytes(handed.spec.body) == bytes(last.spec.body) == bytes(spec.body)
+    last = await backend.claims.claim(spec.id, "three")
+    assert last
+    assert lost.input == handed.input == last.input == asked
     for _ in range(2):  # the first answer may be lost
-        await backend.claims.append(last, 1, [Finished(usage=USAGE)], end=JobStatus.FINISHED)
-    assert 0 < (await backend.redis.memory_usage(f"job:{spec.id}") or 0) < 2_000
+        await backend.claims.append(last, 1, [Finished()], end=JobStatus.FINISHED)
+    assert 0 < (await backend.redis.memory_usage(job_key(spec.id)) or 0) < 2_000
     assert await backend.claims.claim(spec.id, "four") is None
-    known = await backend.claims.spec(spec.id)
-    assert known
-    assert (known.id, known.user_id, known.model) == (spec.id, spec.user_id, spec.model)
+    assert await backend.claims.spec(spec.id) == spec
 
 
 async def test_a_late_end_of_a_worker_that_was_replaced_takes_nothing_away(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    stale = await claimed(backend, spec)
-    await until(backend.queue.reap, "the lease runs out")
-    await claimed(backend, spec, "two")
+    stale = await backend.given(spec, "one")
+    await backend.bury("one")
+    await backend.give(spec, "two")
     with pytest.raises(Fenced):
-        await backend.claims.append(stale, 1, [Finished(usage=USAGE)], end=JobStatus.FINISHED)
-    await until(backend.queue.reap, "the lease runs out")
-    assert bytes((await claimed(backend, spec, "three")).spec.body) == bytes(spec.body)
+        await backend.claims.append(stale, 1, [Finished()], end=JobStatus.FINISHED)
+    await backend.bury("two")
+    last = await backend.claims.claim(spec.id, "three")
+    assert last
+    assert last.input == BODY
 
 
-async def test_stopping_one_that_waits_forgets_what_was_asked(backend: JobBackend, new_spec: Specs) -> None:
+async def test_what_the_first_claim_pins_is_what_every_later_one_gets(backend: JobBackend, new_spec: Specs) -> None:
     spec = new_spec()
-    await backend.claims.submit(spec)
-    assert await backend.claims.cancel(spec.id) == "queued"
-    assert not await backend.redis.hexists(f"job:{spec.id}", "body")
-    assert await backend.claims.claim(spec.id, "one") is None
+    first = await backend.given(spec, "one")
+    assert await backend.claims.pin(first, b"the question") == b"the question"
+    await backend.bury("one")
+    second = await backend.give(spec, "two")
+    assert await backend.claims.pin(second, b"another question") == b"the question"
+    await backend.bury("two")
+    third = await backend.claims.claim(spec.id, "three")
+    assert third
+    assert second.prompt == third.prompt == b"the question"
+
+
+async def test_a_begun_job_that_cannot_go_on_elsewhere_waits_for_its_worker_to_come_back(backend: JobBackend) -> None:
+    spec = new_reply("relay_reply")
+    claim = await backend.given(spec, "one")
+    assert (await backend.claims.release(spec.id, "two", patient=True)).spec is None
+    await backend.claims.append(claim, 1, [Delta(text="a")])
+    assert (await backend.claims.release(spec.id, "one", patient=True)).later
+    assert await backend.claims.append(claim, 2, [Delta(text="b")]) == 2
+    released = await backend.claims.release(spec.id, "one", patient=False)
+    assert (released.spec, released.deaths, released.was_running) == (spec, 1, True)

@@ -4,13 +4,16 @@ from core.redis import presence
 from core.redis.client import Scripts
 from core.redis.presence import Presence
 from tests.job_backend import JobBackend
+from tests.job_backend import any_jobs_url as jobs_url
 from tests.polling import until
+
+__all__ = ["jobs_url"]
 
 
 @pytest.fixture
 def processes(backend: JobBackend) -> tuple[Presence, Presence]:
     """Two web processes."""
-    return Presence(Scripts(backend.redis)), Presence(Scripts(backend.redis))
+    return Presence(Scripts(backend.client)), Presence(Scripts(backend.client))
 
 
 async def buried(by: Presence, process: str) -> dict[str, list[str]]:

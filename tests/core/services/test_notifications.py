@@ -1,7 +1,8 @@
 from collections.abc import Callable
 
 from core.models.events import Cancelled
-from core.models.generations import Generation, JobSpec, JobStatus
+from core.models.generations import Generation
+from core.models.jobs import JobSpec, JobStatus
 from core.services.chats.chats import Chats
 from core.services.notifications import chat_topic
 from core.storage.generations import Generations as GenerationRows
@@ -16,7 +17,7 @@ async def test_deleting_a_chat_stops_its_answers_and_tells_its_room(
     await generations.insert(
         Generation(id=spec.id, user_id=ME.id, chat_id=chat_id, message_id="m", model="m", status=JobStatus.IN_PROGRESS, created_at=1)
     )
-    await backend.claims.submit(spec)
+    await backend.queue.submit(spec)
     news = backend.log.hear(chat_topic(chat_id))
     await anext(news)
     await chats.delete(ME, chat_id)

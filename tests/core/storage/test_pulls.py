@@ -2,7 +2,7 @@ import msgspec
 import pytest
 
 from core.errors import Conflict
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.models.pulls import Origin, Pull
 from core.storage.pulls import Pulls
 from core.storage.records.port import Records

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from core.errors import SettingsError
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
 from core.settings import Settings
 from core.storage import messages, open_records, users, versions
 from core.storage.generations import COLLECTION as GENERATIONS

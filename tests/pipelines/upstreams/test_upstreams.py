@@ -17,7 +17,7 @@ from core.errors import (
 )
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
-from core.models.generations import JobSpec
+from core.models.generations import GenerationSpec
 from core.settings import Settings
 from pipelines.chat import Prompt, prompt_of
 from pipelines.upstreams.upstreams import Upstreams
@@ -29,7 +29,7 @@ MODELS = ("echo", "words", "breaking", "slow", "limited", "failing", "picky", "s
 
 def prompt(model: str, **members: Any) -> Prompt:
     body = msgspec.json.encode({"model": model, "messages": [{"role": "user", "content": "hello"}], **members})
-    return prompt_of(JobSpec(id="1", user_id="u", model=model, queue="relay.generate", seed=1, created_at=1, body=msgspec.Raw(body)), None)
+    return prompt_of(GenerationSpec(id="1", user_id="u", model=model, seed=1, created_at=1), body)
 
 
 @pytest.fixture
@@ -70,6 +70,19 @@ async def test_what_we_do_not_read_still_travels(upstreams: Upstreams, upstream:
     assert "user" not in body
 
 
+async def test_a_custom_models_system_prompt_goes_before_the_messages_and_whatever_was_said_twice_goes_once(
+    upstreams: Upstreams, upstream: Upstream
+) -> None:
+    body = b'{"model":"c", "messages":[{"role":"user","content":"hello"}],"big":123456789012345678901234567890,"model":"echo","user":"u"}'
+    spec = GenerationSpec(id="1", user_id="u", model="c", base_model="echo", system="S", seed=1, created_at=1)
+    await parts(upstreams, prompt_of(spec, body))
+    assert upstream.seen[-1][0] == {
+        "model": "echo",
+        "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "hello"}],
+        "big": 123456789012345678901234567890,
+    }
+
+
 async def test_what_open_webuis_clients_tell_their_own_server_stays_here(upstreams: Upstreams, upstream: Upstream) -> None:
     about = {"id": "m", "chat_id": "c", "session_id": "s", "model_item": {"id": "echo"}, "variables": {"{{USER_NAME}}": "Ann"}}
     empty: dict[str, Any] = {
@@ -81,8 +94,8 @@ async def test_what_open_webuis_clients_tell_their_own_server_stays_here(upstrea
     }
     await parts(upstreams, prompt("echo", **about, **empty, filter_ids=[], tool_servers=[], parent_message={}))
     assert set(upstream.seen[-1][0]) == {"model", "messages"}
-    await parts(upstreams, prompt("echo", features={"web_search": True}, files=[{"id": "f"}]))
-    assert {"features", "files"} <= set(upstream.seen[-1][0]), "nobody is to believe that this was done"
+    await parts(upstreams, prompt("echo", features={"web_search": True}, files=[{"type": "file", "id": "f"}], knowledge_ids=["b"]))
+    assert set(upstream.seen[-1][0]) == {"model", "messages", "features"}, "nobody is to believe that this was done"
 
 
 async def test_models_of_all_servers_are_listed_and_a_server_that_is_down_costs_only_its_own(upstream: Upstream) -> None:

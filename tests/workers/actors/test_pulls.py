@@ -7,10 +7,11 @@ import msgspec
 import pytest
 
 from core.errors import ModelNotFound
+from core.jobs import PULL, queue_of
 from core.models.events import Cancelled, Failed, Finished, Progress
-from core.models.generations import JobSpec, JobStatus
+from core.models.jobs import JobSpec, JobStatus
 from core.models.pulls import MARKER, PullTask
-from core.services.models.models import LOOK_TOPIC
+from core.services.models.catalogue import LOOK_TOPIC
 from core.settings import Settings
 from pipelines.pulls import download
 from pipelines.pulls.puller import Puller
@@ -18,8 +19,10 @@ from tests.hub import COMMIT, HubMirror
 from tests.job_backend import JobBackend
 from tests.pipelines.pulls.test_hub import FILES, LLAMA, WEIGHTS
 from tests.polling import until
+from tests.worker_parts import WorkerParts
 from workers.actors.pulls import Pulls
-from workers.leases import Leases
+
+QUEUE = queue_of(PULL)
 
 
 class Noted:
@@ -38,23 +41,28 @@ class Noted:
         self.ended.append((status, error))
 
 
-class Bench:
-    """One CPU worker's part that pulls, without its process."""
+class Bench(WorkerParts):
+    """One CPU worker."""
 
-    def __init__(self, backend: JobBackend, settings: Settings) -> None:
-        self.backend = backend
+    def __init__(self, backend: JobBackend, settings: Settings, name: str) -> None:
         self.noted = Noted()
         self.puller = Puller(settings)
-        self.leases = Leases(backend.claims, backend.queue, backend.log, lease_ms=500)
-        self.pulls = Pulls(
-            worker_id="w", claims=backend.claims, leases=self.leases, events=backend.log, pulls=cast("Any", self.noted), puller=self.puller
+        super().__init__(
+            name,
+            claims=backend.claims,
+            queue=backend.queue,
+            events=backend.log,
+            workers=backend.workers,
+            actors={PULL: Pulls(events=backend.log, pulls=cast("Any", self.noted), puller=self.puller)},
         )
-        self.duties = [asyncio.create_task(duty()) for duty in (self.leases.renew, self.leases.hear_cancels)]
+
+    async def pull(self) -> bool:
+        """Take the pull that waits."""
+        await self.start(takes=False)
+        return await self.make(QUEUE)
 
     async def close(self) -> None:
-        for duty in self.duties:
-            duty.cancel()
-        await asyncio.gather(*self.duties, return_exceptions=True)
+        await self.die()
         await self.puller.close()
 
 
@@ -69,7 +77,7 @@ async def new_bench(backend: JobBackend, mirror: HubMirror, tmp_path: Path) -> A
     benches: list[Bench] = []
 
     def make() -> Bench:
-        benches.append(Bench(backend, Settings(data_dir=tmp_path, hf_endpoint=mirror.url)))
+        benches.append(Bench(backend, Settings(data_dir=tmp_path, hf_endpoint=mirror.url), f"worker {len(benches)}"))
         return benches[-1]
 
     yield make
@@ -78,9 +86,8 @@ async def new_bench(backend: JobBackend, mirror: HubMirror, tmp_path: Path) -> A
 
 
 async def submitted(backend: JobBackend, name: str = LLAMA) -> str:
-    task = msgspec.Raw(msgspec.json.encode(PullTask(name=name)))
-    spec = JobSpec(id="pull-1", user_id="u", model=name, queue="cpu.pull", seed=0, created_at=1, body=task)
-    await backend.claims.submit(spec)
+    spec = JobSpec(id="pull-1", kind=PULL, queue=QUEUE, owner="u", created_at=1)
+    await backend.queue.submit(spec, msgspec.json.encode(PullTask(name=name)))
     return spec.id
 
 
@@ -114,7 +121,7 @@ async def test_a_pull_is_logged_noted_and_told_to_those_who_look(
     hearing = asyncio.create_task(hear())
     await ready.wait()
     bench, job_id = new_bench(), await submitted(backend)
-    await bench.pulls.make(job_id)
+    await bench.pull()
     assert isinstance(await last(backend, job_id), Finished)
     assert bench.noted.ended == [(JobStatus.FINISHED, None)]
     whole = sum(len(FILES[name]) for name in ("config.json", "model.safetensors", "tokenizer.json"))
@@ -130,15 +137,14 @@ async def test_a_killed_workers_pull_goes_on_elsewhere_from_the_bytes_that_it_le
 ) -> None:
     mirror.go = asyncio.Semaphore(20)
     dying, heir, job_id = new_bench(), new_bench(), await submitted(backend)
-    task = asyncio.create_task(dying.pulls.make(job_id))
+    task = asyncio.create_task(dying.pull())
     await until(lambda: partial(tmp_path), "some of the weights are there")
-    for duty in dying.duties:
-        duty.cancel()
+    await dying.die()
     task.cancel()  # as by kill -9, as far as files and Redis can see: nothing is handed back
     await asyncio.gather(task, return_exceptions=True)
-    await until(backend.queue.reap, "the lease runs out")
+    await backend.bury(dying.name, dying.fetching.queues)
     mirror.go = None
-    await heir.pulls.make(job_id)
+    await heir.pull()
     assert isinstance(await last(backend, job_id), Finished)
     assert (there(tmp_path) / "model.safetensors").read_bytes() == WEIGHTS
     assert [wanted for name, wanted in mirror.asked if name == "model.safetensors"][-1]
@@ -149,14 +155,15 @@ async def test_a_drained_workers_pull_is_handed_over(
     backend: JobBackend, mirror: HubMirror, new_bench: Callable[[], Bench], tmp_path: Path
 ) -> None:
     mirror.go = asyncio.Semaphore(20)
-    leaving, heir, job_id = new_bench(), new_bench(), await submitted(backend)
-    task = asyncio.create_task(leaving.pulls.make(job_id))
+    leaving, heir = new_bench(), new_bench()
+    await submitted(backend)
+    task = asyncio.create_task(leaving.pull())
     await until(lambda: partial(tmp_path), "some of the weights are there")
-    await leaving.leases.drain()
+    await leaving.leases.drain(1)
     await task
-    assert await backend.queue.length("cpu.pull") == 1
+    assert await backend.queue.lengths([QUEUE]) == [1]
     mirror.go = None
-    await heir.pulls.make(job_id)
+    await heir.pull()
     assert (heir.noted.ended, leaving.noted.ended) == ([(JobStatus.FINISHED, None)], [])
 
 
@@ -165,7 +172,7 @@ async def test_a_stopped_pull_keeps_what_arrived(
 ) -> None:
     mirror.go = asyncio.Semaphore(20)
     bench, job_id = new_bench(), await submitted(backend)
-    task = asyncio.create_task(bench.pulls.make(job_id))
+    task = asyncio.create_task(bench.pull())
     await until(lambda: partial(tmp_path), "some of the weights are there")
     assert await backend.claims.cancel(job_id) == "running"
     await task
@@ -178,7 +185,7 @@ async def test_a_model_that_is_not_there_fails_with_its_code_before_any_progress
     backend: JobBackend, new_bench: Callable[[], Bench]
 ) -> None:
     bench, job_id = new_bench(), await submitted(backend, "tiny/nothing")
-    await bench.pulls.make(job_id)
+    await bench.pull()
     ((_, event),) = await backend.log.read(job_id)
     assert isinstance(event, Failed)
     assert (event.code, "tiny/nothing" in event.detail) == (ModelNotFound.code, True)

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from core.models.events import Cancelled, Event, Failed
-from core.models.generations import JobStatus
+from core.models.jobs import JobStatus
+from core.redis.keys import job_key
 from core.services import Services
 from pipelines.chat import prompt_of
 from tests.api.conftest import MODEL, Client
@@ -32,11 +33,11 @@ async def test_a_chats_parameters_are_sampled_with_and_open_webuis_own_switches_
     sent = await bob.post(f"/api/chats/{await bob.chat(params={**params, 'system': 'Be brief.'})}/messages", {"content": "hi"})
     assert sent.status == 201, sent.body
     making = await claim_next(services)
-    assert making.claim.spec.served == MODEL.id
-    given = msgspec.json.decode(bytes(making.claim.spec.body))
+    assert making.spec.served == MODEL.id
+    given = msgspec.json.decode(making.claim.input)
     assert given == {"model": MODEL.id, "messages": [{"role": "user"}], "stream": True, "temperature": 0.1, "num_ctx": 512, "min_p": 0.5}
-    detail = await services.chats.detail(making.claim.spec.chat_id or "")
-    said = [message["content"] for message in prompt_of(making.claim.spec, detail).messages]
+    detail = await services.chats.detail(making.spec.chat_id or "")
+    said = [message["content"] for message in prompt_of(making.spec, making.claim.input, chat=detail).messages]
     assert said == ["Be brief.", "hi"]
 
 
@@ -67,7 +68,7 @@ async def test_an_answer_that_is_taken_out_while_it_is_made_is_stopped(bob: Clie
     assert making.claim.spec.id == first["generation_id"]
     for asked in (first, second):
         assert (await bob.delete(f"/api/chats/{chat_id}/messages/{asked['answer']['id']}")).status == 200
-    assert await services.redis.hget(f"job:{first['generation_id']}", "cancel") == b"1"
+    assert await services.redis.hget(job_key(first["generation_id"]), "cancel") == b"1"
     assert await services.generations.running(chat_id) == [first["generation_id"]], "the one that waited has ended"
     assert (await bob.delete(f"/api/chats/{chat_id}/messages/{first['message']['id']}")).status == 200
 
@@ -89,6 +90,6 @@ async def test_how_an_answer_ended_is_in_the_chat_for_who_reads_it_later(
     chat_id = await bob.chat()
     await bob.post(f"/api/chats/{chat_id}/messages", {"content": "hi"})
     making = await claim_next(services)
-    await services.answers.save(making.claim.spec, "So far", status, last)
+    await services.answers.save(making.spec, "So far", status, last)
     stored = (await bob.get(f"/api/chats/{chat_id}")).body["chat"]["messages"][1]
     assert {**stored, **end, "content": "So far", "done": True} == stored

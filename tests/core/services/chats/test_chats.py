@@ -10,7 +10,8 @@ import pytest
 
 from core.errors import BadRequest, Conflict, NotFound
 from core.models.chats import Chat, Message
-from core.models.generations import Generation, JobStatus
+from core.models.generations import Generation
+from core.models.jobs import JobStatus
 from core.redis.read_markers import ReadMarkers
 from core.services.chats.chats import Chats, as_document, message_document
 from core.services.notifications import Notifications

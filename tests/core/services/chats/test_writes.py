@@ -9,13 +9,14 @@ import msgspec
 import pytest
 
 from core.errors import NotFound, Unavailable
-from core.models.chats import Message
+from core.models.chats import Message, VersionedMessage
 from core.models.users import Principal
 from core.redis.client import Scripts, connect
 from core.redis.read_markers import ReadMarkers
 from core.services.chats.chats import Chats, as_document
 from core.services.notifications import Notifications
 from core.storage.messages import COLLECTION as MESSAGES
+from core.storage.messages import Messages as MessageRows
 from core.storage.records.port import Records
 from tests.core.chat_service import deliver_chat, open_chats
 from tests.core.services.people import ME, STRANGER
@@ -83,6 +84,14 @@ async def test_a_message_that_its_sender_has_not_seen_is_kept_however_often_they
     assert await ids(chats, chat_id) == ["q1", "q2", "a"]
     await deliver_chat(chats, B, chat_id)
     await chats.update(B, chat_id, BASE)
+    assert await ids(chats, chat_id) == ["q1", "q2"]
+
+
+async def test_who_posts_a_message_without_an_id_beside_some_that_they_have_not_seen_can_leave_it_out_again(chats: Chats) -> None:
+    chat_id = (await chats.create(A, BASE)).chat.id
+    await chats.update(B, chat_id, {"messages": [{"role": "user", "content": "b"}]})
+    assert len(await ids(chats, chat_id)) == 3
+    await chats.update(B, chat_id, {"messages": []})
     assert await ids(chats, chat_id) == ["q1", "q2"]
 
 
@@ -167,8 +176,18 @@ async def test_racing_updates_that_each_add_a_message_lose_none(
 
 
 async def test_messages_without_ids_are_written_once_however_often_it_is_tried(
-    atomic_records: Records, notifications: Notifications, read_markers: ReadMarkers
+    atomic_records: Records, notifications: Notifications, read_markers: ReadMarkers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """All have read the empty chat before the first one writes: whoever finds a message like their own in its place means that one."""
+    read, everybody, readers = MessageRows.versioned, asyncio.Barrier(WRITERS), iter(range(WRITERS))
+
+    async def read_together(rows: MessageRows, chat_id: str) -> list[VersionedMessage]:
+        found = await read(rows, chat_id)
+        if next(readers, None) is not None:
+            await everybody.wait()
+        return found
+
+    monkeypatch.setattr(MessageRows, "versioned", read_together)
     chats = open_chats(atomic_records, notifications, read_markers)
     chat_id = (await chats.create(A, {})).chat.id
     contents = [f"{number}" for number in range(WRITERS)]

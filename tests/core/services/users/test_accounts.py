@@ -52,7 +52,7 @@ def over(records: Records, backend: JobBackend, users: Any = None, *belongings: 
         users=users,
         pictures=Pictures(PictureRows(records)),
         passwords=Passwords(),
-        sign_in_attempts=SignInAttempts(Scripts(backend.redis, patience_s=0)),
+        sign_in_attempts=SignInAttempts(Scripts(backend.client, patience_s=0)),
         removal=Removal(rows, Administrators(records), belongings, notifications.announce_revocation),
         announce_revocation=notifications.announce_revocation,
     )

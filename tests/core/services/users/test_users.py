@@ -45,7 +45,7 @@ def make(records: Records, rows: UserRows, backend: JobBackend, notifications: N
             pictures=Pictures(PictureRows(records)),
             passwords=Passwords(),
             tokens=Tokens(settings),
-            sign_in_attempts=SignInAttempts(Scripts(backend.redis, patience_s=0)),
+            sign_in_attempts=SignInAttempts(Scripts(backend.client, patience_s=0)),
             settings=settings,
             announce_revocation=notifications.announce_revocation,
         )

@@ -1,0 +1,1 @@
+"""The port of bytes, and the places behind it."""

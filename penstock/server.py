@@ -1,0 +1,267 @@
+"""A Penstock somewhere, as the command line asks it: over its REST API, with an API key."""
+
+import asyncio
+import os
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from core.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    NotFound,
+    PenstockError,
+    RateLimited,
+    SettingsError,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedType,
+)
+from core.models.ingestion import IngestFile
+from core.models.jobs import JobStatus
+from core.models.knowledge import FileState
+from penstock.local_files import PIECE_BYTES, LocalFile
+
+PAGE = 5_000
+JOBS = 100
+SENT = 1_000
+PATIENCE_S = 120.0
+PAUSE_S = 1.0
+CONNECT_S = 10
+SILENT_S = 120
+SMALL_BYTES = PIECE_BYTES
+
+T = TypeVar("T")
+
+_ERRORS = {
+    error.status: error for error in (BadRequest, Forbidden, NotFound, Conflict, TooLarge, UnsupportedType, RateLimited, Unavailable)
+}
+
+
+class Base(msgspec.Struct, frozen=True, kw_only=True):
+    """A knowledge base."""
+
+    id: str
+    name: str
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """A file in a base."""
+
+    id: str
+    path: str | None
+    file_id: str
+    hash: str
+    size: int
+    status: FileState
+    error: str | None
+    chunks: int
+    pages: int | None
+    job_id: str | None
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that puts files into a base."""
+
+    id: str
+    status: JobStatus
+    total: int
+    completed: int
+    failed: int
+    chunks: int
+    pages: int
+
+
+class _Meta(msgspec.Struct, frozen=True, kw_only=True):
+    data: dict[str, Any] = {}
+
+
+class SentFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was sent, by whatever means. ``created_at``: Unix seconds."""
+
+    id: str
+    hash: str
+    created_at: int
+    meta: _Meta
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """For which base it was sent, and which path in it; empty where ``upload`` has not sent it."""
+        return str(self.meta.data.get("knowledge_id", "")), str(self.meta.data.get("path", ""))
+
+
+class _Id(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+
+
+class _Problem(msgspec.Struct, frozen=True, kw_only=True):
+    detail: str = ""
+
+
+class Server:
+    """Asked again while it is away or asked too often; ``on_wait`` is told why. Raises what it answers, as core.errors has it."""
+
+    def __init__(self, url: str, api_key: str, on_wait: Callable[[str], None]) -> None:
+        """Raises SettingsError for what is no address of a server."""
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.netloc:
+            message = f"--server: {url.rpartition('@')[2]!r} is not the address of a server, such as http://127.0.0.1:8080."
+            raise SettingsError(message)
+        self.url = url.rstrip("/")
+        self._on_wait = on_wait
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S)
+        self._session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {api_key}"}, timeout=timeout)
+        self._answered = False
+
+    async def close(self) -> None:
+        """Let go of its connections."""
+        await self._session.close()
+
+    async def bases(self) -> list[Base]:
+        """Those whose files one may change."""
+        return await self._ask("GET", "/api/knowledge/list", list[Base])
+
+    async def create_base(self, name: str) -> Base:
+        """A new one, private."""
+        return await self._ask("POST", "/api/knowledge/create", Base, {"name": name})
+
+    async def entries(self, base: Base) -> list[Entry]:
+        """All files in a base."""
+        found: list[Entry] = []
+        while True:
+            after = f"&after={found[-1].id}" if found else ""
+            page = await self._ask("GET", f"/api/knowledge/{base.id}/files?limit={PAGE}{after}", list[Entry])
+            found += page
+            if len(page) < PAGE:
+                return found
+
+    async def sent(self) -> list[SentFile]:
+        """The files that were sent last, the newest first."""
+        return await self._ask("GET", f"/api/files/?limit={SENT}", list[SentFile])
+
+    async def delete(self, file_id: str) -> None:
+        """Delete a file that was sent."""
+        await self._ask("DELETE", f"/api/files/{file_id}", _Id)
+
+    async def upload(self, base: Base, file: LocalFile) -> str:
+        """Send a file as it is now, in little memory, to be read when it is put into a base: its id. Raises OSError, too."""
+
+        async def send() -> str:
+            opened = await asyncio.to_thread(file.place.open, "rb")
+            try:
+                size = os.fstat(opened.fileno()).st_size
+                head, tail, kind = _form(base, file)
+                headers = {"Content-Type": kind, "Content-Length": str(len(head) + size + len(tail))}
+                small = head + await asyncio.to_thread(opened.read, size) + tail if size <= SMALL_BYTES else None
+                data = small or _pieces(head, opened, size, tail)
+                async with self._session.post(f"{self.url}/api/files/?process=false", data=data, headers=headers) as response:
+                    return (await self._read(response, _Id)).id
+            finally:
+                await asyncio.to_thread(opened.close)
+
+        return await self._patiently(send)
+
+    async def ingest(self, base: Base, files: Sequence[IngestFile]) -> Job:
+        """Put files that were sent into a base, by one job."""
+        return await self._ask("POST", f"/api/knowledge/{base.id}/ingest", Job, {"files": files, "managed": True})
+
+    async def jobs(self) -> list[Job]:
+        """The newest jobs."""
+        return await self._ask("GET", f"/api/jobs/?limit={JOBS}", list[Job])
+
+    async def job(self, job_id: str) -> Job:
+        """One job."""
+        return await self._ask("GET", f"/api/jobs/{job_id}", Job)
+
+    async def cancel(self, job_id: str) -> None:
+        """Stop a job."""
+        await self._ask("POST", f"/api/jobs/{job_id}/cancel", Job)
+
+    async def remove(self, base: Base, file_id: str) -> None:
+        """Take a file out of a base."""
+        await self._ask("POST", f"/api/knowledge/{base.id}/file/remove", _Id, {"file_id": file_id})
+
+    async def _ask(self, method: str, path: str, kind: type[T], body: Any = None) -> T:
+        async def ask() -> T:
+            data, headers = (None, {}) if body is None else (msgspec.json.encode(body), {"Content-Type": "application/json"})
+            async with self._session.request(method, self.url + path, data=data, headers=headers) as response:
+                return await self._read(response, kind)
+
+        return await self._patiently(ask)
+
+    async def _read(self, response: aiohttp.ClientResponse, kind: type[T]) -> T:
+        raw = await response.read()
+        try:
+            if response.ok:
+                return await asyncio.to_thread(msgspec.json.decode, raw, type=kind)
+            problem = msgspec.json.decode(raw, type=_Problem)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            if response.status in {502, 503, 504}:  # of a proxy before it
+                message = f"{self.url} answers with {response.status}."
+                raise Unavailable(message) from None
+            if response.status == TooLarge.status:
+                message = "A proxy before the server takes nothing as large as this. Raise its limit of a request's body."
+                raise TooLarge(message) from None
+            message = f"{self.url} does not answer as a Penstock does (status {response.status}). Check --server."
+            raise SettingsError(message) from None
+        if response.status == Unauthenticated.status:
+            message = f"{self.url} does not know this API key ({problem.detail}) Make one with POST /api/users/api_key."
+            raise SettingsError(message)
+        after = response.headers.get("Retry-After", "")
+        error = _ERRORS.get(response.status, PenstockError)
+        raise error(problem.detail or f"status {response.status}", retry_after=int(after) if after.isdigit() else None)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """One who never answered is not waited for, and a limit of requests for as long as it takes."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = await ask()
+            except RateLimited as error:
+                pause_s, why = error.retry_after or PAUSE_S, error.detail
+                until = time.monotonic() + PATIENCE_S
+            except (aiohttp.ClientError, TimeoutError, Unavailable) as error:
+                why = error.detail if isinstance(error, PenstockError) else f"{self.url} cannot be reached ({_reason(error)})."
+                if not self._answered or time.monotonic() >= until:
+                    message = f"{why} Start `penstock up`, or name another --server."
+                    raise Unavailable(message) from None
+                pause_s = getattr(error, "retry_after", None) or PAUSE_S
+            else:
+                self._answered = True
+                return answer
+            self._on_wait(why)
+            await asyncio.sleep(pause_s)
+
+
+def _form(base: Base, file: LocalFile) -> tuple[bytes, bytes, str]:
+    """What stands before the file and behind it in a form that says where it lies, and the form's media type."""
+    boundary = uuid.uuid4().hex
+    name = file.path.rpartition("/")[2].replace('"', "%22")
+    about = msgspec.json.encode({"path": file.path, "knowledge_id": base.id})
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n'.encode() + about
+    head += f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+    return head, f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
+
+
+async def _pieces(head: bytes, opened: BinaryIO, size: int, tail: bytes) -> AsyncGenerator[bytes, None]:
+    """As many bytes of the file as were said: one that grows is sent as it was."""
+    yield head
+    while size:
+        piece = await asyncio.to_thread(opened.read, min(PIECE_BYTES, size))
+        if not piece:
+            break
+        size -= len(piece)
+        yield piece
+    yield tail
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "os_error", None)
+    return (inner.strerror if inner else "") or str(error) or type(error).__name__

@@ -1,0 +1,65 @@
+"""Scores, over whatever the stores may find."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.storage.vectors.port import POOL, Mode, Query
+from core.storage.vectors.ranking import first, keyword_scores, rank, vector_score
+
+KEYS = st.text("abcdef", min_size=1, max_size=3)
+COSINES = st.dictionaries(KEYS, st.floats(-1.0001, 1.0001), max_size=30)
+WEIGHTS = st.dictionaries(KEYS, st.floats(0, 1e3), max_size=30)
+QUERIES = st.builds(
+    Query,
+    visible=st.just({}),
+    mode=st.sampled_from(Mode),
+    limit=st.integers(1, POOL),
+    min_score=st.floats(0, 1),
+    vector_weight=st.floats(0, 1),
+)
+
+
+@given(QUERIES, COSINES, WEIGHTS)
+def test_scores_lie_between_0_and_1_fall_and_tie_by_key(query: Query, cosines: dict[str, float], bm25: dict[str, float]) -> None:
+    ranked = rank(query, cosines, bm25)
+    assert all(query.min_score <= score <= 1 for _, score in ranked)
+    assert ranked == sorted(ranked, key=lambda item: (-item[1], item[0]))
+    assert len(ranked) <= query.limit
+    assert len(dict(ranked)) == len(ranked)
+
+
+@given(QUERIES, COSINES, WEIGHTS)
+def test_a_limit_is_the_head_of_all(query: Query, cosines: dict[str, float], bm25: dict[str, float]) -> None:
+    whole = rank(msgspec.structs.replace(query, limit=POOL), cosines, bm25)
+    assert rank(query, cosines, bm25) == whole[: query.limit]
+
+
+@given(COSINES, WEIGHTS)
+def test_all_weight_on_one_half_is_that_half(cosines: dict[str, float], bm25: dict[str, float]) -> None:
+    by_mode = {mode: dict(rank(Query(visible={}, mode=mode, limit=POOL), cosines, bm25)) for mode in Mode}
+    by_vector = dict(rank(Query(visible={}, vector_weight=1.0, limit=POOL), cosines, bm25))
+    by_words = dict(rank(Query(visible={}, vector_weight=0.0, limit=POOL), cosines, bm25))
+    assert {key: by_vector[key] for key in cosines} == by_mode[Mode.VECTOR]
+    assert {key: by_words[key] for key in bm25} == by_mode[Mode.KEYWORD]
+
+
+@given(WEIGHTS, st.floats(0.001, 1000))
+def test_what_a_store_multiplies_all_weights_by_changes_nothing(bm25: dict[str, float], factor: float) -> None:
+    plain = keyword_scores(bm25)
+    other = keyword_scores({key: weight * factor for key, weight in bm25.items()})
+    assert all(abs(plain[key] - other[key]) < 1e-6 for key in plain)
+
+
+@given(st.floats(-1, 1), st.floats(-1, 1))
+def test_a_nearer_vector_never_scores_less(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+    assert vector_score(low) <= vector_score(high)
+
+
+def test_same_opposite_and_unrelated_have_their_fixed_scores() -> None:
+    assert [vector_score(cosine) for cosine in (1, 0, -1)] == [1, 0.5, 0]
+
+
+def test_the_first_are_the_highest() -> None:
+    assert first({"b": 1.0, "a": 1.0, "c": 2.0}, 2) == {"c": 2.0, "a": 1.0}

@@ -1,0 +1,150 @@
+"""Files on their way into a knowledge base while everything is killed: they end as if nobody had been.
+
+By hand, with more: PENSTOCK_TEST_FILES=1000 PENSTOCK_TEST_KILLS=50.
+"""
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import apsw
+import pytest
+
+from core.storage.vectors.sqlite_vec import FILE
+from tests.polling import until
+from tests.stack import Running, Stack, stack_in
+from tests.survival.conftest import User, signed_up
+
+FILES = int(os.environ.get("PENSTOCK_TEST_FILES", "20"))  # noqa: TID251 - a setting of the tests, as the next
+KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "5"))  # noqa: TID251
+WAIT_S = 100 + 2 * FILES
+KINDS = ("md", "txt", "csv", "html", "json", "pdf")
+WORDS = (
+    *("river", "mill", "corn", "water", "stone", "bridge", "music", "violin"),
+    *("moon", "harbour", "letter", "garden", "winter", "bread", "lamp"),
+)
+
+Point = tuple[str, str, str, bytes]
+
+pytestmark = pytest.mark.timeout(2 * WAIT_S)
+
+
+def contents(number: int) -> tuple[str, bytes]:
+    """A file: its name and bytes. Every sixth is broken, and some are the same."""
+    draw, kind = random.Random(number // 7 * 7 if number % 7 == 3 else number), KINDS[number % len(KINDS)]
+    sentences = [" ".join(draw.choices(WORDS, k=12)).capitalize() + "." for _ in range(30)]
+    text = {
+        "md": "# One\n\n" + "\n\n".join(sentences) + "\n",
+        "txt": "\n\n".join(sentences),
+        "csv": "word,line\n" + "".join(f"{sentence.split()[0]},{sentence}\n" for sentence in sentences),
+        "html": f"<html><body><h1>One</h1>{''.join(f'<p>{sentence}</p>' for sentence in sentences)}</body></html>",
+        "json": str(sentences).replace("'", '"'),
+        "pdf": "%PDF-1.7\nthis is none",
+    }[kind]
+    return f"file-{number:04}.{kind}", text.encode()
+
+
+class Ingestion:
+    """A base of a stack, and the processes that fill it."""
+
+    def __init__(self, stack: Stack, user: User, api: Running) -> None:
+        self.stack = stack
+        self.user = user
+        self.running = {"api": api}
+
+    async def start(self, *names: str) -> None:
+        for name in names:
+            self.running[name] = await (self.stack.start_api() if name == "api" else self.stack.start_worker(name))
+
+    async def ask(self, method: str, path: str, **body: Any) -> Any:
+        """The answer, however often it has to be asked for."""
+
+        async def answered() -> Any:
+            headers = {"Authorization": f"Bearer {self.user.token}"}
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.request(method, self.stack.url + path, headers=headers, **body) as response,
+                ):
+                    if response.status < 500:
+                        assert response.ok, await response.text()
+                        return await response.json()
+            return None
+
+        return await until(answered, f"{method} {path} is answered", timeout_s=60)
+
+    async def begin(self) -> str:
+        """All files sent and added: the base's id."""
+        base = await self.ask("POST", "/api/knowledge/create", json={"name": "Everything"})
+        sent = []
+        for number in range(FILES):
+            name, data = contents(number)
+            form = aiohttp.FormData()
+            form.add_field("file", data, filename=name)
+            sent.append((await self.ask("POST", "/api/files/", data=form))["id"])
+        await self.ask("POST", f"/api/knowledge/{base['id']}/files/batch/add", json=[{"file_id": file_id} for file_id in sent])
+        knowledge_id: str = base["id"]
+        return knowledge_id
+
+    async def files(self, knowledge_id: str) -> dict[str, str]:
+        """How far each is."""
+        base = await self.ask("GET", f"/api/knowledge/{knowledge_id}")
+        return {file["filename"]: file["status"] for file in base["files"]}
+
+    async def end(self, knowledge_id: str) -> tuple[dict[str, str], list[Point]]:
+        """How each has ended, and all that can be found."""
+
+        async def ended() -> dict[str, str] | None:
+            states = await self.files(knowledge_id)
+            return states if set(states.values()) <= {"ready", "failed"} else None
+
+        states = await until(ended, "all files are ready or have failed", timeout_s=WAIT_S)
+        return states, points(self.stack.folder / "data" / FILE)
+
+    async def kill_one(self, draw: random.Random) -> None:
+        """A process dies, and is started again."""
+        name = draw.choice(sorted(self.running))
+        await self.running[name].kill()
+        await self.start(name)
+
+
+def points(file: Path) -> list[Point]:
+    """(chunk id, text, metadata without ids, vector) of everything in the store."""
+    with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+        rows = connection.execute("SELECT key, text, json_extract(metadata, '$.filename'), vector FROM points_1")
+        return sorted(rows)
+
+
+@asynccontextmanager
+async def ingesting(folder: Path, models: Path) -> AsyncIterator[Ingestion]:
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "models").symlink_to(models)
+    async with stack_in(folder, rate_limit_per_minute=100_000) as stack:
+        await stack.start_redis()
+        api = await stack.start_api()
+        async with signed_up(stack) as user:
+            ingestion = Ingestion(stack, user, api)
+            await ingestion.start("gpu", "cpu")
+            yield ingestion
+
+
+async def test_files_end_in_a_base_as_if_nobody_had_been_killed(tmp_path: Path, made_models: Path) -> None:
+    async with ingesting(tmp_path / "quiet", made_models) as quiet:
+        states, undisturbed = await quiet.end(await quiet.begin())
+    assert {states[name] for name in states if name.endswith(".pdf")} == {"failed"}
+    assert {states[name] for name in states if not name.endswith(".pdf")} == {"ready"}
+    assert len(undisturbed) >= FILES
+    draw = random.Random(1)
+    async with ingesting(tmp_path / "disturbed", made_models) as disturbed:
+        knowledge_id = await disturbed.begin()
+        for _ in range(KILLS):
+            await disturbed.kill_one(draw)
+            await asyncio.sleep(draw.random())  # a random moment, not something waited for
+        found, after = await disturbed.end(knowledge_id)
+    assert found == states
+    assert after == undisturbed
