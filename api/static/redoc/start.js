@@ -1,1 +1,1 @@
-Redoc.init("/openapi.json", { hideDownloadButton: false, requiredPropsFirst: true, expandResponses: "200,201" }, document.getElementById("redoc"));
+Redoc.init("/openapi.json", { hideDownloadButton: false, requiredPropsFirst: true }, document.getElementById("redoc"));

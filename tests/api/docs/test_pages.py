@@ -8,7 +8,7 @@ from playwright.async_api import FilePayload, Locator, Page, expect
 from tests.api.conftest import Client
 from tests.browser import opened
 
-INDEXED_MS = 30_000  # ReDoc indexes what it shows before it finds anything
+INDEXED_MS = 90_000  # ReDoc indexes what it shows before it finds anything
 
 
 async def authorize(page: Page, token: str) -> None:
@@ -75,13 +75,14 @@ async def test_a_file_is_chosen_and_sent(url: str, bob: Client) -> None:
     assert (sent["filename"], sent["meta"]) == ("notes.md", {"name": "notes.md", "content_type": "text/markdown", "size": 7, "data": {}})
 
 
+@pytest.mark.timeout(180)
 async def test_redoc_shows_every_operation_and_finds(url: str, visitor: Client) -> None:
     described = (await visitor.get("/openapi.json")).body
     names = [operation["operationId"] for item in described["paths"].values() for operation in item.values()]
     async with opened(url, "/redoc") as page:
         await expect(page.get_by_role("heading", name="Penstock")).to_be_visible()
         for name in names:
-            await expect(page.locator(f"[id$='operation/{name}']").first).to_be_attached()
+            await expect(page.locator(f"[id$='operation/{name}']").first).to_be_attached(timeout=INDEXED_MS)
         await page.get_by_role("textbox").fill("account")
         await expect(page.get_by_role("search").get_by_text("Make an account")).to_be_visible(timeout=INDEXED_MS)
 
