@@ -11,9 +11,13 @@ import io
 import os
 import re
 import sys
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from docx.oxml.ns import nsmap
+from lxml import etree
 
 if TYPE_CHECKING:
     from unstructured.documents.elements import Element
@@ -27,6 +31,12 @@ _LEFT_OUT_OF_WORD: dict[str, Any] = {  # a guess at what a paragraph is, and wha
 }
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # noqa: TID251 - no setting of ours: unstructured reads it when it is imported
+
+
+@cache
+def _compiled(path: str) -> Any:
+    """What python-docx asks of every paragraph several times over, parsed once."""
+    return etree.XPath(path, namespaces=nsmap)
 
 
 def _load() -> tuple[Any, Any]:
@@ -51,6 +61,7 @@ def _load() -> tuple[Any, Any]:
     partitioner = vars(docx)["_DocxPartitioner"]
     for method, given in _LEFT_OUT_OF_WORD.items():
         setattr(partitioner, method, lambda *_, given=given: given)
+    import_module("docx.oxml.xmlchemy").BaseOxmlElement.xpath = lambda element, path: _compiled(path)(element)
     return inspect.unwrap(html.partition_html), inspect.unwrap(docx.partition_docx)
 
 
