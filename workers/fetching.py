@@ -17,6 +17,7 @@ from core.errors import PenstockError
 from core.events import EventLog
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue, wake_topic
+from core.jobs.waiting import expect_with
 from core.logging import get_logger
 from core.models.pools import Pool
 from core.redis.keys import SUSPECTS
@@ -58,8 +59,9 @@ class Fetching:
         self._done: defaultdict[str, list[str]] = defaultdict(list)
         self._in_hand: Counter[tuple[str, str]] = Counter()
         self._running: Counter[str] = Counter()
-        self._alone = False  # nothing more is taken, for a suspect's sake
-        self._suspect = False  # that runs
+        self._alone = False  # nothing more is taken in this round, for a suspect's sake
+        self._suspects = 0  # that run
+        self._expected: Counter[str] = Counter()  # of each kind, how many jobs wait for one of it
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._unknown: set[tuple[str, str]] = set()
@@ -133,19 +135,20 @@ class Fetching:
 
     async def _round(self) -> None:
         """All queues on which something may wait, each kind's one after the other; what is done is acknowledged on the way."""
+        self._alone = self._suspects > 0
         for queue in [queue for queue in self._kinds if queue.endswith(SUSPECTS) and queue in self._pending]:
             await self._take_alone(queue)
         by_kind: defaultdict[str, list[str]] = defaultdict(list)
         for queue, kind in self._kinds.items():
-            if (queue in self._pending and not queue.endswith(SUSPECTS)) or self._done[queue]:
+            if self._waits(queue, kind) or self._done[queue]:
                 by_kind[kind].append(queue)
         left = [self._exchange(queue, 0) for queue in list(self._done) if queue not in self._kinds]
         await asyncio.gather(*(self._take(kind, queues) for kind, queues in by_kind.items()), *left)
 
     async def _take(self, kind: str, queues: list[str]) -> None:
         for queue in queues:
-            waits = queue in self._pending and not queue.endswith(SUSPECTS)
-            free = 0 if self.draining or self._alone or not waits else max(0, self._places[kind] - self._running[kind])
+            closed = self.draining or (self._alone and not self._expected[kind]) or not self._waits(queue, kind)
+            free = 0 if closed else max(0, self._places[kind] - self._running[kind])
             with self._asking(queue) if free else nullcontext():
                 fetched = await self._exchange(queue, free)
             if free and len(fetched) == free:
@@ -153,17 +156,26 @@ class Fetching:
             for message in fetched:
                 self._begin(message, queue, kind)
 
+    def _waits(self, queue: str, kind: str) -> bool:
+        """Whether something may wait there that need not run alone. What a running job waits for need not: both would wait for ever."""
+        return queue in self._pending and (not queue.endswith(SUSPECTS) or self._expected[kind] > 0)
+
     async def _take_alone(self, queue: str) -> None:
-        """A suspect runs alone: where one waits, nothing else is taken until all that runs has ended, and until the suspect has."""
-        if self.draining or self._suspect:
+        """A suspect runs alone: where one waits, nothing else is taken until all that runs has ended, and until the suspect has.
+
+        But for what those that run wait for.
+        """
+        if self.draining or self._suspects:
             return
         with self._asking(queue):
-            self._alone = bool((await self._queue.lengths([queue]))[0])
-        if self._alone:
-            self._pending.add(queue)
-        if self._alone and not self._tasks:
+            waits = bool((await self._queue.lengths([queue]))[0])
+        if not waits:
+            return
+        self._alone = True
+        self._pending.add(queue)
+        if not self._tasks:
             fetched = await self._exchange(queue, 1)
-            self._alone = self._suspect = bool(fetched)
+            self._alone = bool(fetched)
             for message in fetched:
                 self._begin(message, queue, self._kinds[queue])
 
@@ -189,12 +201,14 @@ class Fetching:
     def _begin(self, message: Message[Any], queue: str, kind: str) -> None:
         self._in_hand[queue, message.args[0]] += 1
         self._running[kind] += 1
+        self._suspects += queue.endswith(SUSPECTS)
         task = asyncio.create_task(self._run(message, queue, kind))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _run(self, message: Message[Any], queue: str, kind: str) -> None:
         job_id, counts_no_more = message.args[0], False
+        expect_with(self._expect)
         try:
             counts_no_more = await self._process(message, queue)
         except PenstockError as error:
@@ -208,9 +222,17 @@ class Fetching:
                 if counts_no_more:
                     self._done[queue].append(job_id)
             self._running[kind] -= 1
-            if queue.endswith(SUSPECTS):
-                self._alone = self._suspect = False
+            self._suspects -= queue.endswith(SUSPECTS)
             self._wake.set()
+
+    @contextmanager
+    def _expect(self, kind: str) -> Iterator[None]:
+        self._expected[kind] += 1
+        self._wake.set()
+        try:
+            yield
+        finally:
+            self._expected[kind] -= 1
 
     async def _process(self, message: Message[Any], queue: str) -> bool:
         """With Dramatiq's middleware around it."""

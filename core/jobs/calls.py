@@ -10,6 +10,7 @@ from core.jobs import KINDS
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.jobs.results import Results
+from core.jobs.waiting import waiting_for
 from core.models.events import Event, Failed, Finished
 from core.models.jobs import JobSpec
 from core.models.pools import Pool
@@ -41,7 +42,8 @@ class Calls:
         self._events.expect(spec.id)
         await self._queue.submit(spec, asked)
         try:
-            finished = await self._ended(spec.id, KINDS[spec.kind].pool)
+            with waiting_for(spec.kind):
+                finished = await self._ended(spec.id, KINDS[spec.kind].pool)
             data = await self._results.get(spec.id)
         finally:
             await asyncio.shield(self._forget(spec.id))

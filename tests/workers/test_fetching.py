@@ -9,6 +9,7 @@ from dramatiq import Broker, Message, MessageProxy
 from dramatiq.middleware import Middleware, SkipMessage
 
 from core.jobs.queue import wake_topic
+from core.jobs.waiting import waiting_for
 from core.models.jobs import JobSpec
 from core.models.pools import Pool
 from core.redis.keys import SUSPECTS, in_hand_key, messages_key, waiting_key
@@ -27,6 +28,8 @@ class Maker:
 
     def __init__(self) -> None:
         self.begun: list[str] = []
+        self.ended: list[str] = []
+        self.waits_for: dict[str, tuple[str, str]] = {}  # by job, another, and its kind
         self.running = 0
         self.most = 0
         self.go = asyncio.Semaphore(0)
@@ -38,7 +41,12 @@ class Maker:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
+            if job_id in self.waits_for:
+                other, kind = self.waits_for[job_id]
+                with waiting_for(kind):
+                    await until(lambda: other in self.ended, f"{other} has ended")
             await self.go.acquire()
+            self.ended.append(job_id)
         finally:
             self.running -= 1
         if job_id == "bug":
@@ -215,6 +223,43 @@ async def test_a_suspect_runs_alone_and_what_comes_meanwhile_waits(
     assert maker.begun[3:] == []
     maker.go.release()
     await until(lambda: sorted(maker.begun[3:]) == ["b", "c"], "the others go on")
+
+
+async def test_a_suspect_is_given_what_it_waits_for_and_nothing_else(
+    backend: JobBackend, maker: Maker, loop: Callable[..., Awaitable[Fetching]]
+) -> None:
+    maker.waits_for["suspect"] = "wanted", "embed_texts"
+    for job_id, queue in (("suspect", QUEUE), ("wanted", OTHER)):  # this one, too, has seen workers die
+        await backend.queue.submit(named(job_id, queue))
+        await backend.queue.fetch(queue, "dead", 1)
+        await backend.queue.put_back(named(job_id, queue), queue, onto=queue + SUSPECTS, worker_id="dead")
+    await enqueue(backend, "other")
+    await loop()
+    await until(lambda: len(maker.begun) == 2, "what it waits for is begun")
+    assert sorted(maker.begun) == ["suspect", "wanted"]
+    maker.go.release()
+    maker.go.release()
+    await until(lambda: maker.begun[2:] == ["other"], "the other goes on")
+    assert sorted(maker.ended) == ["suspect", "wanted"]
+
+
+async def test_what_runs_is_given_what_it_waits_for_while_a_suspect_wants_to_be_alone(
+    backend: JobBackend, maker: Maker, loop: Callable[..., Awaitable[Fetching]]
+) -> None:
+    maker.waits_for["a"] = "wanted", "embed_texts"
+    await loop()
+    await enqueue(backend, "a")
+    await until(lambda: maker.begun == ["a"], "one runs")
+    await backend.queue.submit(named("suspect"))
+    await until(lambda: len(maker.begun) == 2, "it runs beside the other")
+    await backend.queue.put_back(named("suspect"), QUEUE, onto=QUEUE + SUSPECTS, worker_id="one")
+    await enqueue(backend, "wanted", queue=OTHER)
+    await enqueue(backend, "b")
+    for _ in range(3):
+        maker.go.release()
+    await until(lambda: maker.begun[2:] == ["wanted", "suspect"], "the suspect is tried again when both have ended")
+    maker.go.release()
+    await until(lambda: maker.begun[4:] == ["b"], "the other goes on")
 
 
 async def test_who_drains_takes_nothing_more_and_says_whether_something_is_left_to_be_put_back(

@@ -9,6 +9,7 @@ from core.jobs import PARSE, queue_of
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue
 from core.jobs.results import Results
+from core.jobs.waiting import waiting_for
 from core.logging import get_logger, request_id
 from core.models.events import Event
 from core.models.files import File
@@ -48,9 +49,10 @@ class Processing:
     async def wait(self, file: File) -> Event | None:
         """Until it has been read, or given up: how that ended, where it is known."""
         event: Event | None = None
-        async with aclosing(self._events.subscribe(job_id_of(file))) as events:
-            async for _, event in events:  # noqa: B007 - the last one is what is wanted
-                pass
+        with waiting_for(PARSE):
+            async with aclosing(self._events.subscribe(job_id_of(file))) as events:
+                async for _, event in events:  # noqa: B007 - the last one is what is wanted
+                    pass
         return event
 
     async def submit(self, file: File) -> None:
