@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from benchmarks.rows import Row
 from core.storage.vectors.port import POOL, Mode, Passage, Point, Query, VectorSpace, pack
@@ -21,7 +22,7 @@ from core.storage.vectors.sqlite_vec_sql import Tables
 
 PASSAGES, WORDS, VOCABULARY = 100_000, 120, 30_000
 LOT = 2_000
-QUESTIONS, ROUNDS = 12, 3
+QUESTIONS, ROUNDS, LIMIT = 12, 3, 10
 SPACE = VectorSpace(model="m", dimensions=8)
 FEW = (0.02, 0.1)  # each word is in so many of the passages
 MANY = (0.05, 0.3)
@@ -52,8 +53,8 @@ def _measured(file: Path, least: float, most: float) -> Row:
         return time.thread_time() - began, [hit.passage.id for hit in hits]
 
     for _ in range(QUESTIONS):
-        query = Query(visible={"base": {"file": 1}}, mode=Mode.KEYWORD, text=" ".join(draw.sample(words, 8)), limit=POOL)
-        likely, every = search(now, query)[1], search(before, query)[1]
+        query = Query(visible={"base": {"file": 1}}, mode=Mode.KEYWORD, text=" ".join(draw.sample(words, 8)), limit=LIMIT)
+        likely, every = (search(searcher, msgspec.structs.replace(query, limit=POOL))[1] for searcher in (now, before))
         same.append(likely[:10] == every[:10])
         shares.append(len(set(likely) & set(every)) / len(every))
         pairs = [(search(now, query)[0], search(before, query)[0]) for _ in range(ROUNDS)]

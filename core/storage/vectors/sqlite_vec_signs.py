@@ -58,9 +58,10 @@ class Signs:
 
     def heaviest(self, among: npt.NDArray[np.bool_], found: Iterable[tuple[Ids, float]], limit: int) -> Ids:
         """Those of these that weigh most, and all that weigh as much as the last. ``found``: points, and what each of them weighs more."""
-        weights = np.zeros(len(self._ids), np.float32)
+        by_id = np.zeros(int(self._ids.max(initial=0)) + 1, np.float32)
         for ids, weight in found:
-            weights[np.searchsorted(self._ids, ids)] += weight
+            by_id[ids] += weight
+        weights = by_id[self._ids]
         weights[~among] = 0
         least = np.partition(weights, -limit)[-limit] if limit < len(weights) else 0.0
         return self._ids[(weights >= least) & (weights > 0)]
