@@ -24,6 +24,8 @@ UNSET = (
     "be given what is found without."
 )
 
+PATIENCE_S = 3.0  # for a worker that has died: another takes over sooner, and this one would have to load its models first
+
 log = get_logger(face="core")
 
 
@@ -50,7 +52,8 @@ class Reranking:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._check_served(spec.queue)
-                _, found = await self._calls.make(spec, msgspec.json.encode(RerankTask(query=query, passages=list(passages))))
+                task = RerankTask(query=query, passages=list(passages))
+                _, found = await self._calls.make(spec, msgspec.json.encode(task), patience_s=PATIENCE_S)
             return msgspec.json.decode(found, type=list[float])
         except TimeoutError:
             why = f"It has taken longer than PENSTOCK_RERANKING_TIMEOUT_S, {self._timeout_s} seconds."
