@@ -83,6 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hf_token: str = ""
     local_models: tuple[Path, ...] = ()
     embedding_model: str = ""
+    reranking_model: str = ""
+    reranking_candidates: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
+    reranking_timeout_s: Positive = 30
     retrieval_top_k: Annotated[int, msgspec.Meta(ge=1, le=50)] = 5
     retrieval_tokens: Annotated[int, msgspec.Meta(ge=64)] = 4096
     default_user_role: Role = Role.USER

@@ -30,12 +30,15 @@ class EmbedLoop:
         *,
         device_lock: DeviceLock,
         name: str,
+        task: str = "embedding",
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
+        """``task``: what its model does, for who reads that it has failed."""
         self._load = load
         self._queue = queue
         self._device_lock = device_lock
         self._name = name
+        self._task = task
         self._on_failure = on_failure
         self._changed = threading.Condition()
         self._open: set[EmbedRequest] = set()
@@ -109,7 +112,7 @@ class EmbedLoop:
             with self._changed:
                 waiting = group_by_request(self._queue.drain())
             for order in waiting:
-                _end(order, error)
+                self._end(order, error)
         return self.encoder is not None
 
     def _turn(self, share: Share) -> None:
@@ -147,7 +150,7 @@ class EmbedLoop:
             self._barren.add((text.order for text in batch), failed[-1][1])
             self._loaded([[0]])
         for text, error in failed:
-            _end(text.order, error)
+            self._end(text.order, error)
 
     def _encode(self, batch: list[Text]) -> list[_Failed]:
         """Compute and deliver, one text at a time where that raises; those that failed. Raises what is fatal."""
@@ -179,16 +182,16 @@ class EmbedLoop:
         for order in self._open:
             order.deliver(refusal())
 
+    def _end(self, order: EmbedRequest, error: Exception) -> None:
+        log.error("request failed", task=self._task, error=f"{type(error).__name__}: {error}")
+        text = f"The {self._task} model failed on this request. Ask again; if it happens again, the worker's log says why."
+        order.deliver(PenstockError(text))
+
 
 def _deliver(batch: list[Text], vectors: Vectors) -> None:
     rows = vectors.astype("<f4", copy=False)
     for order, indexes in group_by_request(batch).items():
         order.deliver([(batch[index].place, rows[index].tobytes()) for index in indexes])
-
-
-def _end(order: EmbedRequest, error: Exception) -> None:
-    log.error("embedding failed", error=f"{type(error).__name__}: {error}")
-    order.deliver(PenstockError("The embedding model failed on this request. Ask again; if it happens again, the worker's log says why."))
 
 
 def _closing() -> Unavailable:

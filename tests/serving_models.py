@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 
-from core.jobs import KINDS, queues_of
+from core.jobs import KINDS, RERANK, queues_of
 from core.models.catalog import Model
 from core.models.pools import Pool, Worker
 from core.services import Services
@@ -21,7 +21,7 @@ async def serve_models(services: Services, *models: Model, worker_id: str = WORK
 
 
 async def report_worker(services: Services, worker_id: str, pool: Pool, models: Iterable[str] = ()) -> None:
-    """Let a worker stand in the registry."""
+    """Let a worker stand in the registry. It has no re-ranker."""
     names = tuple(models)
     worker = Worker(
         id=worker_id,
@@ -33,6 +33,6 @@ async def report_worker(services: Services, worker_id: str, pool: Pool, models: 
         models=names,
         running=0,
         started_at=int(time.time()),
-        queues=tuple(queue for name, kind in KINDS.items() if kind.pool is pool for queue in queues_of(name, names)),
+        queues=tuple(queue for name, kind in KINDS.items() if kind.pool is pool and name != RERANK for queue in queues_of(name, names)),
     )
     await services.workers.report(worker, LASTS_MS)

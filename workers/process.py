@@ -18,7 +18,7 @@ from dramatiq import Broker
 
 from core.collector import spare_the_collector
 from core.errors import PenstockError
-from core.jobs import EMBED, GENERATE, INDEX, KINDS, PARSE, PULL, SEARCH_WEB, Drain, queue_of, queues_of
+from core.jobs import EMBED, GENERATE, INDEX, KINDS, PARSE, PULL, RERANK, SEARCH_WEB, Drain, queue_of, queues_of
 from core.jobs.placement import begun_queue
 from core.jobs.reaper import reap
 from core.logging import get_logger
@@ -31,6 +31,7 @@ from core.settings import Settings
 from pipelines.chat import Generator
 from pipelines.embedding import Embedder
 from pipelines.pulls.puller import Puller
+from pipelines.reranking import Reranker
 from pipelines.web_search.page_texts import PageTexts
 from pipelines.web_search.searcher import Searcher
 from workers.actors.embeddings import Embeddings
@@ -39,6 +40,7 @@ from workers.actors.parsing import Parsing
 from workers.actors.passages import Passages
 from workers.actors.pulls import Pulls
 from workers.actors.replies import Replies
+from workers.actors.reranking import Rerankings
 from workers.actors.web_searches import WebSearches
 from workers.attempt import Actor, Attempts
 from workers.children import Children
@@ -59,6 +61,7 @@ class PoolWork(Protocol):
 
     generator: Generator | None
     embedder: Embedder | None
+    reranker: Reranker | None
     puller: Puller | None
     searcher: Searcher | None
     page_texts: PageTexts | None
@@ -155,6 +158,8 @@ class WorkerProcess:
             )
         if self._work.embedder:
             actors[EMBED[self._pool]] = Embeddings(results=services.results, embedder=self._work.embedder)
+        if self._work.reranker:
+            actors[RERANK] = Rerankings(results=services.results, reranker=self._work.reranker)
         if self._work.puller:
             actors[PULL] = Pulls(events=services.events, pulls=services.pulls, puller=self._work.puller)
         if self._work.searcher and self._work.page_texts:

@@ -42,9 +42,10 @@ class RetrievedPassage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RetrievalResults(msgspec.Struct, frozen=True, kw_only=True):
-    """The best first."""
+    """The best first. ``reranked``: whether order and scores are those of a cross-encoder, which has read each with the question."""
 
     results: list[RetrievedPassage]
+    reranked: bool
 
 
 class ProcessFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,12 +78,13 @@ class ProcessResponse(msgspec.Struct, frozen=True, kw_only=True):
 async def query(request: web.Request) -> web.Response:
     """``POST /api/retrieval/query``: the passages of knowledge bases that have most to do with a question, the best first.
 
-    403 for a base that one may not read, and for one that does not exist: the two are told alike.
+    403 for a base that one may not read, and for one that does not exist: the two are told alike. 503 where ``rerank`` is asked for and
+    nobody has set up a cross-encoder; where that is only away, the answer comes without it, and says so.
     """
     command = await read(request, Retrieve)
     async with request.app[CONNECTIONS].hold(request):
-        hits = await request.app[SERVICES].retrieval.query(request[PRINCIPAL], command)
-    return json_response(RetrievalResults(results=[RetrievedPassage.of(hit) for hit in hits]))
+        found = await request.app[SERVICES].retrieval.query(request[PRINCIPAL], command)
+    return json_response(RetrievalResults(results=[RetrievedPassage.of(hit) for hit in found.hits], reranked=found.reranked))
 
 
 async def process(request: web.Request) -> web.Response:

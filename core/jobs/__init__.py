@@ -64,6 +64,15 @@ KINDS: dict[str, Kind] = {
         Kind(actor="generate_reply", pool=Pool.GPU, classes=("generate",), repeat=Repeat.RESUME, places=None),
         Kind(actor="relay_reply", pool=Pool.RELAY, classes=("generate",), repeat=Repeat.ONCE, drain=Drain.FINISH, places=128),
         Kind(actor="embed_texts", pool=Pool.GPU, classes=("embed.query", "embed.bulk"), repeat=Repeat.RESTART, places=16, time_limit_s=600),
+        Kind(
+            actor="rerank_passages",
+            pool=Pool.GPU,
+            classes=("rerank",),
+            by_model=False,
+            repeat=Repeat.RESTART,
+            places=16,
+            time_limit_s=600,
+        ),
         Kind(actor="relay_embed", pool=Pool.RELAY, classes=("embed",), repeat=Repeat.RESTART, places=32, time_limit_s=600),
         Kind(
             actor="pull_model", pool=Pool.CPU, classes=("pull",), by_model=False, repeat=Repeat.RESUME, places=4, time_limit_s=24 * HOUR_S
@@ -93,6 +102,7 @@ KINDS: dict[str, Kind] = {
 }
 GENERATE: dict[Pool, str] = {Pool.GPU: "generate_reply", Pool.RELAY: "relay_reply"}
 EMBED: dict[Pool, str] = {Pool.GPU: "embed_texts", Pool.RELAY: "relay_embed"}
+RERANK = "rerank_passages"
 PULL = "pull_model"
 SEARCH_WEB = "search_web"
 PARSE = "parse_file"

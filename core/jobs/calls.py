@@ -34,8 +34,8 @@ class Calls:
         """For the job's spec."""
         return self._events.new_id()
 
-    async def make(self, spec: JobSpec, asked: bytes) -> tuple[Finished, bytes]:
-        """How the job ended, and its result; ``asked``: its input.
+    async def make(self, spec: JobSpec, asked: bytes, *, patience_s: float = PATIENCE_S) -> tuple[Finished, bytes]:
+        """How the job ended, and its result; ``asked``: its input; ``patience_s``: how long no worker may be there.
 
         Cancelled, it stops the job. Raises what the job failed with, and Unavailable where no worker lives that could do it.
         """
@@ -43,7 +43,7 @@ class Calls:
         await self._queue.submit(spec, asked)
         try:
             with waiting_for(spec.kind):
-                finished = await self._ended(spec.id, KINDS[spec.kind].pool)
+                finished = await self._ended(spec.id, KINDS[spec.kind].pool, patience_s)
             data = await self._results.get(spec.id)
         finally:
             await asyncio.shield(self._forget(spec.id))
@@ -58,7 +58,7 @@ class Calls:
             await self._claims.cancel(job_id)
             await self._results.forget(job_id)
 
-    async def _ended(self, job_id: str, pool: Pool) -> Finished:
+    async def _ended(self, job_id: str, pool: Pool, patience_s: float) -> Finished:
         """Wait for a job's end; not for ever for a worker that nobody has started.
 
         One that has died is soon there again, or another takes over, and one that is busy may be late with a sign of life: nobody is
@@ -70,7 +70,7 @@ class Calls:
             while not (await asyncio.wait((last,), timeout=LOOK_S))[0]:
                 if await self._workers.has_live_worker(pool):
                     seen = time.monotonic()
-                elif time.monotonic() - seen >= PATIENCE_S:
+                elif time.monotonic() - seen >= patience_s:
                     message = f"No {pool} worker is running, and only that pool can answer this. Start one: penstock worker {pool}."
                     raise Unavailable(message, retry_after=5)
         finally:

@@ -41,6 +41,7 @@ from core.services.models.catalogue import Catalogue
 from core.services.models.models import Models
 from core.services.models.tokenizers import Tokenizers
 from core.services.pulls import Pulls
+from core.services.reranking import Reranking
 from core.services.retrieval import Retrieval
 from core.services.sources import Sources
 from core.services.upkeep import Upkeep
@@ -176,7 +177,12 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             rate_limiter=RateLimiter(on.hasty, lambda: configs.get(RateLimits)),
             embeddings=embeddings,
             retrieval=Retrieval(
-                bases=family.bases, visibility=family.visibility, embeddings=embeddings, models=models, vectors=family.vectors
+                bases=family.bases,
+                visibility=family.visibility,
+                embeddings=embeddings,
+                models=models,
+                vectors=family.vectors,
+                reranking=Reranking(settings, on.workers, calls),
             ),
             web_search=WebSearch(settings, calls),
             results=on.results,

@@ -113,7 +113,7 @@ class Passages(msgspec.Struct, frozen=True, kw_only=True):
         """The base is not attached, and need not be its asker's to read: the file is."""
         query = await self._shorten(question, [base])
         asked = Retrieve(query=query, knowledge_ids=[base.id], file_ids=[file.id], top_k=POOL)
-        hits = await self.retrieval.search(owner, [base], asked)
+        hits = (await self.retrieval.search(owner, [base], asked)).hits
         passages = [msgspec.structs.replace(_source(hit), knowledge_id=None, filename=file.filename) for hit in hits]
         return Group(passages=passages, positions=[hit.passage.position for hit in hits])
 
@@ -125,7 +125,7 @@ class Passages(msgspec.Struct, frozen=True, kw_only=True):
             top_k=POOL,  # many may be the same: a line that stands on each page
         )
         found: dict[str, Source] = {}
-        for hit in await self.retrieval.search(owner, bases, asked):
+        for hit in (await self.retrieval.search(owner, bases, asked)).hits:
             source = _source(hit)
             if source.file_id not in look_through.file_ids:  # those are looked through themselves
                 found.setdefault(source.passage, source)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from core.errors import SettingsError
 from core.jobs import KINDS, PARSE
 from core.logging import get_logger
 from core.models.catalog import Model
@@ -13,6 +14,7 @@ from pipelines.chat import Generator
 from pipelines.embedding import Embedder
 from pipelines.fetching.fetcher import Fetcher
 from pipelines.pulls.puller import Puller
+from pipelines.reranking import Reranker
 from pipelines.upstreams.upstreams import Upstreams
 from pipelines.web_search.page_texts import PageTexts
 from pipelines.web_search.searcher import Searcher
@@ -46,6 +48,7 @@ class CpuWork:
 
     generator: Generator | None = None
     embedder: Embedder | None = None
+    reranker: Reranker | None = None
     tokenizers: Mapping[str, bytes] = {}
     device = "cpu"
 
@@ -74,6 +77,7 @@ class CpuWork:
 class RelayWork:
     """Upstreams."""
 
+    reranker: Reranker | None = None
     puller: Puller | None = None
     searcher: Searcher | None = None
     page_texts: PageTexts | None = None
@@ -111,9 +115,10 @@ class GpuWork:
     page_texts: PageTexts | None = None
     children: Children | None = None
 
-    def __init__(self, local: "LocalModels", embedder: "LocalEmbedder | None", device: str) -> None:
+    def __init__(self, local: "LocalModels", embedder: "LocalEmbedder | None", reranker: Reranker | None, device: str) -> None:
         self.generator: Generator | None = local
         self.embedder: Embedder | None = embedder
+        self.reranker = reranker
         self.tokenizers: Mapping[str, bytes] = {embedder.model().id: embedder.tokenizer} if embedder else {}
         self._more = [embedder.model()] if embedder else []
         self.device = device
@@ -139,6 +144,7 @@ def _load(settings: Settings, on_failure: Callable[[str], None] | None) -> GpuWo
     from gpu.device_lock import DeviceLock  # noqa: PLC0415 - only this pool's processes have this package
     from gpu.embedder import Embedder as VectorEngine  # noqa: PLC0415 - imports torch
     from gpu.engine import load  # noqa: PLC0415 - imports torch
+    from gpu.reranker import Reranker as CrossEncoder  # noqa: PLC0415 - only this pool's processes have this package
     from workers.runtimes.local import LocalModels  # noqa: PLC0415 - imports torch
     from workers.runtimes.local_embedder import LocalEmbedder  # noqa: PLC0415 - imports torch
 
@@ -154,4 +160,10 @@ def _load(settings: Settings, on_failure: Callable[[str], None] | None) -> GpuWo
     engines = {source.id: loaded(source) for source in found}
     local = LocalModels(engines, look=lambda: find_pulled(settings), load=loaded)
     vectors = LocalEmbedder(VectorEngine(embedding, settings, device_lock=device_lock, on_failure=on_failure)) if embedding else None
-    return GpuWork(local, vectors, ", ".join(sorted({engine.device for engine in engines.values()})) or settings.device)
+    reranker: Reranker | None = None
+    if settings.reranking_model:
+        try:
+            reranker = CrossEncoder(settings, device_lock=device_lock, on_failure=on_failure)
+        except SettingsError as error:
+            log.error("no re-ranking", why=error.detail)  # noqa: TRY400 - an operator's mistake, and all else can be served
+    return GpuWork(local, vectors, reranker, ", ".join(sorted({engine.device for engine in engines.values()})) or settings.device)

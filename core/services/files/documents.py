@@ -51,12 +51,21 @@ class Documents:
         await self._blobs.write(record.blob_id, in_pieces(data))
         inserting = asyncio.ensure_future(self._rows.insert(record))
         cancelled = await _end(inserting)
-        if error := inserting.exception():
-            await asyncio.shield(self._blobs.delete(record.blob_id))
-            if not isinstance(error, Conflict):
-                raise error
+        if (error := inserting.exception()) and not await asyncio.shield(self._is_kept(record)) and not isinstance(error, Conflict):
+            raise error
         if cancelled:
             raise cancelled
+
+    async def _is_kept(self, record: DocumentRecord) -> bool:
+        """After a failure: a store that went away in the middle may have written the row all the same. Where it has not, the bytes go.
+
+        Raises Unavailable where the store does not say so: the bytes stay, since the row may name them.
+        """
+        found = await self._rows.get(record.id)
+        if found and found.blob_id == record.blob_id:
+            return True
+        await self._blobs.delete(record.blob_id)
+        return False
 
     async def text(self, file: File) -> str:
         """All that a file says; empty while nobody has read it."""

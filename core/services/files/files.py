@@ -96,7 +96,7 @@ class Files:
             await self._rows.insert(file)
             await self._check_still_there(principal)
         except BaseException:
-            await asyncio.shield(self._forget(file))
+            await asyncio.shield(self._take_back(file))
             raise
         if not on_demand:
             await self._processing.begin(file)
@@ -216,6 +216,11 @@ class Files:
         for forget in self.on_delete:
             await forget(file)
         await self._forget(file)
+
+    async def _take_back(self, file: File) -> None:
+        """One that was not kept, or not for sure: its row first, which may be there all the same. While it is, it has its bytes."""
+        await self._rows.remove(file.id)
+        await self._blobs.delete(file.id)
 
     async def _forget(self, file: File) -> None:
         await self._blobs.delete(file.id)

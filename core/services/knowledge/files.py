@@ -82,8 +82,9 @@ class KnowledgeFiles:
         Raises NotFound for a base or file, before anything is added, and Forbidden.
         """
         base = await self._bases.get_writable(principal, knowledge_id)
-        files = [await self._files.get(principal, file_id) for file_id in dict.fromkeys(file_ids)]
-        return [await self._add(principal, base, file) for file in files]
+        wanted = list(dict.fromkeys(file_ids))
+        files = await self._files.get_several(principal, wanted)
+        return [await self._add(principal, base, files[file_id]) for file_id in wanted]
 
     async def put(self, principal: Principal, knowledge_id: str, path: str, file_id: str) -> KnowledgeFile:
         """Have a file of theirs indexed in the place of what was there under the same path, which can be found until then.

@@ -1,6 +1,7 @@
 """A search of the embedded store: on one snapshot, in the order of ``ranking``."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -11,7 +12,7 @@ from core.storage.vectors import words
 from core.storage.vectors.port import Hit, Mode, Passage, Query, Visible
 from core.storage.vectors.ranking import rank
 from core.storage.vectors.sqlite_vec_signs import Signs
-from core.storage.vectors.sqlite_vec_sql import CANDIDATES, EXACT_POINTS, Tables, numbers, question
+from core.storage.vectors.sqlite_vec_sql import CANDIDATES, EXACT_POINTS, FEW_ROWS, LEAST_WORDS, LIKELY_ROWS, Tables, numbers, question
 
 REMEMBERED_WORDS = 10_000
 
@@ -44,7 +45,9 @@ class Sight(msgspec.Struct, frozen=True, kw_only=True):
 class Searcher:
     """Searches on one connection, on its thread alone. What it remembers is looked at again as soon as somebody has written."""
 
-    def __init__(self) -> None:
+    def __init__(self, few_rows: int = FEW_ROWS) -> None:
+        """``few_rows``: so many that have some of a question's words are all weighed."""
+        self._few_rows = few_rows
         self._as_of = -1
         self._editions: dict[tuple[int, int], Rows] = {}
         self._others: dict[tuple[int, ...], bool] = {}
@@ -96,10 +99,7 @@ class Searcher:
 
     def _near(self, connection: apsw.Connection, tables: Tables, sight: Sight, vector: bytes) -> dict[int, float]:
         """The nearest by row, with their cosines: exactly where there are few, by their bits first where there are many."""
-        signs = self._signs.get(tables.space) or self._signs.setdefault(tables.space, Signs(tables))
-        if tables.space not in self._fresh:
-            signs.refresh(connection)
-            self._fresh.add(tables.space)
+        signs = self._refresh(connection, tables)
         among = signs.of_editions(sight.seen)
         if np.count_nonzero(among) > EXACT_POINTS:
             bits = connection.execute("SELECT vec_quantize_binary(vec_f32(?))", (vector,)).get
@@ -113,18 +113,37 @@ class Searcher:
         asked = self._telling(connection, tables, words.ask(text))
         if not asked:
             return {}
-        sql = tables.matching(sight.of_words(tables))
-        rows: Iterable[Any] = connection.execute(sql, (question(sight.homes if sight.others else (), asked),))
+        if len(asked) >= LEAST_WORDS and sum(self._rows_of[tables.space, word] for word in asked) > self._few_rows:
+            where, homes = f" AND +rowid IN {numbers(self._likely(connection, tables, sight, asked))}", list[int]()
+        else:
+            where, homes = sight.of_words(tables), sight.homes if sight.others else []
+        rows: Iterable[Any] = connection.execute(tables.matching(where), (question(homes, list(asked)),))
         return dict(rows)
 
-    def _telling(self, connection: apsw.Connection, tables: Tables, asked: Sequence[str]) -> list[str]:
-        """The words of a question that weigh something.
+    def _likely(self, connection: apsw.Connection, tables: Tables, sight: Sight, asked: Mapping[str, float]) -> list[int]:
+        """The rows that may be seen and whose words weigh most together, each word counted once."""
+        signs = self._refresh(connection, tables)
+        texts = ((connection.execute(tables.having(), (question((), [word]),)).get, weight) for word, weight in asked.items())
+        found = ((np.fromstring(text, np.int64, sep=","), weight) for text, weight in texts if text)
+        likely: list[int] = signs.heaviest(signs.of_editions(sight.seen), found, LIKELY_ROWS).tolist()
+        return likely
+
+    def _refresh(self, connection: apsw.Connection, tables: Tables) -> Signs:
+        """What is kept of a space in memory, as it is now."""
+        signs = self._signs.get(tables.space) or self._signs.setdefault(tables.space, Signs(tables))
+        if tables.space not in self._fresh:
+            signs.refresh(connection)
+            self._fresh.add(tables.space)
+        return signs
+
+    def _telling(self, connection: apsw.Connection, tables: Tables, asked: Sequence[str]) -> dict[str, float]:
+        """The words of a question that weigh something, each with what a row's BM25 is multiplied by for it.
 
         FTS5 gives those in more than half of the rows about nothing, and to look at half of the rows for that takes longer than all the
         rest: they are asked for where there are no others.
         """
         if not asked:
-            return []
+            return {}
         if len(self._rows_of) > REMEMBERED_WORDS:
             self._rows_of.clear()
         new = [word for word in asked if (tables.space, word) not in self._rows_of]
@@ -136,7 +155,8 @@ class Searcher:
         rows_of = {word: self._rows_of[tables.space, word] for word in asked}
         there = [word for word, rows in rows_of.items() if rows]
         total: int = connection.execute(f"SELECT count(*) FROM {tables.words}_docsize").get  # noqa: S608
-        return [word for word in there if rows_of[word] * 2 <= total] or there
+        telling = [word for word in there if rows_of[word] * 2 <= total] or there
+        return {word: max(1e-6, math.log((total - rows_of[word] + 0.5) / (rows_of[word] + 0.5))) for word in telling}
 
 
 def _cosines(connection: apsw.Connection, tables: Tables, rows: Sequence[int], vector: bytes) -> dict[int, float]:

@@ -5,7 +5,7 @@ read once is kept; then only rows that are new are read, since ids only rise. Ro
 their editions are seen by nobody. Each point takes its bits and 12 bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -55,6 +55,16 @@ class Signs:
     def ids(self, among: npt.NDArray[np.bool_]) -> Ids:
         """All of these."""
         return self._ids[among]
+
+    def heaviest(self, among: npt.NDArray[np.bool_], found: Iterable[tuple[Ids, float]], limit: int) -> Ids:
+        """Those of these that weigh most, and all that weigh as much as the last. ``found``: points, and what each of them weighs more."""
+        by_id = np.zeros(int(self._ids.max(initial=0)) + 1, np.float32)
+        for ids, weight in found:
+            by_id[ids] += weight
+        weights = by_id[self._ids]
+        weights[~among] = 0
+        least = np.partition(weights, -limit)[-limit] if limit < len(weights) else 0.0
+        return self._ids[(weights >= least) & (weights > 0)]
 
     def nearest(self, among: npt.NDArray[np.bool_], bits: bytes, limit: int) -> Ids:
         """Those of these whose bits differ least from some."""

@@ -20,6 +20,17 @@ CANDIDATES = 1_000
 
 EXACT_POINTS = 2_000
 
+LIKELY_ROWS = 2_000
+"""Where many rows have some of a question's words, BM25 puts so many in order: those that have the words that weigh most together.
+
+FTS5 takes a microsecond to weigh a row, and a tenth of that to find it.
+"""
+
+FEW_ROWS = 20_000
+"""So many, each counted once a word, are weighed at once, and so are those of less than LEAST_WORDS words: too many would be equal."""
+
+LEAST_WORDS = 3
+
 COMMON = (
     """CREATE TABLE IF NOT EXISTS spaces (
         id INTEGER PRIMARY KEY AUTOINCREMENT, model TEXT NOT NULL, dimensions INTEGER NOT NULL, UNIQUE (model, dimensions))""",
@@ -73,6 +84,10 @@ class Tables(msgspec.Struct, frozen=True):
     def drop(self) -> tuple[str, ...]:
         """The statements that remove them."""
         return tuple(f"DROP TABLE IF EXISTS {table}" for table in (self.vocabulary, self.words, self.signs, self.points))
+
+    def having(self) -> str:
+        """The rows that have words, as one text: four times as fast as row by row. Bindings: the question."""
+        return f"SELECT group_concat(rowid) FROM {self.words} WHERE {self.words} MATCH ?"  # noqa: S608
 
     def nearest(self, condition: str) -> str:
         """The nearest of all, exactly. Bindings: the vector."""

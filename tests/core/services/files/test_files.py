@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import NotFound, TooLarge, Unauthenticated, UnsupportedType
+from core.errors import NotFound, TooLarge, Unauthenticated, Unavailable, UnsupportedType
 from core.jobs.results import Results
 from core.models.files import File, FileStatus
 from core.models.users import Credentials, Principal
@@ -128,6 +128,30 @@ async def test_a_users_files_are_all_taken_away(files: Files, monkeypatch: pytes
     await files.remove_user(ME.id)
     assert (await owned(files), await owned(files, STRANGER)) == ([], [theirs])
     assert not any([await files._blobs.exists(file.id) for file in mine])
+
+
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_a_row_that_may_have_been_written_before_the_store_went_away_has_bytes_or_is_not_there(
+    files: Files, monkeypatch: pytest.MonkeyPatch, *, is_back: bool
+) -> None:
+    insert = files._rows.insert
+
+    async def away(_: object) -> bool:
+        message = "The store is away."
+        raise Unavailable(message)
+
+    async def doubtful(file: File) -> None:
+        await insert(file)
+        await away(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files._rows, "insert", doubtful)
+        if not is_back:
+            patched.setattr(files._rows, "remove", away)
+        with pytest.raises(Unavailable):
+            await files.upload(ME, Sent())
+    left = await owned(files)
+    assert [await read(files, file) for file in left] == ([] if is_back else [b"Hello!"])
 
 
 async def test_who_was_deleted_meanwhile_keeps_nothing(files: Files) -> None:

@@ -114,6 +114,41 @@ async def test_a_common_word_is_asked_for_where_there_is_no_other(store: SqliteV
         assert len(hits) == found
 
 
+async def test_where_many_rows_have_some_of_the_words_those_that_have_most_of_them_are_weighed(
+    store: SqliteVectors, space: VectorSpace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(4)
+    vocabulary, chances = [f"w{rank}" for rank in range(60)], [1 / (rank + 3) for rank in range(60)]
+    for generation in (1, 2):
+        points = [
+            point(" ".join(draw.choices(vocabulary, chances, k=12)), f"p{number}", collection="ab"[number % 2], generation=generation)
+            for number in range(2_000)
+        ]
+        await store.upsert(space, points)
+    gone = await store.delete(space, Selection(collection="a", ids=tuple(f"p{number}" for number in range(0, 400, 2))))
+    assert gone == 400
+
+    async def found(text: str) -> list[tuple[str, str, int, float]]:
+        query = Query(visible={"a": {"file": 2}}, mode=Mode.KEYWORD, text=text, limit=200)
+        hits = await store.search(space, query)
+        return [(hit.passage.id, hit.passage.collection, hit.passage.generation, hit.score) for hit in hits]
+
+    differ = 0
+    for size in (3, 5, 8):
+        for _ in range(5):
+            text = " ".join(draw.sample(vocabulary[:30], size))
+            every = await found(text)
+            with monkeypatch.context() as patched:
+                patched.setattr(store._searcher, "_few_rows", 100)
+                patched.setattr(sqlite_vec_search, "LIKELY_ROWS", 250)
+                likely = await found(text)
+            assert likely[:10] == every[:10]
+            assert len(set(likely) & set(every)) >= 180
+            differ += likely != every
+            assert {(collection, generation) for _, collection, generation, _ in likely} == {("a", 2)}
+    assert differ, "the others were weighed, too"
+
+
 async def test_another_processes_points_are_found_at_once(store: SqliteVectors, space: VectorSpace, tmp_path: Path) -> None:
     other = await SqliteVectors.open(tmp_path)
     query = Query(visible={"base": {"file": 1, "new": 1}}, vector=vector("x"), text="x")
