@@ -26,7 +26,7 @@ INLINE void write_panel(const float *made, const float *bias, const As as, Pair 
   for (int row = 0; row < SIDE; row += 2)
     for (int j = 0; j < 2; j++) {
       F even = biased(made, bias, row, j), odd = biased(made, bias, row + 1, j);
-      store_pairs(out + row / 2 * TOKENS + j * LANES, as == AS_GELU ? pair_up(gelu(even), gelu(odd)) : pair_up(even, odd));
+      store_pairs(out + row / 2 * TOKENS + j * LANES, as == AS_GELU ? pair_up(gelu_narrow(even), gelu_narrow(odd)) : pair_up(even, odd));
     }
 }
 
@@ -113,13 +113,12 @@ INLINE void lay_out(const Pair *keys, const Pair *values, int64_t stride, int64_
 INLINE void weigh(const float *scores, int64_t length, float factor, int j, Pair *weights, F *total) {
   F most = splat(-__builtin_inff()), sum = {};
   for (int64_t i = 0; i < length; i++) {
-    F each = load(scores + i * TOKENS + j * LANES);
-    most = pick(each > most, each, most);
+    most = (F)_mm512_max_ps((__m512)load(scores + i * TOKENS + j * LANES), (__m512)most);
   }
   for (int64_t i = 0; i < PADDED(length); i += 2) {
     F even = {}, odd = {};
-    if (i < length) even = exp16((load(scores + i * TOKENS + j * LANES) - most) * splat(factor));
-    if (i + 1 < length) odd = exp16((load(scores + (i + 1) * TOKENS + j * LANES) - most) * splat(factor));
+    if (i < length) even = exp_narrow((load(scores + i * TOKENS + j * LANES) - most) * splat(factor));
+    if (i + 1 < length) odd = exp_narrow((load(scores + (i + 1) * TOKENS + j * LANES) - most) * splat(factor));
     sum = sum + even + odd;
     store_pairs(weights + i / 2 * TOKENS + j * LANES, pair_up(even, odd));
   }

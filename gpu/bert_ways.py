@@ -41,17 +41,9 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose_way(encoder: BertEncoder, vocabulary: int, wanted: EmbeddingDtype) -> str:
-    """Have an encoder compute in the best way that it has here; one line for people, which and why.
-
-    Raises SettingsError where bfloat16 is wanted and this processor has no instructions for it.
-    """
-    native = encoder.ways[-1]
+    """Have an encoder compute in the best way that it has here; one line for people, which and why. Raises SettingsError."""
+    native = native_way(encoder.ways, wanted)
     if native is Way.FLOAT32:
-        if wanted is EmbeddingDtype.BFLOAT16:
-            message = (
-                "PENSTOCK_EMBEDDING_DTYPE is bfloat16, but this processor, or its system, has neither AMX-BF16 nor AVX512-BF16. Set auto."
-            )
-            raise SettingsError(message)
         return "float32: nothing here multiplies bfloat16"
     if wanted is EmbeddingDtype.FLOAT32:
         return "float32, as PENSTOCK_EMBEDDING_DTYPE says"
@@ -62,6 +54,17 @@ def choose_way(encoder: BertEncoder, vocabulary: int, wanted: EmbeddingDtype) ->
         return f"bfloat16, as PENSTOCK_EMBEDDING_DTYPE says ({measured})"
     encoder.choose(native if measured.is_better else Way.FLOAT32)
     return f"{'bfloat16' if measured.is_better else 'float32'} ({measured}; measured in {time.perf_counter() - began:.2f} s)"
+
+
+def native_way(ways: Sequence[Way], wanted: EmbeddingDtype) -> Way:
+    """The fastest way of bfloat16; FLOAT32 where there is none. Raises SettingsError where that is not what is wanted."""
+    if ways[-1] is Way.FLOAT32 and wanted is EmbeddingDtype.BFLOAT16:
+        message = (
+            "PENSTOCK_EMBEDDING_DTYPE is bfloat16, but this processor, or its system, has neither AMX-BF16 nor AVX512-BF16. "
+            "Set auto or float32."
+        )
+        raise SettingsError(message)
+    return ways[-1]
 
 
 def measure(encoder: BertEncoder, way: Way, vocabulary: int) -> Measured:

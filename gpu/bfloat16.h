@@ -55,6 +55,32 @@ INLINE void turn_over(I rows[EDGE]) {
   }
 }
 
+// exp() within 5e-6, for what is rounded to bfloat16 after: the Taylor polynomial of degree 5 on +-ln 2 / 2.
+INLINE F exp_narrow(F x) {
+  F whole = (F)_mm512_roundscale_ps((__m512)(x * splat(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  F rest = fma16(whole, splat(-0.69314718f), x), power = splat(1.0f / 120);
+  power = fma16(power, rest, splat(1.0f / 24));
+  power = fma16(power, rest, splat(1.0f / 6));
+  power = fma16(power, rest, splat(0.5f));
+  power = fma16(power, rest, splat(1.0f));
+  power = fma16(power, rest, splat(1.0f));
+  return (F)_mm512_scalef_ps((__m512)power, (__m512)whole);
+}
+
+// gelu() of bert.h within 5e-6 |x|: with that exp(), and a reciprocal that is refined instead of a division.
+INLINE F gelu_narrow(F x) {
+  F size = (F)_mm512_abs_ps((__m512)x), over = fma16(size, splat(0.3275911f * 0.70710678f), splat(1.0f));
+  F t = (F)_mm512_rcp14_ps((__m512)over);
+  t = fma16(t, fma16(-over, t, splat(1.0f)), t);
+  F series = splat(1.061405429f);
+  series = fma16(series, t, splat(-1.453152027f));
+  series = fma16(series, t, splat(1.421413741f));
+  series = fma16(series, t, splat(-0.284496736f));
+  series = fma16(series, t, splat(0.254829592f));
+  F tail = series * t * exp_narrow(splat(-0.5f) * x * x), above = (F)_mm512_max_ps(_mm512_setzero_ps(), (__m512)x);
+  return fma16(splat(-0.5f) * size, tail, above);
+}
+
 #ifdef HAS_TILES
 
 typedef struct { uint8_t palette, start_row, reserved[14]; uint16_t bytes[16]; uint8_t rows[16]; } TileShapes;

@@ -1,5 +1,9 @@
 """Encoders computed in bfloat16, on processors that multiply it natively."""
 
+import ctypes
+import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +16,17 @@ from torch.nn import functional
 from gpu import sources
 from gpu.bert_bfloat16 import LINE, aligned, to_bfloat16
 from gpu.bert_ways import LEAST_COSINE
-from gpu.kernels import Kernels, Way, address
+from gpu.kernels import FLAGS, HEADER, Kernels, Way, address
 from gpu.tokenizer import TOKENIZER_FILE
 from tests.gpu.questions import QUESTIONS
 from tests.gpu.test_bert import LENGTHS, encoder, texts, write
 
+GELU = """
+#include "bfloat16.h"
+void each(float *numbers, int64_t count) {
+  for (int64_t i = 0; i < count; i += LANES) store(numbers + i, gelu_narrow(load(numbers + i)));
+}
+"""
 NATIVE = [Way.AVX512_BF16, Way.AMX_BF16]
 
 
@@ -92,6 +102,20 @@ def test_every_run_gives_the_same_bits(tmp_path: Path, functions: Kernels, nativ
     given = [encoder(folder, functions, threads, native) for threads in (1, 2, 5)]
     first = given[0](texts(*LENGTHS))
     assert all(np.array_equal(each(texts(*LENGTHS)), first) for _ in range(20) for each in given)
+
+
+def test_gelu_is_exact_but_for_what_is_rounded_away(tmp_path: Path, native: Way) -> None:
+    del native  # says that there is one
+    library = tmp_path / "gelu.so"
+    command = (sys.executable, "-m", "ziglang", "cc", *FLAGS, "-mcpu=native", "-Wno-unused-function", f"-I{HEADER.parent}")
+    subprocess.run((*command, "-x", "c", "-", "-o", str(library)), input=GELU, text=True, check=True)
+    numbers = np.linspace(-16, 16, 16 * 6_001, dtype=np.float32)
+    numbers[0] = np.nan
+    made = numbers.copy()
+    ctypes.CDLL(str(library)).each(ctypes.c_void_p(address(made)), ctypes.c_int64(len(made)))
+    assert np.isnan(made[0])
+    wanted = [x / 2 * (1 + math.erf(x / math.sqrt(2))) for x in numbers[1:].astype(float)]
+    assert (np.abs(made[1:] - wanted) <= 5e-6 * np.abs(numbers[1:])).all()
 
 
 def test_numbers_are_rounded_to_the_nearest_as_torch_rounds_them() -> None:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
-from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
+from core.errors import BadRequest, ContextTooLong, PenstockError, SettingsError, Unavailable
 from core.models.embeddings import EmbeddingDtype
 from core.settings import Settings
 from gpu import sources
@@ -90,6 +90,15 @@ async def test_it_gives_what_transformers_and_the_models_own_pooling_give(
         assert float((made * expected).sum(1).min()) >= LEAST_COSINE
         assert not torch.allclose(made, expected, atol=1e-6), "it says that it rounds"
     assert dtype is EmbeddingDtype.AUTO or told.startswith(dtype)
+
+
+def test_a_wish_for_bfloat16_that_cannot_be_met_ends_the_start(
+    functions: Kernels, first_start: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "ways", (Way.FLOAT32,))
+    monkeypatch.setattr("gpu.embedder.compile_kernels", lambda *_: functions)
+    with pytest.raises(SettingsError, match="PENSTOCK_EMBEDDING_DTYPE is bfloat16, but this processor"):
+        loaded(first_start.settings, EmbeddingDtype.BFLOAT16)
 
 
 async def test_a_text_has_the_same_vector_alone_and_beside_others(embedder: Embedder) -> None:
