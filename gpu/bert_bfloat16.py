@@ -47,6 +47,8 @@ class PackedWeights:
         self._heads = heads
         self._hidden = hidden
         self._size = hidden // heads
+        width, hidden_padded = heads * padded(self._size), padded(hidden)
+        self._left = aligned(layers * hidden_padded * (4 * width + 2 * padded(inner)), np.uint16)  # in one piece: pages may be large
         self._layers = (_Layer * layers)(
             *(_Layer(**{name: self._pack(name, *read(layer, name)) for name in PRODUCTS}) for layer in range(layers))
         )
@@ -66,7 +68,8 @@ class PackedWeights:
         elif name == "output":
             weight = self._pad_heads(weight.T).T
         rows, columns = map(padded, weight.shape)
-        tiles = aligned(rows * columns, np.uint16).reshape(rows // EDGE, columns // DEEP, EDGE, DEEP)
+        tiles = self._left[: rows * columns].reshape(rows // EDGE, columns // DEEP, EDGE, DEEP)
+        self._left = self._left[rows * columns :]
         whole = np.zeros((rows, columns), np.uint16)
         whole[: weight.shape[0], : weight.shape[1]] = to_bfloat16(weight)
         tiles[:] = whole.reshape(rows // EDGE, EDGE, columns // DEEP, DEEP).swapaxes(1, 2)
