@@ -30,6 +30,12 @@ INLINE void write_panel(const float *made, const float *bias, const As as, Pair 
     }
 }
 
+// A panel of 32 rows by a block. What eight blocks fetch is the whole next panel.
+INLINE void multiply_panel(const Way way, const Half *rows, int64_t columns, const Pair *x, int64_t block, int64_t count, float *made) {
+  multiply_by(way, rows, rows + EDGE * columns, columns / DEEP, x + block * columns / 2 * TOKENS, count - block * TOKENS > EDGE, made,
+              rows + SIDE * columns + block % 8 * 4 * columns);
+}
+
 // A thread's share of a matrix by all blocks: pairs [blocks][columns / 2][TOKENS] to `as`, [blocks][numbers / 2][TOKENS].
 INLINE void write_product(const Way way, Packed m, int64_t rows, int64_t columns, const Pair *x, int64_t count, const As as, Pair *out,
                           int64_t numbers, int thread, int threads) {
@@ -37,8 +43,7 @@ INLINE void write_product(const Way way, Packed m, int64_t rows, int64_t columns
   float made[SIDE * TOKENS] __attribute__((aligned(64))) = {};
   for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
     const int64_t panel = task / blocks, block = task % blocks;
-    const Half *upper = m.weight + panel * SIDE * columns;
-    multiply_by(way, upper, upper + EDGE * columns, columns / DEEP, x + block * columns / 2 * TOKENS, count - block * TOKENS > EDGE, made);
+    multiply_panel(way, m.weight + panel * SIDE * columns, columns, x, block, count, made);
     write_panel(made, m.bias + panel * SIDE, as, out + (block * numbers + panel * SIDE) / 2 * TOKENS);
   }
 }
@@ -50,8 +55,7 @@ INLINE void add_product(const Way way, Packed m, int64_t rows, int64_t columns, 
   float made[SIDE * TOKENS] __attribute__((aligned(64))) = {};
   for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
     const int64_t panel = task / blocks, block = task % blocks;
-    const Half *upper = m.weight + panel * SIDE * columns;
-    multiply_by(way, upper, upper + EDGE * columns, columns / DEEP, x + block * columns / 2 * TOKENS, count - block * TOKENS > EDGE, made);
+    multiply_panel(way, m.weight + panel * SIDE * columns, columns, x, block, count, made);
     for (int row = 0; row < SIDE && panel * SIDE + row < hidden; row++)
       for (int j = 0; j < 2; j++) {
         float *to = out + (block * hidden + panel * SIDE + row) * TOKENS + j * LANES;
@@ -140,13 +144,13 @@ INLINE void attend_head(const Way way, const Pair *query, const Pair *keys, cons
         store_pairs(desk.query + i * TOKENS + j * LANES, take_pairs(query + at.block * stride + i * TOKENS, stride, at, j));
     for (int64_t i = 0; i < groups; i++) {
       const Half *upper = desk.keys + i * SIDE * size;
-      multiply_by(way, upper, upper + EDGE * size, deep, desk.query, vectors == 2, desk.scores + i * SIDE * TOKENS);
+      multiply_by(way, upper, upper + EDGE * size, deep, desk.query, vectors == 2, desk.scores + i * SIDE * TOKENS, upper);
     }
     F total[2];
     for (int j = 0; j < vectors; j++) weigh(desk.scores, length, factor, j, desk.weights, total + j);
     for (int64_t row = 0; row < size; row += SIDE) {
       const Half *upper = desk.values + row * groups * DEEP;
-      multiply_by(way, upper, upper + groups * EDGE * DEEP, groups, desk.weights, vectors == 2, made);
+      multiply_by(way, upper, upper + groups * EDGE * DEEP, groups, desk.weights, vectors == 2, made, upper);
       for (int j = 0; j < vectors; j++) {
         const F part = splat(1.0f) / total[j];
         for (int i = 0; i < SIDE; i += 2) {

@@ -92,13 +92,16 @@ static void open_tiles(void) {
   _tile_loadconfig(&shapes);
 }
 
-// 32 rows of weights by `wide` times 16 tokens, whose numbers lie in `deep` tiles: made[32][32].
-INLINE void multiply_tiled(const Half *upper, const Half *lower, int64_t deep, const Pair *x, const int wide, float *made) {
+// 32 rows of weights by `wide` times 16 tokens, whose numbers lie in `deep` tiles: made[32][32]. `ahead`: what is multiplied soon, of which
+// four lines a step are fetched.
+INLINE void multiply_tiled(const Half *upper, const Half *lower, int64_t deep, const Pair *x, const int wide, float *made,
+                           const Half *ahead) {
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
   for (int64_t k = 0; k < deep; k++) {
+    for (int i = 0; i < 4; i++) __builtin_prefetch(ahead + (4 * k + i) * DEEP, 0, 2);
     _tile_loadd(4, upper + k * EDGE * DEEP, 2 * DEEP);
     _tile_loadd(6, x + k * EDGE * SIDE, 4 * SIDE);
     _tile_dpbf16ps(0, 4, 6);
@@ -137,14 +140,16 @@ INLINE void multiply_paired(const Half *upper, const Half *lower, int64_t deep, 
 }
 
 // made[32][32] = two rows of tiles by a block's pairs: all its tokens, or the first 16 of them.
-INLINE void multiply_by(const Way way, const Half *upper, const Half *lower, int64_t deep, const Pair *x, int is_wide, float *made) {
+INLINE void multiply_by(const Way way, const Half *upper, const Half *lower, int64_t deep, const Pair *x, int is_wide, float *made,
+                        const Half *ahead) {
 #ifdef HAS_TILES
   if (way == TILED) {
-    if (is_wide) multiply_tiled(upper, lower, deep, x, 2, made);
-    else multiply_tiled(upper, lower, deep, x, 1, made);
+    if (is_wide) multiply_tiled(upper, lower, deep, x, 2, made, ahead);
+    else multiply_tiled(upper, lower, deep, x, 1, made, ahead);
     return;
   }
 #endif
+  (void)ahead;
   if (is_wide) multiply_paired(upper, lower, deep, x, 2, made);
   else multiply_paired(upper, lower, deep, x, 1, made);
 }
