@@ -11,7 +11,21 @@ from pathlib import Path
 from benchmarks.checkouts import Checkout
 from benchmarks.rows import Row, machine, show, table
 
-ALONE = ("storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "shares", "survival", "idle", "ingestion", "keywords")
+ALONE = (
+    "storage",
+    "api",
+    "relay",
+    "engine",
+    "exactness",
+    "quality",
+    "llama_cpp",
+    "shares",
+    "survival",
+    "idle",
+    "ingestion",
+    "keywords",
+    "bfloat16",
+)
 COMPARED = ("before", "jobs", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 

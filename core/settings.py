@@ -13,6 +13,7 @@ import msgspec
 from dotenv import dotenv_values
 
 from core.errors import SettingsError
+from core.models.embeddings import EmbeddingDtype
 from core.models.fetch_rules import HOST, FetchRule
 from core.models.users import Role
 
@@ -86,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reranking_model: str = ""
     reranking_candidates: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
     reranking_timeout_s: Positive = 30
+    embedding_dtype: EmbeddingDtype = EmbeddingDtype.AUTO
     retrieval_top_k: Annotated[int, msgspec.Meta(ge=1, le=50)] = 5
     retrieval_tokens: Annotated[int, msgspec.Meta(ge=64)] = 4096
     default_user_role: Role = Role.USER

@@ -1,10 +1,12 @@
 """A BERT encoder's forward pass on our own kernels (gpu/bert.c): ids to one vector each, as sentence-transformers' folders describe it.
 
-A text's vector has the same bits whatever is beside it, on any number of threads, on any processor.
+A text's vector has the same bits whatever is beside it, on any number of threads, on any processor; in bfloat16 (gpu/bert_bfloat16.c) on
+any that multiplies it in the same way.
 """
 
 import ctypes
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -13,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import SettingsError
+from gpu.bert_bfloat16 import PackedEncoder, PackedWeights, aligned
 from gpu.cores import Cores
-from gpu.kernels import Kernels, address
+from gpu.kernels import Kernels, Way, address
 from gpu.mapped import map_tensors
 
 TOKENS, ROWS = 32, 8  # as in bert.c
@@ -88,19 +91,19 @@ def read_config(folder: Path) -> BertConfig:
 
 
 class _Affine(ctypes.Structure):
-    """``Affine`` of bert.c."""
+    """``Affine`` of bert.h."""
 
     _fields_ = (("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p))
 
 
 class _Layer(ctypes.Structure):
-    """``EncoderLayer`` of bert.c."""
+    """``EncoderLayer`` of bert.h."""
 
     _fields_ = tuple((name, _Affine) for name in LAYER)
 
 
 class _Encoder(ctypes.Structure):
-    """``Encoder`` of bert.c."""
+    """``Encoder`` of bert.h."""
 
     _fields_ = (
         ("layers", ctypes.POINTER(_Layer)),
@@ -112,18 +115,22 @@ class _Encoder(ctypes.Structure):
 
 
 class _Texts(ctypes.Structure):
-    """``Texts`` of bert.c."""
+    """``Texts`` of bert.h."""
 
     _fields_ = (
         ("encoder", ctypes.POINTER(_Encoder)),
         *((name, ctypes.c_int32) for name in ("text_count", "from_layer", "to_layer")),
         *((name, ctypes.c_void_p) for name in ("ids", "starts", "vectors", "scratch")),
         ("scratch_floats", ctypes.c_int64),
+        ("packed", ctypes.POINTER(PackedEncoder)),
     )
 
 
 class BertEncoder:
-    """The model on a CPU, float32. Its weights stay in their file, which is mapped."""
+    """The model on a CPU. Its weights stay in their file, which is mapped; ways of bfloat16 keep a copy of their own.
+
+    ``way``: how its products are computed, float32 until something else is chosen.
+    """
 
     def __init__(self, folder: Path, functions: Kernels, cores: Cores) -> None:
         """Raises SettingsError for a model of another kind."""
@@ -161,10 +168,24 @@ class BertEncoder:
             feed_forward=inner,
             epsilon=config.layer_norm_eps,
         )
+        self.ways = functions.ways
+        self.way = Way.FLOAT32
+        self._packed: PackedWeights | None = None
 
-    def __call__(self, texts: list[list[int]]) -> Vectors:
-        """Raises ValueError for ids and lengths that the model has not."""
-        work = self._prepare(texts)
+    def choose(self, way: Way) -> None:
+        """Compute in one of ``ways`` from now on; what is under way goes on as it was begun."""
+        if way is Way.FLOAT32:
+            self._packed = None
+        elif self._packed is None:
+            encoder = self._encoder
+            self._packed = PackedWeights(
+                self._read, layers=encoder.layer_count, hidden=encoder.hidden, heads=encoder.heads, inner=encoder.feed_forward
+            )
+        self.way = way
+
+    def __call__(self, texts: list[list[int]], threads: int | None = None) -> Vectors:
+        """``threads``: as many as are free where it is not given. Raises ValueError for ids and lengths that the model has not."""
+        work = self._prepare(texts, threads)
         work.compute(0, self._encoder.layer_count)
         return work.vectors
 
@@ -177,14 +198,22 @@ class BertEncoder:
             work.compute(layer, layer + 1)
         return work.vectors
 
-    def _prepare(self, texts: list[list[int]]) -> "_Work":
+    def _prepare(self, texts: list[list[int]], threads: int | None = None) -> "_Work":
         lengths = list(map(len, texts))
         starts = np.cumsum([0, *lengths], dtype=np.int32)
         ids = np.fromiter((token for text in texts for token in text), np.int32, starts[-1])
         if not (min(lengths) > 0 and max(lengths) <= self._positions and ids.min() >= 0 and ids.max() < self._words):
             message = "no texts of this model"
             raise ValueError(message)
-        return _Work(self._functions, self._encoder, self._cores.threads(), ids, starts)
+        threads = threads or self._cores.threads()
+        if self._packed:
+            return _Work(partial(self._functions.embed_bfloat16, self.way, threads), self._encoder, self._packed, threads, ids, starts)
+        return _Work(partial(self._functions.embed, threads), self._encoder, None, threads, ids, starts)
+
+    def _read(self, layer: int, part: str) -> tuple[Vectors, Vectors]:
+        """Weight and bias of a product, whose shapes have been looked at."""
+        name = f"encoder.layer.{layer}.{LAYER[part]}"
+        return self._weights[f"{name}.weight"], self._weights[f"{name}.bias"]
 
     def _affine(self, name: str, *shape: int) -> _Affine:
         return _Affine(self._at(f"{name}.weight", *shape), self._at(f"{name}.bias", shape[0]))
@@ -201,22 +230,29 @@ class BertEncoder:
 class _Work:
     """Texts on their way through the layers, and the memory that they need there."""
 
-    def __init__(self, functions: Kernels, model: _Encoder, threads: int, ids: Ids, starts: Ids) -> None:
+    def __init__(
+        self, embed: Callable[[ctypes.Structure], None], model: _Encoder, packed: PackedWeights | None, threads: int, ids: Ids, starts: Ids
+    ) -> None:
+        longest = int(np.diff(starts).max())
+        if packed:
+            together, apart = packed.floats(len(ids), longest)
+        else:
+            together = -(-len(ids) // TOKENS) * TOKENS * (5 * model.hidden + model.feed_forward)
+            apart = (longest + 2 * ROWS) * TOKENS
         self.vectors = np.empty((len(starts) - 1, model.hidden), np.float32)
-        together = -(-len(ids) // TOKENS) * TOKENS * (5 * model.hidden + model.feed_forward)
-        apart = (int(np.diff(starts).max()) + 2 * ROWS) * TOKENS
-        self._functions = functions
-        self._threads = threads
-        self._kept = ids, starts, np.empty(together + threads * apart, np.float32)  # as long as the structure points at them
+        self._embed = embed
+        self._kept = ids, starts, aligned(together + threads * apart, np.float32)  # as long as the structure points at them
+        self._packed = packed  # likewise
         self._texts = _Texts(
             encoder=ctypes.pointer(model),
             text_count=len(self.vectors),
             vectors=address(self.vectors),
             scratch_floats=apart,
+            packed=ctypes.pointer(packed.structure) if packed else None,
             **{name: address(numbers) for name, numbers in zip(("ids", "starts", "scratch"), self._kept, strict=True)},
         )
 
     def compute(self, from_layer: int, to_layer: int) -> None:
         """These layers, after those before them."""
         self._texts.from_layer, self._texts.to_layer = from_layer, to_layer
-        self._functions.embed(self._texts, self._threads)
+        self._embed(self._texts)

@@ -8,16 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from core.logging import get_logger
+from core.models.embeddings import EmbeddingDtype
 from core.models.pulls import MODELS_FOLDER
 from core.settings import Settings
 from gpu import devices
 from gpu.batch_queue import QUERY_TOKENS, BatchQueue, EmbedRequest, EmbedShare
 from gpu.bert import BertConfig, BertEncoder, Encoder
+from gpu.bert_ways import choose_way, native_way
 from gpu.cores import Cores
 from gpu.device_lock import DeviceLock
 from gpu.embed_loop import EmbedLoop
 from gpu.engine import OWNER
-from gpu.kernels import KernelsMissing, compile_kernels, targets
+from gpu.kernels import Kernels, KernelsMissing, compile_kernels, targets
 from gpu.shares import Share
 from gpu.sources import ModelSource
 from gpu.text_reader import TextReader
@@ -61,7 +63,10 @@ class Embedder:
         self.tokenizer = (source.path / TOKENIZER_FILE).read_bytes()
         self._kernels = settings.data_dir / MODELS_FOLDER
         self._device = devices.choose(settings.device)
+        self._dtype = settings.embedding_dtype
         self._threads = threads
+        if self._dtype is EmbeddingDtype.BFLOAT16 and self._device == devices.CPU:
+            native_way(self._compile().ways, self._dtype)  # a wish that cannot be met ends the start
         queue = BatchQueue(CPU_BUDGETS, is_padded=False) if self._device == devices.CPU else BatchQueue(CUDA_BUDGETS, is_padded=True)
         self._loop = EmbedLoop(self._load, queue, device_lock=device_lock, name=source.id, on_failure=on_failure)
         self._reader = TextReader(
@@ -92,10 +97,16 @@ class Embedder:
         least = devices.threads(self._threads)
         if self._device == devices.CPU:
             try:
-                functions = compile_kernels(self._kernels, targets()[0], lambda line: log.info("loading", step=line))
-                return BertEncoder(self._folder, functions, Cores(least=least, most=self._threads or devices.cores()))
+                functions = self._compile()
             except KernelsMissing as error:
-                log.warning("loading", step=f"{error.detail} {self.model_id} is computed by torch, slower")
+                log.warning("loading", step=f"{error.detail} {self.model_id} is computed by torch in float32, slower")
+            else:
+                encoder = BertEncoder(self._folder, functions, Cores(least=least, most=self._threads or devices.cores()))
+                log.info("numerics", model=self.model_id, text=choose_way(encoder, self._config.vocab_size, self._dtype))
+                return encoder
         from gpu.torch_bert import TorchBertEncoder  # noqa: PLC0415 - torch takes seconds and 470 MB
 
         return TorchBertEncoder(self._folder, self._device, least)
+
+    def _compile(self) -> Kernels:
+        return compile_kernels(self._kernels, targets()[0], lambda line: log.info("loading", step=line))

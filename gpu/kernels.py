@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ import numpy.typing as npt
 
 from core.errors import SettingsError
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("bert.c", "llama.c", "sampling.c"))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ("bert.c", "bert_bfloat16.c", "llama.c", "sampling.c"))
 HEADER = Path(__file__).with_name("kernels.h")
+HEADERS = (HEADER, *(HEADER.with_name(name) for name in ("bert.h", "bfloat16.h")))
 IS_X86 = platform.machine() == "x86_64"
 FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC", "-Wall", "-Werror", *(("-mprefer-vector-width=512",) if IS_X86 else ()))
 COMPILE_S = 120.0
@@ -34,6 +36,19 @@ _Floats = ctypes.c_void_p
 
 class KernelsMissing(SettingsError):
     """They cannot be compiled or loaded here; the detail says why."""
+
+
+class Way(IntEnum):
+    """How an encoder's products are computed: ``Way`` of bfloat16.h. FLOAT32 is everywhere; the others are in bfloat16."""
+
+    FLOAT32 = 0
+    AVX512_BF16 = 1
+    AMX_BF16 = 2
+
+    @property
+    def label(self) -> str:
+        """As processors' makers call it."""
+        return self.name.replace("_", "-")
 
 
 class Matrix(ctypes.Structure):
@@ -89,6 +104,7 @@ class Step(ctypes.Structure):
 class Kernels:
     """The compiled functions. ``target``: the processor that they were compiled for; ``name`` tells them from any others.
 
+    ``ways``: of computing an encoder's products, those that this processor and its system have, the fastest last.
     Other Python threads run while one of them does.
     """
 
@@ -97,9 +113,12 @@ class Kernels:
         self.name = library.stem
         loaded = ctypes.CDLL(str(library))
         self._step, self._draw, self._mass = loaded.penstock_step, loaded.penstock_draw, loaded.penstock_mass
-        self._embed = loaded.penstock_embed
+        self._embed, self._embed_bfloat16 = loaded.penstock_embed, loaded.penstock_embed_bfloat16
+        ways: int = loaded.penstock_ways()
+        self.ways = tuple(way for way in Way if ways >> way & 1)
         self._step.argtypes = (ctypes.POINTER(Step), ctypes.c_int)
         self._embed.argtypes = (ctypes.c_void_p, ctypes.c_int)
+        self._embed_bfloat16.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
         self._draw.argtypes = (
             ctypes.c_void_p,
             ctypes.c_int64,
@@ -118,9 +137,13 @@ class Kernels:
         used: int = self._step(ctypes.byref(step), threads)
         return used
 
-    def embed(self, texts: ctypes.Structure, threads: int) -> None:
-        """Make vectors of ``Texts`` of bert.c."""
+    def embed(self, threads: int, texts: ctypes.Structure) -> None:
+        """Make vectors of ``Texts`` of bert.h."""
         self._embed(ctypes.byref(texts), threads)
+
+    def embed_bfloat16(self, way: Way, threads: int, texts: ctypes.Structure) -> None:
+        """The same in one of ``ways``."""
+        self._embed_bfloat16(ctypes.byref(texts), way, threads)
 
     def draw(self, scores: Row, *, temperature: float, top_p: float, top_k: int, number: float) -> int:
         """The token that ``number`` in [0, 1) stands for; the best one for temperature 0; -1 where the scores are not finite."""
@@ -149,7 +172,7 @@ def compile_kernels(folder: Path, target: str, progress: Callable[[str], None], 
         raise KernelsMissing(message) from None
     flags = (*FLAGS, f"-mcpu={target}")
     told = hashlib.sha256(
-        "\0".join((compiler, _processor(), *flags)).encode() + b"".join(source.read_bytes() for source in (HEADER, *sources))
+        "\0".join((compiler, _processor(), *flags)).encode() + b"".join(source.read_bytes() for source in (*HEADERS, *sources))
     )
     kept = folder / f"kernels-{told.hexdigest()[:16]}.so"
     if not kept.exists():

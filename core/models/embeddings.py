@@ -3,6 +3,7 @@
 Source: the ``CreateEmbeddingRequest`` schema of OpenAI's API reference.
 """
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,6 +16,14 @@ Text = Annotated[str, msgspec.Meta(min_length=1)]
 Token = Annotated[int, msgspec.Meta(ge=0)]
 Tokens = Annotated[list[Token], msgspec.Meta(min_length=1)]
 Input = str | list[int]
+
+
+class EmbeddingDtype(StrEnum):
+    """In which numbers a local embedding model is computed on a processor."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):

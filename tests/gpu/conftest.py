@@ -16,7 +16,7 @@ import torch
 
 from core.settings import Settings
 from gpu.engine import Engine, load
-from gpu.kernels import Kernels, compile_kernels
+from gpu.kernels import Kernels, Way, compile_kernels
 from gpu.sources import starter
 from tests.gpu.asking import Started
 
@@ -55,6 +55,15 @@ def engine(first_start: Started) -> Engine:
 def functions(first_start: Started) -> Kernels:
     """The compiled kernels of the first start."""
     return compile_kernels(first_start.settings.data_dir / "models", "native", pytest.fail)
+
+
+@pytest.fixture(params=Way, ids=lambda way: way.label)
+def way(request: pytest.FixtureRequest, functions: Kernels) -> Way:
+    """Each way of computing an encoder's products that this processor has."""
+    way: Way = request.param
+    if way not in functions.ways:
+        pytest.skip(f"this processor, or its system, has no {way.label}")
+    return way
 
 
 @pytest.fixture(scope="session")

@@ -3,21 +3,25 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import torch
+from structlog.testing import capture_logs
 from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
-from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
+from core.errors import BadRequest, ContextTooLong, PenstockError, SettingsError, Unavailable
+from core.models.embeddings import EmbeddingDtype
 from core.settings import Settings
 from gpu import sources
 from gpu.batch_queue import BatchQueue, EmbedRequest, EmbedShare
 from gpu.bert import BertEncoder, Vectors, _Work
+from gpu.bert_ways import LEAST_COSINE
 from gpu.device_lock import DeviceLock
 from gpu.embed_loop import EmbedLoop
 from gpu.embedder import Embedder
-from gpu.kernels import Kernels
+from gpu.kernels import Kernels, Way
 from gpu.shares import Share
 from tests.gpu.asking import Started
 from tests.polling import until
@@ -40,10 +44,10 @@ def embedder(functions: Kernels, first_start: Started) -> Iterator[Embedder]:
     made.close()
 
 
-def loaded(settings: Settings) -> Embedder:
+def loaded(settings: Settings, dtype: EmbeddingDtype = EmbeddingDtype.AUTO) -> Embedder:
     source = sources.embedder()
     assert source
-    return Embedder(source, settings, device_lock=DeviceLock(), threads=1)
+    return Embedder(source, msgspec.structs.replace(settings, embedding_dtype=dtype), device_lock=DeviceLock(), threads=1)
 
 
 def vectors(data: bytes) -> torch.Tensor:
@@ -54,7 +58,12 @@ async def one_by_one(embedder: Embedder, texts: list[str]) -> torch.Tensor:
     return torch.cat([vectors((await embedder.embed([text]))[0]) for text in texts])
 
 
-async def test_it_gives_what_transformers_and_the_models_own_pooling_give(embedder: Embedder) -> None:
+@pytest.mark.parametrize("dtype", EmbeddingDtype)
+async def test_it_gives_what_transformers_and_the_models_own_pooling_give(
+    functions: Kernels, first_start: Started, dtype: EmbeddingDtype
+) -> None:
+    if dtype is EmbeddingDtype.BFLOAT16 and functions.ways == (Way.FLOAT32,):
+        pytest.skip("this processor, or its system, multiplies bfloat16 in no way")
     source = sources.embedder()
     assert source
 
@@ -69,7 +78,27 @@ async def test_it_gives_what_transformers_and_the_models_own_pooling_give(embedd
         return torch.stack(made)
 
     expected = await asyncio.to_thread(straightforward)
-    assert torch.allclose(await one_by_one(embedder, TEXTS), expected, atol=1e-6)
+    embedder = await asyncio.to_thread(loaded, first_start.settings, dtype)
+    with capture_logs() as logs:
+        made = await one_by_one(embedder, TEXTS)
+    await asyncio.to_thread(embedder.close)
+    (told,) = (line["text"] for line in logs if line["event"] == "numerics" and line["model"] == embedder.model_id)
+    if told.startswith("float32"):
+        assert torch.allclose(made, expected, atol=1e-6)
+    else:
+        assert told.startswith("bfloat16")
+        assert float((made * expected).sum(1).min()) >= LEAST_COSINE
+        assert not torch.allclose(made, expected, atol=1e-6), "it says that it rounds"
+    assert dtype is EmbeddingDtype.AUTO or told.startswith(dtype)
+
+
+def test_a_wish_for_bfloat16_that_cannot_be_met_ends_the_start(
+    functions: Kernels, first_start: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(functions, "ways", (Way.FLOAT32,))
+    monkeypatch.setattr("gpu.embedder.compile_kernels", lambda *_: functions)
+    with pytest.raises(SettingsError, match="PENSTOCK_EMBEDDING_DTYPE is bfloat16, but this processor"):
+        loaded(first_start.settings, EmbeddingDtype.BFLOAT16)
 
 
 async def test_a_text_has_the_same_vector_alone_and_beside_others(embedder: Embedder) -> None:
@@ -237,9 +266,9 @@ async def test_it_is_loaded_with_the_first_text_and_that_takes_little(embedder: 
     del embedder
     made = await asyncio.to_thread(loaded, first_start.settings)
     assert made._loop.encoder is None
-    began = time.perf_counter()
+    began = time.process_time()
     await made.embed(["first"])
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     await asyncio.to_thread(made.close)
     with pytest.raises(Unavailable):
         await made.embed(["too late"])
