@@ -36,12 +36,14 @@ _INLINE = frozenset({
     "label", "button", "select", "optgroup", "output", "font", "ins", "acronym", "nobr", "big", "ruby", "rb", "rt", "rp", "picture",
     "source", "track", "map", "area",
 })  # fmt: skip
-_KNOWN = frozenset({
-    "html", "body", "div", "p", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd",
-    "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "colgroup", "col", "img", "math", "a", "b", "i", "em",
-    "strong", "abbr", "bdi", "bdo", "br", "cite", "code", "data", "dfn", "kbd", "mark", "meter", "q", "s", "samp", "small", "span",
-    "strike", "sub", "sup", "time", "tt", "u", "var", "wbr", "nav", "input",
+_PHRASES = frozenset({
+    "b", "i", "em", "strong", "abbr", "bdi", "bdo", "cite", "code", "data", "dfn", "kbd", "mark", "meter", "q", "s", "samp", "small",
+    "span", "strike", "sub", "sup", "time", "tt", "u", "var", "wbr",
 })  # fmt: skip
+_KNOWN = _PHRASES | {
+    "html", "body", "div", "p", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd",
+    "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "colgroup", "col", "img", "math", "a", "br", "nav", "input",
+}  # fmt: skip
 
 
 def read_html(content: bytes, draft: Draft) -> None:
@@ -70,6 +72,7 @@ def add_html(text: str, draft: Draft) -> None:
     _rename(root)
     _write_out(root, draft)
     replace_tables(root, tables)
+    etree.strip_tags(root, *_PHRASES)  # their text stays: unstructured would look at each by itself
     for element in partition_html(etree.tostring(root, encoding="unicode", method="html")):
         if tables.add(element.text, draft):
             continue
