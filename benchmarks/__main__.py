@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.checkouts import Checkout
 from benchmarks.rows import Row, machine, show, table
 
-ALONE = ("storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "shares", "survival", "idle")
+ALONE = ("storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "shares", "survival", "idle", "ingestion")
 COMPARED = ("before", "jobs", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -37,25 +37,25 @@ def identify(chunks: Sequence[Chunk], model: str) -> tuple[str, ...]:
     return tuple(ids)
 
 
-def points(entry: KnowledgeFile, document: EmbeddedDocument) -> list[Point]:
-    """What the vector store is to hold of an entry's revision."""
+def points(entry: KnowledgeFile, document: EmbeddedDocument, at_once: int) -> Iterator[list[Point]]:
+    """What the vector store is to hold of an entry's revision, some at a time: of a large document all would be many megabytes."""
     about = {"file_id": entry.file_id, "filename": entry.filename, "knowledge_id": entry.knowledge_id}
     metadata = msgspec.json.encode({**entry.metadata, **about}).decode()
-    vectors = document.vector_of()
-    return [
-        Point(
-            passage=Passage(
-                id=chunk_id,
-                collection=entry.knowledge_id,
-                file=entry.id,
-                generation=entry.revision,
-                position=chunk.position,
-                text=chunk.text,
-                headings=chunk.headings,
-                pages=chunk.pages,
-                metadata=metadata,
-            ),
-            vector=vectors[chunk_id],
-        )
-        for chunk_id, chunk in zip(document.ids, document.chunks, strict=True)
-    ]
+    for start in range(0, len(document.ids), at_once):
+        yield [
+            Point(
+                passage=Passage(
+                    id=document.ids[place],
+                    collection=entry.knowledge_id,
+                    file=entry.id,
+                    generation=entry.revision,
+                    position=document.chunks[place].position,
+                    text=document.chunks[place].text,
+                    headings=document.chunks[place].headings,
+                    pages=document.chunks[place].pages,
+                    metadata=metadata,
+                ),
+                vector=document.vector(place),
+            )
+            for place in range(start, min(start + at_once, len(document.ids)))
+        ]

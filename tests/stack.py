@@ -19,7 +19,7 @@ from core.redis.workers import WorkerRegistry
 from tests.polling import until
 from tests.ports import free_port
 
-START_S = 120
+START_S = 240
 STOP_S = 15
 
 

@@ -221,22 +221,22 @@ async def reset(request: web.Request) -> web.Response:
 
 
 async def retry(request: web.Request) -> web.Response:
-    """``POST /api/knowledge/{knowledge_id}/retry``: begin all files again that failed."""
+    """``POST /api/knowledge/{knowledge_id}/retry``: begin all files again that failed, by one job (``GET /api/jobs/``)."""
     services = request.app[SERVICES]
     knowledge_id = request.match_info["knowledge_id"]
-    await services.knowledge_files.retry(request[PRINCIPAL], knowledge_id)
+    await services.ingestion.retry_all(request[PRINCIPAL], knowledge_id)
     return await _answer(request, await services.knowledge.get(request[PRINCIPAL], knowledge_id))
 
 
 async def reindex(request: web.Request) -> web.Response:
     """``POST /api/knowledge/{knowledge_id}/reindex``: cut and embed all files anew, with the embedding model that new bases get.
 
-    Until all are ready, what was found before is found.
+    One job does it (``GET /api/jobs/``). Until all are ready, what was found before is found.
     """
     services, knowledge_id = request.app[SERVICES], request.match_info["knowledge_id"]
     base = await services.knowledge.get_writable(request[PRINCIPAL], knowledge_id)
     model = await services.models.for_embedding()
-    await services.knowledge_files.reindex(request[PRINCIPAL], base.id, model.id)
+    await services.ingestion.reindex(request[PRINCIPAL], base.id, model.id)
     return await _answer(request, await services.knowledge.get(request[PRINCIPAL], base.id))
 
 

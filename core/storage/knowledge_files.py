@@ -119,6 +119,10 @@ class KnowledgeFiles:
         where: dict[str, Any] = {"state": _UNFINISHED, "removed": False, "job_id": None}
         return await self._records.find(COLLECTION, where, KnowledgeFile, order=Order("updated_at"), limit=count)
 
+    async def count_unfinished(self, knowledge_id: str) -> int:
+        """How many of a base are on their way."""
+        return await self._records.count(COLLECTION, {"knowledge_id": knowledge_id, "state": _UNFINISHED, "removed": False})
+
     async def uncleaned(self, count: int) -> list[KnowledgeFile]:
         """Some of those of which the vector store holds more than can be found, the oldest first."""
         return await self._records.find(COLLECTION, {"cleaned": False}, KnowledgeFile, order=Order("updated_at"), limit=count)

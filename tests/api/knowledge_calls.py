@@ -41,7 +41,8 @@ async def filled_base(server: ServerFixture, owner: Client) -> tuple[str, str]:
     await services.knowledge_files.note_space(entry, EMBED.id, DIMENSIONS)
     store = await services.vectors.open()
     await store.setup(space)
-    await store.upsert(space, ingestion.points(entry, document))
+    for points in ingestion.points(entry, document, 1):
+        await store.upsert(space, points)
     await services.knowledge_files.publish(entry, EMBED.id, chunks=1, pages=None)
     return knowledge_id, file["id"]
 

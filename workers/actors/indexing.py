@@ -185,9 +185,7 @@ class IndexingWork:
         await self._by.entries.note_space(entry, model.id, size)
         store = await self._by.vectors.open()
         await _patiently(lambda: store.setup(space))
-        points = await asyncio.to_thread(ingestion.points, entry, document)
-        for start in range(0, len(points), WRITTEN_AT_ONCE):
-            some = points[start : start + WRITTEN_AT_ONCE]
+        for some in ingestion.points(entry, document, WRITTEN_AT_ONCE):
             await _patiently(partial(store.upsert, space, some))
         if not base.dimensions:
             await self._by.entries.set_dimensions(base.id, size)

@@ -22,10 +22,14 @@ class EmbeddedDocument(msgspec.Struct, frozen=True, kw_only=True):
     chunks: tuple[Chunk, ...]
     vectors: bytes
 
+    def vector(self, place: int) -> bytes:
+        """Of the chunk at this place."""
+        size = len(self.vectors) // len(self.ids)
+        return self.vectors[size * place : size * (place + 1)]
+
     def vector_of(self) -> dict[str, bytes]:
-        """By id."""
-        size = len(self.vectors) // max(1, len(self.ids))
-        return {chunk_id: self.vectors[size * place : size * (place + 1)] for place, chunk_id in enumerate(self.ids)}
+        """All by id."""
+        return {chunk_id: self.vector(place) for place, chunk_id in enumerate(self.ids)}
 
 
 class Embedded:

@@ -93,18 +93,6 @@ class KnowledgeFiles:
         base = await self._bases.get_writable(principal, knowledge_id)
         return await self._put(principal, base, await self._files.get(principal, file_id), PATH_KEY + path)
 
-    async def retry(self, principal: Principal, knowledge_id: str) -> Sequence[KnowledgeFile]:
-        """Begin all that failed again. Raises NotFound, Forbidden."""
-        base = await self._bases.get_writable(principal, knowledge_id)
-        return [await self._begin_again(entry) for entry in await self._rows.of_base(base.id, FileState.FAILED)]
-
-    async def reindex(self, principal: Principal, knowledge_id: str, model: str) -> Sequence[KnowledgeFile]:
-        """Cut and embed all files anew, with a model; until that is done, what was found before is found. Raises NotFound, Forbidden."""
-        base = await self._bases.get_writable(principal, knowledge_id)
-        if base.embedding_model not in {"", model} or base.next_model:
-            await self._base_rows.set_models(base, next_model=model if model != base.embedding_model else "")
-        return [await self._begin_again(entry) for entry in await self._rows.of_base(base.id)]
-
     async def remove(self, principal: Principal, knowledge_id: str, file_id: str) -> KnowledgeBase:
         """Take a file out of a base; itself it stays. Raises NotFound, Forbidden."""
         base = await self._bases.get_writable(principal, knowledge_id)
@@ -162,13 +150,19 @@ class KnowledgeFiles:
         base = await self._base_rows.get(knowledge_id)
         if base is None or not base.next_model:
             return
+        if await self._rows.count_unfinished(base.id):
+            return
         entries = await self._rows.of_base(base.id)
-        if all(entry.state in {FileState.READY, FileState.FAILED} for entry in entries):
-            dimensions = max((entry.spaces.get(base.next_model, 0) for entry in entries), default=0)
-            changed = await self._base_rows.set_models(base, embedding_model=base.next_model, next_model="", dimensions=dimensions)
-            await self._base_rows.set_version(base.id, new_id())
-            for entry in entries if changed else ():
-                await self._rows.update(entry, cleaned=False, updated_at=_now())  # queries that began before still read the others
+        dimensions = max((entry.spaces.get(base.next_model, 0) for entry in entries), default=0)
+        changed = await self._base_rows.set_models(base, embedding_model=base.next_model, next_model="", dimensions=dimensions)
+        await self._base_rows.set_version(base.id, new_id())
+        for entry in entries if changed else ():
+            await self._rows.update(entry, cleaned=False, updated_at=_now())  # queries that began before still read the others
+
+    async def move_to(self, base: KnowledgeBase, model: str) -> None:
+        """From now on files of a base are indexed with a model, which takes over when all are."""
+        if base.embedding_model not in {"", model} or base.next_model:
+            await self._base_rows.set_models(base, next_model=model if model != base.embedding_model else "")
 
     async def choose_model(self, base: KnowledgeBase, model_id: str) -> str:
         """For workers: the model of a base that has none; somebody else's choice where they were faster."""

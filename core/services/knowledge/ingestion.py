@@ -83,6 +83,25 @@ class Ingestion:
         base = await self._bases.get_writable(principal, job.knowledge_id)
         return await self._begin(principal, base, {}, [(entry, None) for entry in await self._rows.of_job(job.id, FileState.FAILED)])
 
+    async def retry_all(self, principal: Principal, knowledge_id: str) -> None:
+        """Begin all that failed in a base again, by one job. Raises NotFound, Forbidden."""
+        base = await self._bases.get_writable(principal, knowledge_id)
+        await self._begin_again(principal, base, await self._rows.of_base(base.id, FileState.FAILED))
+
+    async def reindex(self, principal: Principal, knowledge_id: str, model: str) -> None:
+        """Cut and embed all files of a base anew, with a model, by one job; until that is done, what was found before is found.
+
+        Raises NotFound, Forbidden.
+        """
+        base = await self._bases.get_writable(principal, knowledge_id)
+        await self._entries.move_to(base, model)
+        await self._begin_again(principal, base, await self._rows.of_base(base.id))
+        await self._entries.settle(base.id)  # where there is no file
+
+    async def _begin_again(self, principal: Principal, base: KnowledgeBase, entries: Sequence[KnowledgeFile]) -> None:
+        if entries:
+            await self._begin(principal, base, {}, [(entry, None) for entry in entries])
+
     async def _begin(
         self,
         principal: Principal,

@@ -119,6 +119,8 @@ async def test_a_file_that_cannot_be_read_says_why_and_can_be_tried_again(bob: C
     done = await put(bob, knowledge_id, b"%PDF-1.7\n1 0 obj\n<<", "broken.pdf")
     assert (done["state"], done["status"], len(done["error"]) > 10) == ("failed", False, True)
     retried = await bob.post(f"/api/knowledge/{knowledge_id}/retry", {})
+    (job,) = (await bob.get("/api/jobs/")).body
+    assert (job["knowledge_id"], job["total"]) == (knowledge_id, 1)
     assert retried.body["files"][0]["status"] in {"queued", "parsing", "failed"}
 
     async def failed() -> bool:
@@ -162,17 +164,24 @@ async def test_an_embedder_that_is_away_for_a_while_fails_nothing(bob: Client, e
 
 @pytest.mark.usefixtures("worker")
 async def test_another_model_takes_over_when_all_is_indexed_with_it(bob: Client, services: Services) -> None:
-    knowledge_id = await base_of(bob)
+    knowledge_id, emptied = await base_of(bob), await base_of(bob)
     await put(bob, knowledge_id)
+    await put(bob, emptied)
+    await bob.post(f"/api/knowledge/{emptied}/reset", {})
     await serve_models(services, OTHER, worker_id="gpu")
     services.models._embedding_model = OTHER.id
+    moved = (await bob.post(f"/api/knowledge/{emptied}/reindex", {})).body
+    assert (moved["embedding_model"], moved["reindexing_with"]) == (OTHER.id, "")
     assert (await bob.post(f"/api/knowledge/{knowledge_id}/reindex", {})).status == 200
+    (job,) = (await bob.get("/api/jobs/")).body
+    assert (job["knowledge_id"], job["total"]) == (knowledge_id, 1)
 
     async def other() -> bool:
         whole = (await bob.get(f"/api/knowledge/{knowledge_id}")).body
         return (whole["embedding_model"], whole["reindexing_with"]) == (OTHER.id, "")
 
     await until(other, "the base has the other model", timeout_s=60)
+    assert (await bob.get(f"/api/jobs/{job['id']}")).body["completed"] == 1
     assert "music" in (await ask(bob, knowledge_id, "violin"))[0]["content"]
 
 
