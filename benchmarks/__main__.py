@@ -11,7 +11,21 @@ from pathlib import Path
 from benchmarks.checkouts import Checkout
 from benchmarks.rows import Row, machine, show, table
 
-ALONE = ("storage", "api", "relay", "engine", "exactness", "quality", "llama_cpp", "shares", "survival", "idle", "ingestion")
+ALONE = (
+    "storage",
+    "api",
+    "relay",
+    "engine",
+    "exactness",
+    "quality",
+    "llama_cpp",
+    "shares",
+    "survival",
+    "idle",
+    "ingestion",
+    "parsing",
+    "retrieval",
+)
 COMPARED = ("before", "jobs", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
