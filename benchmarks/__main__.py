@@ -25,6 +25,8 @@ ALONE = (
     "ingestion",
     "keywords",
     "bfloat16",
+    "parsing",
+    "retrieval",
 )
 COMPARED = ("before", "jobs", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"

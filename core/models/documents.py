@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-PARSER_VERSION = 1  # of what is made of a file: with another one every file is read again
+PARSER_VERSION = 2  # of what is made of a file: with another one every file is read again
 
 
 class ElementKind(StrEnum):

@@ -20,6 +20,7 @@ _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _ABSOLUTE = ("http://", "https://", "mailto:")
 _MAX_ADDRESS = 200
+_PERMALINKS = frozenset("¶§#\N{LINK SYMBOL}\uf0c1")  # a heading's link to itself
 
 _DROPPED = ("script", "style", "template", "noscript", "head", "link", "meta", "svg", "canvas", "datalist", "hr", "object", "del")
 _OF_HEADS = frozenset({"title", "meta", "link", "script", "style", "base", "noscript", "template"})
@@ -35,12 +36,14 @@ _INLINE = frozenset({
     "label", "button", "select", "optgroup", "output", "font", "ins", "acronym", "nobr", "big", "ruby", "rb", "rt", "rp", "picture",
     "source", "track", "map", "area",
 })  # fmt: skip
-_KNOWN = frozenset({
-    "html", "body", "div", "p", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd",
-    "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "colgroup", "col", "img", "math", "a", "b", "i", "em",
-    "strong", "abbr", "bdi", "bdo", "br", "cite", "code", "data", "dfn", "kbd", "mark", "meter", "q", "s", "samp", "small", "span",
-    "strike", "sub", "sup", "time", "tt", "u", "var", "wbr", "nav", "input",
+_PHRASES = frozenset({
+    "b", "i", "em", "strong", "abbr", "bdi", "bdo", "cite", "code", "data", "dfn", "kbd", "mark", "meter", "q", "s", "samp", "small",
+    "span", "strike", "sub", "sup", "time", "tt", "u", "var", "wbr",
 })  # fmt: skip
+_KNOWN = _PHRASES | {
+    "html", "body", "div", "p", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd",
+    "table", "caption", "thead", "tbody", "tfoot", "tr", "td", "th", "colgroup", "col", "img", "math", "a", "br", "nav", "input",
+}  # fmt: skip
 
 
 def read_html(content: bytes, draft: Draft) -> None:
@@ -69,6 +72,7 @@ def add_html(text: str, draft: Draft) -> None:
     _rename(root)
     _write_out(root, draft)
     replace_tables(root, tables)
+    etree.strip_tags(root, *_PHRASES)  # their text stays: unstructured would look at each by itself
     for element in partition_html(etree.tostring(root, encoding="unicode", method="html")):
         if tables.add(element.text, draft):
             continue
@@ -107,8 +111,11 @@ def _drop(root: Any, draft: Draft) -> None:
         for element in reversed([child for child in head if child.tag not in _OF_HEADS]):
             head.addnext(element)
     for element in root.xpath("//*[@hidden or @style or @role]"):
-        if element.get("role") == "doc-backlink" or element.get("hidden") is not None or _HIDDEN.search(element.get("style", "")):
+        role = element.get("role")
+        if element.get("hidden") is not None or _HIDDEN.search(element.get("style", "")) or (role == "doc-backlink" and _is_sign(element)):
             element.tag = "template"
+        elif role == "navigation":
+            element.tag = "nav"
     for element in root.iter(*_NAMED):
         if not element.xpath("ancestor::template"):
             source = element.get("src") or element.get("data") or ""
@@ -116,6 +123,11 @@ def _drop(root: Any, draft: Draft) -> None:
     if root.xpath("//nav[not(ancestor::template)]"):
         draft.miss("Left out: its navigation.")
     etree.strip_elements(root, *_DROPPED, "nav", "iframe", "embed", "audio", "video", with_tail=False)
+
+
+def _is_sign(link: Any) -> bool:
+    """An arrow back to where a note is referred to; a heading that leads back to the table of contents has words."""
+    return not any(map(str.isalnum, "".join(link.itertext())))
 
 
 def _rename(root: Any) -> None:
@@ -164,6 +176,9 @@ def _write_picture(element: Any, draft: Draft) -> None:
 def _write_address(element: Any) -> None:
     address = clean(element.get("href") or "").strip()
     text = "".join(element.itertext())
+    if address.startswith("#") and text in _PERMALINKS:
+        element.text = None
+        del element[:]
     if address.startswith(_ABSOLUTE) and len(address) <= _MAX_ADDRESS and address.removeprefix("mailto:") not in text:
         shown = etree.SubElement(element, "span")
         shown.text = f" ({address})"

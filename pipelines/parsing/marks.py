@@ -7,12 +7,11 @@ from pipelines.parsing.draft import Draft
 _BEGIN, _END = "\ue0f0", "\ue0f1"  # of private use: what a file itself has of these is dropped
 _HEADING = re.compile(f"{_BEGIN}h(\\d){_END}")
 _TABLE = re.compile(f"{_BEGIN}t(\\d+){_END}")
-_FOREIGN = str.maketrans({_BEGIN: None, _END: None})
 
 
 def drop_marks(text: str) -> str:
     """What a file says, without what would be taken for a mark."""
-    return text.translate(_FOREIGN)
+    return text.replace(_BEGIN, "").replace(_END, "")
 
 
 def mark_heading(level: int) -> str:

@@ -10,6 +10,20 @@ def test_all_of_a_page_with_a_main_part_is_read_and_navigation_named() -> None:
     assert (document.title, document.missing) == ("T", ("Left out: its navigation.",))
 
 
+def test_what_says_that_it_is_navigation_is_that() -> None:
+    document = read("a.html", '<div role="navigation">Menu</div><div role="main"><p>Core</p></div>')
+    assert (texts(document), document.missing) == (["Core"], ("Left out: its navigation.",))
+
+
+def test_headings_that_lead_back_to_the_contents_stay_and_their_links_to_themselves_go() -> None:
+    page = """<h2><a href="#id1" role="doc-backlink">Why <em>is</em> it so?</a><a href="#why" title="Permalink">\N{PILCROW SIGN}</a></h2>
+    <p>So<a href="#n1">1</a>, <a href="#plus">+</a>.</p>
+    <p><a href="#r1" role="doc-backlink">1</a> A note. <a href="#r1" role="doc-backlink">↩</a></p>"""
+    document = read("a.html", page)
+    assert outline(document) == [("title", "Why is it so?"), ("text", "So1, +."), ("text", "1 A note.")]
+    assert document.title == "Why is it so?"
+
+
 def test_forms_figures_and_details_keep_their_blocks() -> None:
     page = """<form><p>In a form</p></form><figure><img src=x alt="A pump"><figcaption>Figure 1</figcaption></figure>
     <details><summary>More</summary><p>Inner</p></details>"""

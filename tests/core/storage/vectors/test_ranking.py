@@ -63,3 +63,10 @@ def test_same_opposite_and_unrelated_have_their_fixed_scores() -> None:
 
 def test_the_first_are_the_highest() -> None:
     assert first({"b": 1.0, "a": 1.0, "c": 2.0}, 2) == {"c": 2.0, "a": 1.0}
+
+
+def test_by_default_words_decide_between_what_is_about_as_near_and_lift_nothing_that_is_far() -> None:
+    cosines = {"near": 0.6, "as near": 0.55, "far": 0.3}
+    by_both = Query(visible={})
+    assert [key for key, _ in rank(by_both, cosines, {"as near": 7.0})] == ["as near", "near", "far"]
+    assert [key for key, _ in rank(by_both, cosines, {"far": 7.0})] == ["near", "as near", "far"]

@@ -8,7 +8,7 @@ import pytest
 from core.errors import SettingsError
 from core.settings import Settings
 from core.storage.vectors import open_vectors
-from core.storage.vectors.port import Mode, Passage, Point, Query, Selection, VectorSpace, VectorStore, pack
+from core.storage.vectors.port import VECTOR_WEIGHT, Mode, Passage, Point, Query, Selection, VectorSpace, VectorStore, pack
 from tests.core.storage.vectors.asking import ALL, ONE, having, ids, search
 from tests.core.storage.vectors.conftest import STORES, settings_of
 from tests.core.storage.vectors.corpus import DIMENSIONS, nearest, point, points, vector
@@ -65,7 +65,7 @@ async def test_a_hybrid_score_is_the_sum_of_its_halves_by_weight(corpus_store: V
     question = "grant of patent license"
     by_words = {hit.passage.id: hit.score for hit in await search(corpus_store, corpus_space, ALL, question, Mode.KEYWORD)}
     by_vector = dict(nearest(points(), vector(question)))
-    for weight in (0.0, 0.5, 0.8, 1.0):
+    for weight in (0.0, 0.5, VECTOR_WEIGHT, 1.0):
         hits = await search(corpus_store, corpus_space, ALL, question, Mode.HYBRID, vector_weight=weight)
         expected = {key: weight * by_vector[key] + (1 - weight) * by_words.get(key, 0) for key in by_vector}
         assert [hit.score for hit in hits] == pytest.approx([expected[key] for key in ids(hits)], abs=3e-6)
@@ -87,7 +87,7 @@ async def test_a_question_without_words_finds_nothing_by_words(corpus_store: Vec
         assert await search(corpus_store, corpus_space, ALL, text, Mode.KEYWORD) == []
         hybrid = await search(corpus_store, corpus_space, ALL, text, Mode.HYBRID)
         assert ids(hybrid) == ids(await search(corpus_store, corpus_space, ALL, text))
-        assert max(hit.score for hit in hybrid) <= 0.8
+        assert max(hit.score for hit in hybrid) <= VECTOR_WEIGHT
 
 
 async def test_a_lone_hit_that_has_nothing_to_do_with_the_query_scores_low(vectors: VectorStore, space: VectorSpace) -> None:
