@@ -124,7 +124,8 @@ def points(file: Path) -> list[Point]:
 async def ingesting(folder: Path, models: Path) -> AsyncIterator[Ingestion]:
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "models").symlink_to(models)
-    async with stack_in(folder, rate_limit_per_minute=100_000) as stack:
+    # What a worker computes in is chosen by measuring: near the edge one that is started again might choose another way.
+    async with stack_in(folder, rate_limit_per_minute=100_000, embedding_dtype="float32") as stack:
         await stack.start_redis()
         api = await stack.start_api()
         async with signed_up(stack) as user:

@@ -25,7 +25,7 @@ def likeness(one: list[float], other: list[float]) -> float:
 
 
 async def test_its_client_gets_vectors_and_probabilities_from_the_local_models_whatever_dies(stack: Stack, user: User) -> None:
-    await stack.start_worker("gpu")
+    await stack.start_worker("gpu", embedding_dtype="float32")
     client = user.openai
     models = {model.id: model.model_dump() for model in (await client.models.list()).data}
     assert (models[MODEL]["tasks"], models[EMBEDDER]["tasks"]) == (["chat"], ["embedding"])
@@ -93,7 +93,7 @@ async def tells_probabilities(client: openai.AsyncOpenAI) -> None:
 async def survives(stack: Stack, client: openai.AsyncOpenAI) -> None:
     """Both are the same, token by token and number by number, when the worker that makes the answer is killed in the middle."""
     undisturbed, vectors = await both(client)
-    await stack.start_worker("gpu")
+    await stack.start_worker("gpu", embedding_dtype="float32")
     told, same = await both(client, stack)
     assert told == undisturbed
     assert all(likeness(one, two) == pytest.approx(1, abs=1e-6) for one, two in zip(vectors, same, strict=True))

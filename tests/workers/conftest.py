@@ -19,9 +19,10 @@ from pipelines.chat import Prompt, Window
 from tests.job_backend import BODY, JobBackend, backend, new_reply, new_spec
 from tests.job_backend import any_jobs_url as jobs_url
 from tests.worker_parts import WorkerParts
+from tests.workers.taking import loop, maker
 from workers.actors.replies import Replies
 
-__all__ = ["backend", "jobs_url", "new_spec"]
+__all__ = ["backend", "jobs_url", "loop", "maker", "new_spec"]
 
 PLACES = 2
 WORDS = [f"{number} " for number in range(20)]

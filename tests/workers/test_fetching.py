@@ -1,7 +1,6 @@
 """What a worker takes, and how it takes it."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -9,89 +8,12 @@ from dramatiq import Broker, Message, MessageProxy
 from dramatiq.middleware import Middleware, SkipMessage
 
 from core.jobs.queue import wake_topic
-from core.jobs.waiting import waiting_for
-from core.models.jobs import JobSpec
-from core.models.pools import Pool
-from core.redis.keys import SUSPECTS, in_hand_key, messages_key, waiting_key
+from core.redis.keys import in_hand_key, messages_key, waiting_key
 from tests.job_backend import QUEUE, JobBackend
 from tests.polling import until
-from tests.worker_parts import stop
+from tests.workers.taking import OTHER, PLACES, Maker, enqueue
 from workers import fetching
 from workers.fetching import Fetching
-
-PLACES = 2
-OTHER = "gpu.embed.query.m"
-
-
-class Maker:
-    """Notes the jobs it is given, and makes each for as long as it may not ``go``."""
-
-    def __init__(self) -> None:
-        self.begun: list[str] = []
-        self.ended: list[str] = []
-        self.waits_for: dict[str, tuple[str, str]] = {}  # by job, another, and its kind
-        self.running = 0
-        self.most = 0
-        self.go = asyncio.Semaphore(0)
-        self.counts_no_more = True
-
-    async def make(self, job_id: str, queue: str) -> bool:
-        assert queue
-        self.begun.append(job_id)
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            if job_id in self.waits_for:
-                other, kind = self.waits_for[job_id]
-                with waiting_for(kind):
-                    await until(lambda: other in self.ended, f"{other} has ended")
-            await self.go.acquire()
-            self.ended.append(job_id)
-        finally:
-            self.running -= 1
-        if job_id == "bug":
-            raise RuntimeError(job_id)
-        return self.counts_no_more
-
-
-@pytest.fixture
-def maker() -> Maker:
-    return Maker()
-
-
-@pytest.fixture
-async def loop(backend: JobBackend, maker: Maker, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Awaitable[Fetching]]]:
-    """A running loop that gives the maker PLACES jobs of each kind at a time."""
-    monkeypatch.setattr(fetching, "COMPARE_S", 0.1)
-    duties: list[asyncio.Task[None]] = []
-
-    async def start(*middleware: Middleware, name: str = "one") -> Fetching:
-        made = Fetching(
-            worker_id=name,
-            pool=Pool.GPU,
-            queue=backend.queue,
-            claims=backend.claims,
-            events=backend.log,
-            make=maker.make,
-            places={"generate_reply": PLACES, "embed_texts": PLACES},
-            broker=Broker(middleware=list(middleware)),
-        )
-        made.serve({QUEUE: "generate_reply", OTHER: "embed_texts"})
-        duties.extend(asyncio.create_task(duty()) for duty in (made.run, made.hear, made.compare))
-        return made
-
-    yield start
-    await stop(duties)
-
-
-def named(job_id: str, queue: str = QUEUE) -> JobSpec:
-    kind = "generate_reply" if queue == QUEUE else "embed_texts"
-    return JobSpec(id=job_id, kind=kind, queue=queue, owner="u", created_at=1)
-
-
-async def enqueue(backend: JobBackend, *names: str, queue: str = QUEUE) -> None:
-    for name in names:
-        await backend.queue.submit(named(name, queue))
 
 
 async def kept(backend: JobBackend) -> tuple[int, int, int]:
@@ -201,65 +123,6 @@ async def test_a_job_that_is_not_ours_any_more_is_not_acknowledged(
     await loop()
     await enqueue(backend, "a")
     await until(lambda: maker.begun == ["a", "a"], "whoever claims it is given it again")
-
-
-async def test_a_suspect_runs_alone_and_what_comes_meanwhile_waits(
-    backend: JobBackend, maker: Maker, loop: Callable[..., Awaitable[Fetching]]
-) -> None:
-    await loop()
-    await enqueue(backend, "a")
-    await until(lambda: maker.begun == ["a"], "one runs")
-    suspect = named("suspect")
-    await backend.queue.submit(suspect)
-    await until(lambda: len(maker.begun) == 2, "it runs beside the other")
-    await backend.queue.put_back(suspect, QUEUE, onto=QUEUE + SUSPECTS, worker_id="one")
-    maker.go.release()
-    maker.go.release()
-    await until(lambda: len(maker.begun) == 3, "it is tried again")
-    assert (maker.begun[-1], maker.running) == ("suspect", 1)
-    await enqueue(backend, "b")
-    await enqueue(backend, "c", queue=OTHER)
-    await backend.queue.lengths([QUEUE])
-    assert maker.begun[3:] == []
-    maker.go.release()
-    await until(lambda: sorted(maker.begun[3:]) == ["b", "c"], "the others go on")
-
-
-async def test_a_suspect_is_given_what_it_waits_for_and_nothing_else(
-    backend: JobBackend, maker: Maker, loop: Callable[..., Awaitable[Fetching]]
-) -> None:
-    maker.waits_for["suspect"] = "wanted", "embed_texts"
-    for job_id, queue in (("suspect", QUEUE), ("wanted", OTHER)):  # this one, too, has seen workers die
-        await backend.queue.submit(named(job_id, queue))
-        await backend.queue.fetch(queue, "dead", 1)
-        await backend.queue.put_back(named(job_id, queue), queue, onto=queue + SUSPECTS, worker_id="dead")
-    await enqueue(backend, "other")
-    await loop()
-    await until(lambda: len(maker.begun) == 2, "what it waits for is begun")
-    assert sorted(maker.begun) == ["suspect", "wanted"]
-    maker.go.release()
-    maker.go.release()
-    await until(lambda: maker.begun[2:] == ["other"], "the other goes on")
-    assert sorted(maker.ended) == ["suspect", "wanted"]
-
-
-async def test_what_runs_is_given_what_it_waits_for_while_a_suspect_wants_to_be_alone(
-    backend: JobBackend, maker: Maker, loop: Callable[..., Awaitable[Fetching]]
-) -> None:
-    maker.waits_for["a"] = "wanted", "embed_texts"
-    await loop()
-    await enqueue(backend, "a")
-    await until(lambda: maker.begun == ["a"], "one runs")
-    await backend.queue.submit(named("suspect"))
-    await until(lambda: len(maker.begun) == 2, "it runs beside the other")
-    await backend.queue.put_back(named("suspect"), QUEUE, onto=QUEUE + SUSPECTS, worker_id="one")
-    await enqueue(backend, "wanted", queue=OTHER)
-    await enqueue(backend, "b")
-    for _ in range(3):
-        maker.go.release()
-    await until(lambda: maker.begun[2:] == ["wanted", "suspect"], "the suspect is tried again when both have ended")
-    maker.go.release()
-    await until(lambda: maker.begun[4:] == ["b"], "the other goes on")
 
 
 async def test_who_drains_takes_nothing_more_and_says_whether_something_is_left_to_be_put_back(
