@@ -11,7 +11,7 @@ import io
 import os
 import re
 import sys
-from functools import cache
+from functools import lru_cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ _LEFT_OUT_OF_WORD: dict[str, Any] = {  # a guess at what a paragraph is, and wha
 os.environ.setdefault("DO_NOT_TRACK", "1")  # noqa: TID251 - no setting of ours: unstructured reads it when it is imported
 
 
-@cache
+@lru_cache(maxsize=256)  # some name what is in a document
 def _compiled(path: str) -> Any:
     """What python-docx asks of every paragraph several times over, parsed once."""
     return etree.XPath(path, namespaces=nsmap)
