@@ -1,6 +1,6 @@
-"""Keyword search of the embedded store: processor time of questions of common words, against weighing every passage that has one of them.
+"""Keyword search of the embedded store: processor time of questions of common words, against FTS5's own BM25 over the same index.
 
-By turns in one process; and whether both find the same.
+By turns in one process; and how much both find the same: FTS5 lets words that half of the passages have weigh nothing.
 """
 
 import itertools
@@ -8,17 +8,16 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import apsw
-import msgspec
 
 from benchmarks.rows import Row
-from core.storage.vectors.port import POOL, Mode, Passage, Point, Query, VectorSpace, pack
+from core.storage.vectors.port import Mode, Passage, Point, Query, VectorSpace, pack
 from core.storage.vectors.sqlite_vec import FILE, SqliteVectors
 from core.storage.vectors.sqlite_vec_search import Searcher
-from core.storage.vectors.sqlite_vec_sql import Tables
+from core.storage.vectors.sqlite_vec_sql import TIMES, Tables, times
 
 PASSAGES, WORDS, VOCABULARY = 100_000, 120, 30_000
 LOT = 2_000
@@ -41,33 +40,46 @@ async def measure() -> AsyncGenerator[Row, None]:
 
 def _measured(file: Path, least: float, most: float) -> Row:
     connection = apsw.Connection(str(file))
-    tables, draw = Tables(1), random.Random(2)  # noqa: S311 - a draw with a seed
-    now, before = Searcher(), Searcher(few_rows=PASSAGES * WORDS)
-    sql = f"SELECT term FROM {tables.vocabulary} WHERE doc BETWEEN ? AND ? ORDER BY term"  # noqa: S608 - a name of our own
-    words = [term for (term,) in connection.execute(sql, (least * PASSAGES, most * PASSAGES))]
-    ratios, spent, same, shares = list[float](), list[float](), list[bool](), list[float]()
+    connection.register_fts5_function(TIMES, times)
+    tables, draw, searcher = Tables(1), random.Random(2), Searcher()  # noqa: S311 - a draw with a seed
+    connection.execute(f"CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab(main, {tables.words}, row)")
+    words = [
+        term
+        for (term,) in connection.execute(
+            "SELECT term FROM vocabulary WHERE doc BETWEEN ? AND ? ORDER BY term", (least * PASSAGES, most * PASSAGES)
+        )
+    ]
+    by_itself = f"SELECT rowid FROM {tables.words} WHERE {tables.words} MATCH ? ORDER BY bm25({tables.words}) LIMIT {LIMIT}"  # noqa: S608 - a name of our own
 
-    def search(searcher: Searcher, query: Query) -> tuple[float, list[str]]:
-        began = time.thread_time()
-        hits = searcher.search(connection, tables, query)
-        return time.thread_time() - began, [hit.passage.id for hit in hits]
+    def ours(asked: Sequence[str]) -> list[str]:
+        query = Query(visible={"base": {"file": 1}}, mode=Mode.KEYWORD, text=" ".join(asked), limit=LIMIT)
+        return [hit.passage.id for hit in searcher.search(connection, tables, query)]
 
+    def its_own(asked: Sequence[str]) -> list[str]:
+        return [f"p{row - 1}" for (row,) in connection.execute(by_itself, (" OR ".join(asked),))]
+
+    ratios, spent, first, shares = list[float](), list[float](), list[float](), list[float]()
     for _ in range(QUESTIONS):
-        query = Query(visible={"base": {"file": 1}}, mode=Mode.KEYWORD, text=" ".join(draw.sample(words, 8)), limit=LIMIT)
-        likely, every = (search(searcher, msgspec.structs.replace(query, limit=POOL))[1] for searcher in (now, before))
-        same.append(likely[:10] == every[:10])
-        shares.append(len(set(likely) & set(every)) / len(every))
-        pairs = [(search(now, query)[0], search(before, query)[0]) for _ in range(ROUNDS)]
+        asked = draw.sample(words, 8)
+        began, found = _timed(ours, asked)
+        first.append(began)
+        shares.append(len({*found} & {*its_own(asked)}) / LIMIT)
+        pairs = [(_timed(ours, asked)[0], _timed(its_own, asked)[0]) for _ in range(ROUNDS)]
         ratios.append(statistics.median(then / mine for mine, then in pairs))
         spent.append(statistics.median(mine for mine, _ in pairs))
-    assert min(shares) > 0.8
     return Row(
         what=f"keyword search, 8 words that are in {least:.0%} to {most:.0%} of {PASSAGES} passages each: processor time",
         measured=statistics.median(ratios),
-        at_least=1.2,
-        note=f"{1000 * statistics.median(spent):.1f} ms; the ten best are the same in {sum(same)} of {QUESTIONS} questions, "
-        f"and {statistics.mean(shares):.1%} of the {POOL}",
+        at_least=5,
+        note=f"{1000 * statistics.median(spent):.1f} ms, the first time {1000 * statistics.median(first):.1f} ms; "
+        f"{statistics.mean(shares):.1%} of the {LIMIT} best are the same",
     )
+
+
+def _timed(search: Callable[[Sequence[str]], list[str]], asked: Sequence[str]) -> tuple[float, list[str]]:
+    began = time.thread_time()
+    found = search(asked)
+    return time.thread_time() - began, found
 
 
 def _corpus() -> Iterator[list[Point]]:

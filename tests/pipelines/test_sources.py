@@ -120,7 +120,7 @@ def test_a_file_that_fits_goes_in_whole_in_its_own_order_with_its_pages() -> Non
     texts = [f"{name} " * 150 for name in ("water", "corn", "music")]
     group = cut(FILE, paragraphs(*texts), "Is there music?")
     assert group.passages[0].pages == (3,)
-    assert (group.passages[0].score, group.passages[-1].score) == (1.0, 0.0)
+    assert group.passages[0].score > group.passages[-1].score == 0
     chosen = choose([group], 10_000, words)
     assert " ".join(source.passage for source in chosen).split() == " ".join(texts).split()
     assert [source.pages[0] for source in chosen] == sorted(source.pages[0] for source in chosen)
@@ -149,7 +149,9 @@ def test_the_conversation_and_its_answer_come_first(tokens: int | None, asked: d
 
 def test_words_that_are_rare_weigh_more_and_a_text_without_any_is_nothing() -> None:
     scores = keyword_ranking.score("the violin", ["the mill " * 5, "the violin", "corn"])
-    assert scores[1] == 1.0 > scores[0] > scores[2] == 0.0
+    assert 0.5 < scores[1] < 1.0
+    assert scores[1] / 4 < scores[0] < scores[1] / 2
+    assert scores[2] == 0
     assert keyword_ranking.score("violin", ["corn", "mill"]) == [0.0, 0.0]
     assert keyword_ranking.score("violin", []) == []
 

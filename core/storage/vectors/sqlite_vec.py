@@ -31,10 +31,10 @@ from core.storage.vectors.port import (
     check_query,
 )
 from core.storage.vectors.sqlite_vec_search import Searcher
-from core.storage.vectors.sqlite_vec_sql import COMMON, Tables, conditions, home_word
+from core.storage.vectors.sqlite_vec_sql import COMMON, TIMES, Tables, conditions, home_word, times
 
 FILE = "vectors.db"
-VERSION = 1
+VERSION = 2
 MMAP_BYTES = 1 << 30
 POINTS_AT_ONCE = 256  # in a transaction, so that others who write get their turn
 ROWS_AT_ONCE = 2_000
@@ -170,6 +170,7 @@ def _connect(path: Path) -> apsw.Connection:
         connection.enable_load_extension(True)  # noqa: FBT003 - apsw's
         connection.load_extension(sqlite_vec.loadable_path())
         connection.enable_load_extension(False)  # noqa: FBT003
+        connection.register_fts5_function(TIMES, times)
         connection.execute(f"PRAGMA mmap_size = {MMAP_BYTES}")
         version = connection.execute("PRAGMA user_version").get
         if version > VERSION:
@@ -177,8 +178,14 @@ def _connect(path: Path) -> apsw.Connection:
             raise SettingsError(message)
         if version < VERSION:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in (*COMMON, f"PRAGMA user_version = {VERSION}", "COMMIT"):
+            for statement in COMMON:
                 connection.execute(statement)
+            spaces: list[Any] = connection.execute("SELECT id FROM spaces").fetchall()
+            for (space,) in spaces:
+                for statement in (*Tables(space).create(), f"DROP TABLE IF EXISTS vocabulary_{space}"):  # which the first version had
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+            connection.execute("COMMIT")
     except apsw.Error as error:
         raise explain(error) from None
     return connection

@@ -13,12 +13,14 @@ from weaviate.exceptions import WeaviateBaseError
 
 from core.storage.vectors import words
 from core.storage.vectors.port import POOL, Hit, Mode, Query, unpack
-from core.storage.vectors.ranking import first, rank
+from core.storage.vectors.ranking import first, rank, telling
 from core.storage.vectors.weaviate_connection import is_missing
 from core.storage.vectors.weaviate_schema import ENTRY, PASSAGE, edition, entry, passage
 
 FEW_FILES = 64
 """So few visible files are named in a filter. Of more, what should not have been found is left out, and the search repeated without it."""
+
+SCORE = MetadataQuery(score=True)
 
 Key = tuple[str, str, str, str]
 _Half = Callable[[Any], Awaitable[Any]]
@@ -28,13 +30,14 @@ async def search(space: Any, query: Query) -> list[Hit]:
     """``space``: the client's collection object. Raises the client's errors."""
     searches = [_Collection(space, name, files, query) for name, files in query.visible.items() if files]
     halves = await asyncio.gather(*(one.halves() for one in searches))
-    near = first({key: cosine for cosines, _ in halves for key, cosine in cosines.items()})
-    found = first({key: weight for _, weights in halves for key, weight in weights.items()})
+    near = first({key: cosine for cosines, *_ in halves for key, cosine in cosines.items()})
+    found = first({key: weight for _, weights, _ in halves for key, weight in weights.items()})
+    most = sum(max(weights) for weights in zip(*(highest for *_, highest in halves), strict=True))
     if query.mode is Mode.HYBRID:
         lacking = [key for key in found if key not in near]
         for cosines in await asyncio.gather(*(one.cosines(lacking) for one in searches)):
             near |= cosines
-    ranked = rank(query, near, found)
+    ranked = rank(query, near, found, most)
     passages: dict[Key, Any] = {}
     for some in await asyncio.gather(*(one.passages([key for key, _ in ranked]) for one in searches)):
         passages |= some
@@ -50,14 +53,15 @@ class _Collection:
         self._files = files
         self._mode = query.mode
         self._vector = unpack(query.vector).tolist()
-        self._question = " ".join(words.ask(query.text))
+        self._words = words.ask(query.text) if query.mode is not Mode.VECTOR else []
 
-    async def halves(self) -> tuple[dict[Key, float], dict[Key, float]]:
-        """Cosines of the nearest, and BM25 of those that have words."""
-        near, found = await asyncio.gather(self._near(), self._found())
+    async def halves(self) -> tuple[dict[Key, float], dict[Key, float], list[float]]:
+        """Cosines of the nearest, BM25 of those that have words, and the most that each word could weigh."""
+        near, found, most = await asyncio.gather(self._near(), self._found(), self._telling())
         return (
             {self._key(one): 1 - one.metadata.distance for one in near},
             {self._key(one): one.metadata.score for one in found if one.metadata.score > 0},
+            most,
         )
 
     async def cosines(self, keys: Sequence[Key]) -> dict[Key, float]:
@@ -76,7 +80,22 @@ class _Collection:
         return () if self._mode is Mode.KEYWORD else await self._seen(self._by_vector)
 
     async def _found(self) -> Sequence[Any]:
-        return () if self._mode is Mode.VECTOR or not self._question else await self._seen(self._by_words)
+        return await self._seen(self._by_words) if self._words else ()
+
+    async def _telling(self) -> list[float]:
+        """What each word weighs here at most. Nothing that Weaviate tells of a search says that; but it counts what has a word."""
+        total, *having = await asyncio.gather(
+            self._count(), *(self._count(Filter.by_property("words").equal(word)) for word in self._words)
+        )
+        return [telling(total, there) for there in having]
+
+    async def _count(self, where: Any = None) -> int:
+        try:
+            return int((await self._tenant.aggregate.over_all(total_count=True, filters=where)).total_count)
+        except WeaviateBaseError as error:
+            if is_missing(error):
+                return 0
+            raise
 
     async def _seen(self, half: _Half) -> Sequence[Any]:
         """The first of a half that may be seen. Each round leaves out what it has found and may not be seen, so there is an end."""
@@ -99,9 +118,13 @@ class _Collection:
         return asked
 
     def _by_words(self, where: Any) -> Awaitable[Any]:
-        wanted = MetadataQuery(score=True)
         asked: Awaitable[Any] = self._tenant.query.bm25(
-            self._question, query_properties=["words"], limit=POOL, filters=where, return_properties=list(ENTRY), return_metadata=wanted
+            " ".join(self._words),
+            query_properties=["words"],
+            limit=POOL,
+            filters=where,
+            return_properties=list(ENTRY),
+            return_metadata=SCORE,
         )
         return asked
 

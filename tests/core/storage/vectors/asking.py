@@ -6,6 +6,7 @@ import msgspec
 
 from core.storage.vectors import words
 from core.storage.vectors.port import Hit, Mode, Point, Query, VectorSpace, VectorStore, Visible
+from pipelines import keyword_ranking
 from tests.core.storage.vectors.corpus import vector
 
 ALL: Visible = {"base": {f"f{number}": 1 for number in range(7)}}
@@ -33,3 +34,9 @@ async def entries(vectors: VectorStore, space: VectorSpace, collection: str = "b
 def having(among: Sequence[Point], text: str) -> set[str]:
     """Ids of what has one of a question's words."""
     return {each.passage.id for each in among if set(words.ask(text)) & set(words.split(each.passage.text))}
+
+
+def weights(among: Sequence[Point], text: str) -> dict[str, float]:
+    """Keyword scores of all, by id, by brute force."""
+    scores = keyword_ranking.score(text, [each.passage.text for each in among])
+    return dict(zip((each.passage.id for each in among), scores, strict=True))

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 from core.errors import SettingsError, Unavailable
-from core.storage.vectors import sqlite_vec_search, sqlite_vec_sql
+from core.storage.vectors import sqlite_vec_postings, sqlite_vec_search
 from core.storage.vectors.port import Mode, Point, Query, Selection, VectorSpace
 from core.storage.vectors.sqlite_vec import FILE, SqliteVectors
+from pipelines import keyword_ranking
 from tests.core.storage.vectors.corpus import nearest, point, vector
 
 
@@ -107,46 +108,69 @@ async def test_no_table_keeps_what_was_deleted(store: SqliteVectors, space: Vect
         assert connection.execute("SELECT count(*) FROM editions").get == 0
 
 
-async def test_a_common_word_is_asked_for_where_there_is_no_other(store: SqliteVectors, space: VectorSpace) -> None:
+async def test_a_word_that_all_have_finds_all(store: SqliteVectors, space: VectorSpace) -> None:
     await store.upsert(space, [point(f"the {number}", str(number)) for number in range(9)])
-    for text, found in (("the", 9), ("the 3", 1), ("the nothing", 9)):
+    for text, found in (("the", 9), ("the 3", 9), ("3", 1), ("the nothing", 9)):
         hits = await store.search(space, Query(visible={"base": {"file": 1}}, mode=Mode.KEYWORD, text=text))
         assert len(hits) == found
+        assert text != "the 3" or hits[0].passage.id == "3"
 
 
-async def test_where_many_rows_have_some_of_the_words_those_that_have_most_of_them_are_weighed(
-    store: SqliteVectors, space: VectorSpace, monkeypatch: pytest.MonkeyPatch
+async def test_words_in_memory_follow_what_another_process_writes_and_deletes(
+    store: SqliteVectors, space: VectorSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sqlite_vec_postings, "MOST_KEPT", 4_000)
+    other = await SqliteVectors.open(tmp_path)
     draw = random.Random(4)
     vocabulary, chances = [f"w{rank}" for rank in range(60)], [1 / (rank + 3) for rank in range(60)]
-    for generation in (1, 2):
-        points = [
-            point(" ".join(draw.choices(vocabulary, chances, k=12)), f"p{number}", collection="ab"[number % 2], generation=generation)
-            for number in range(2_000)
-        ]
-        await store.upsert(space, points)
-    gone = await store.delete(space, Selection(collection="a", ids=tuple(f"p{number}" for number in range(0, 400, 2))))
-    assert gone == 400
-
-    async def found(text: str) -> list[tuple[str, str, int, float]]:
-        query = Query(visible={"a": {"file": 2}}, mode=Mode.KEYWORD, text=text, limit=200)
+    there: dict[tuple[str, str], Point] = {}
+    kept = set[int]()
+    for turn in range(14):
+        for collection in "ab":
+            new = [
+                point(
+                    " ".join(draw.choices(vocabulary, chances, k=draw.randint(1, 300))),
+                    f"p{draw.randrange(200)}",
+                    file=f"f{turn % 9}",
+                    collection=collection,
+                )
+                for _ in range(30)
+            ]
+            await other.upsert(space, new)
+            there |= {(collection + each.passage.file, each.passage.id): each for each in new}
+        gone = f"f{draw.randrange(9)}"
+        await other.delete(space, Selection(collection="a", files=(gone,)))
+        there = {key: each for key, each in there.items() if key[0] != f"a{gone}"}
+        text = " ".join([*draw.sample(vocabulary, 5), "nowhere"])
+        seen = {f"f{file}": 1 for file in range(0, 9, 2)}
+        query = Query(visible={"a": seen}, mode=Mode.KEYWORD, text=text, limit=200)
         hits = await store.search(space, query)
-        return [(hit.passage.id, hit.passage.collection, hit.passage.generation, hit.score) for hit in hits]
+        kept |= {len(postings._kept) for postings in store._searcher._postings.values()}
+        in_a = [each for each in there.values() if each.passage.collection == "a"]
+        scores = keyword_ranking.score(text, [each.passage.text for each in in_a])
+        expected = sorted(score for each, score in zip(in_a, scores, strict=True) if each.passage.file in seen and score)
+        assert [hit.score for hit in hits] == pytest.approx(expected[::-1][:200], abs=2e-6), turn
+        assert {hit.passage.text for hit in hits} <= {each.passage.text for each in in_a}
+    assert max(kept) < len(vocabulary) // 2, "what was asked for longest ago is forgotten"
+    await other.close()
 
-    differ = 0
-    for size in (3, 5, 8):
-        for _ in range(5):
-            text = " ".join(draw.sample(vocabulary[:30], size))
-            every = await found(text)
-            with monkeypatch.context() as patched:
-                patched.setattr(store._searcher, "_few_rows", 100)
-                patched.setattr(sqlite_vec_search, "LIKELY_ROWS", 250)
-                likely = await found(text)
-            assert likely[:10] == every[:10]
-            assert len(set(likely) & set(every)) >= 180
-            differ += likely != every
-            assert {(collection, generation) for _, collection, generation, _ in likely} == {("a", 2)}
-    assert differ, "the others were weighed, too"
+
+async def test_a_file_of_the_first_version_is_brought_up_to_date(tmp_path: Path, space: VectorSpace) -> None:
+    old = await SqliteVectors.open(tmp_path)
+    await old.upsert(space, [point("an old passage", "1")])
+    await old.close()
+    with closing(apsw.Connection(str(tmp_path / FILE))) as connection:
+        connection.execute(
+            "DROP TABLE instances_1; CREATE VIRTUAL TABLE vocabulary_1 USING fts5vocab(words_1, row); PRAGMA user_version = 1"
+        )
+    store = await SqliteVectors.open(tmp_path)
+    hits = await store.search(space, Query(visible={"base": {"file": 1}}, mode=Mode.KEYWORD, text="old"))
+    assert [hit.passage.id for hit in hits] == ["1"]
+    await store.drop(space)
+    await store.close()
+    with closing(apsw.Connection(str(tmp_path / FILE))) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE name GLOB '[a-z]*_1*' AND sql NOT NULL")]
+    assert tables == []
 
 
 async def test_another_processes_points_are_found_at_once(store: SqliteVectors, space: VectorSpace, tmp_path: Path) -> None:
@@ -186,19 +210,6 @@ async def test_a_damaged_file_and_a_newer_one_are_refused(tmp_path: Path) -> Non
     connection.close()
     with pytest.raises(SettingsError, match="newer"):
         await SqliteVectors.open(tmp_path)
-
-
-async def test_words_are_looked_for_once_however_much_is_hidden(store: SqliteVectors, space: VectorSpace, tmp_path: Path) -> None:
-    await store.upsert(space, many(50))
-    with closing(apsw.Connection(str(tmp_path / FILE))) as connection:
-        tables = sqlite_vec_sql.Tables(1)
-        for sight in (
-            sqlite_vec_search.Sight(homes=[1], others=False, seen=[1, 2], hidden=[3, 4]),
-            sqlite_vec_search.Sight(homes=[1], others=False, seen=[1, 2], hidden=[3]),
-        ):
-            sql = tables.matching(sight.of_words(tables))
-            (plan,) = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", ("text",)) if "VIRTUAL TABLE" in row[3]]
-            assert plan.partition("INDEX ")[2].rpartition(":")[2].startswith("M")  # by words alone, not by rows, too
 
 
 async def test_a_search_of_ten_thousand_files_has_room(store: SqliteVectors, space: VectorSpace) -> None:
