@@ -78,6 +78,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     chunks: int = 0
     pages: int = 0
+    waiting: str | None = None
 
 
 class JobEvent(msgspec.Struct, frozen=True, kw_only=True):

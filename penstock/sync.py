@@ -27,7 +27,7 @@ HASHED_AT_ONCE = 64
 FILES_AT_ONCE = 1_000
 FIRST_GATHER_S, MAX_GATHER_S = 0.5, 30.0
 FOLLOWED = 16  # jobs; each is a connection
-LOOK_S, MAX_LOOK_S = 2.0, 15.0
+LOOK_S, MAX_LOOK_S = 2.0, 6.0
 STOP_S = 5.0
 STILL_S = 30.0
 LEFT_S = 3_600  # longer than another run leaves a file that it has sent lying
@@ -202,7 +202,7 @@ class Sync:
             await asyncio.gather(look, return_exceptions=True)
 
     async def _look(self) -> None:
-        """Now and then: how much is in what is ready, which events do not say, and whether anything goes on."""
+        """Now and then: how much is in what is ready and what jobs wait for, which events do not say, and whether anything goes on."""
         pause_s = LOOK_S
         while True:
             await asyncio.sleep(pause_s)
@@ -211,7 +211,9 @@ class Sync:
                 if job.id in self._jobs and not self._jobs[job.id].status.ended:
                     self._tell(job)
             still_s = time.monotonic() - self._moved_at
-            if still_s > STILL_S:
+            if why := next((job.waiting for job in self._jobs.values() if job.waiting and not job.status.ended), None):
+                self._progress.waiting = f"Waiting: {why}"
+            elif still_s > STILL_S:
                 self._progress.waiting = f"Nothing more for {duration(still_s)}: `penstock status` shows who works, and what waits."
 
     def _hear(self, job_id: str, event: JobEvent) -> None:
