@@ -44,4 +44,4 @@ def addresses() -> Iterator[tuple[Route, str]]:
 
 def access_rules() -> dict[Handler, AccessRule]:
     """Who may use each handler."""
-    return {serve_asset: UNCOUNTED} | {route.handler: AccessRule(route.access, route.counted, route.page) for route in ROUTES}
+    return {serve_asset: UNCOUNTED} | {route.handler: AccessRule(route.access, route.counted, route.page, route.upload) for route in ROUTES}

@@ -92,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retrieval_tokens: Annotated[int, msgspec.Meta(ge=64)] = 4096
     default_user_role: Role = Role.USER
     rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 100
+    upload_rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 3_000
     anonymous_rate_limit_per_minute: Annotated[int, msgspec.Meta(ge=0)] = 60
     cors_origins: tuple[str, ...] = ()
     max_body_mb: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16

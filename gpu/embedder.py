@@ -32,6 +32,8 @@ CPU_BUDGETS: Mapping[EmbedShare, int] = {
 CUDA_BUDGETS: Mapping[EmbedShare, int] = {Share.QUERIES: 65_536, Share.BULK: 65_536}
 LONG = 4 * QUERY_TOKENS  # characters; what is longer is surely not a query
 
+UNLOADED = "not chosen yet: it is loaded when the first text comes"
+
 log = get_logger()
 
 
@@ -42,7 +44,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Embedder:
-    """One embedding model. ``on_failure`` is called once, on its thread, with the reason, when it or its device has failed."""
+    """One embedding model. ``on_failure`` is called once, on its thread, with the reason, when it or its device has failed.
+
+    ``way``: one line for people, in which numbers it computes and why.
+    """
 
     def __init__(
         self,
@@ -54,6 +59,7 @@ class Embedder:
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
         self.model_id = source.id
+        self.way = UNLOADED
         self.created = source.created
         self.owned_by = OWNER
         self.context_length = msgspec.json.decode((source.path / "sentence_bert_config.json").read_bytes(), type=Limits).max_seq_length
@@ -94,19 +100,26 @@ class Embedder:
         self._loop.close()
 
     def _load(self) -> Encoder:
-        least = devices.threads(self._threads)
+        encoder, self.way = self._choose()
+        log.info("numerics", model=self.model_id, text=self.way)
+        return encoder
+
+    def _choose(self) -> tuple[Encoder, str]:
+        """The encoder, and which way of computing it has chosen and why."""
+        least, why = devices.threads(self._threads), ""
         if self._device == devices.CPU:
             try:
                 functions = self._compile()
             except KernelsMissing as error:
+                why = f", slower: {error.detail}"
                 log.warning("loading", step=f"{error.detail} {self.model_id} is computed by torch in float32, slower")
             else:
                 encoder = BertEncoder(self._folder, functions, Cores(least=least, most=self._threads or devices.cores()))
-                log.info("numerics", model=self.model_id, text=choose_way(encoder, self._config.vocab_size, self._dtype))
-                return encoder
+                return encoder, choose_way(encoder, self._config.vocab_size, self._dtype)
         from gpu.torch_bert import TorchBertEncoder  # noqa: PLC0415 - torch takes seconds and 470 MB
 
-        return TorchBertEncoder(self._folder, self._device, least)
+        slower = TorchBertEncoder(self._folder, self._device, least)
+        return slower, f"{slower.dtype} by torch{why}"
 
     def _compile(self) -> Kernels:
         return compile_kernels(self._kernels, targets()[0], lambda line: log.info("loading", step=line))

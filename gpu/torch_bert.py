@@ -20,6 +20,7 @@ class TorchBertEncoder:
         if self._device.type == "cpu":
             torch.set_num_threads(threads)  # of this thread
         dtype = torch.float32 if self._device.type == "cpu" else torch.float16
+        self.dtype = str(dtype).removeprefix("torch.")
         weights = load_file(folder / "model.safetensors", device=device)
         self._weights = {name: weight.to(dtype) for name, weight in weights.items() if weight.is_floating_point()}
         self._config = config

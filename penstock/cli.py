@@ -90,9 +90,10 @@ def status(
     data_dir: DataDir = None,
     *,
     here: Annotated[bool, typer.Option(help="Only this host's workers; exit code 1 where none lives.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Show the live workers, what waits for them, how full Redis is, and what of this machine's `penstock up` fails."""
-    text, alive = status_module.status(settings_module.load({"data_dir": data_dir}), here=here)
+    text, alive = status_module.status(settings_module.load({"data_dir": data_dir}), here=here, as_json=as_json)
     sys.stdout.write(text)
     raise typer.Exit(0 if alive or not here else 1)
 

@@ -3,9 +3,8 @@
 import asyncio
 import os
 import time
-import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -27,15 +26,17 @@ from core.errors import (
 from core.models.ingestion import IngestFile
 from core.models.jobs import JobStatus
 from core.models.knowledge import FileState
+from penstock import upload_form
 from penstock.local_files import PIECE_BYTES, LocalFile
 
 PAGE = 5_000
 JOBS = 100
 SENT = 1_000
 PATIENCE_S = 120.0
-PAUSE_S = 1.0
+PAUSE_S, MAX_PAUSE_S = 0.5, 8.0
 CONNECT_S = 10
 SILENT_S = 120
+SILENT_STREAM_S = 45  # a stream says every 15 seconds that it lives
 SMALL_BYTES = PIECE_BYTES
 
 T = TypeVar("T")
@@ -72,11 +73,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     status: JobStatus
-    total: int
-    completed: int
-    failed: int
-    chunks: int
-    pages: int
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
+    chunks: int = 0
+    pages: int = 0
+    waiting: str | None = None
+
+
+class JobEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a job. ``id``: what the next one comes after; of ``progress``, files."""
+
+    id: str = ""
+    type: str = ""
+    total: int = 0
+    completed: int = 0
+    failed: int = 0
 
 
 class _Meta(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,10 +169,10 @@ class Server:
             opened = await asyncio.to_thread(file.place.open, "rb")
             try:
                 size = os.fstat(opened.fileno()).st_size
-                head, tail, kind = _form(base, file)
+                head, tail, kind = upload_form.around(file, base.id)
                 headers = {"Content-Type": kind, "Content-Length": str(len(head) + size + len(tail))}
                 small = head + await asyncio.to_thread(opened.read, size) + tail if size <= SMALL_BYTES else None
-                data = small or _pieces(head, opened, size, tail)
+                data = small or upload_form.pieces(head, opened, size, tail)
                 async with self._session.post(f"{self.url}/api/files/?process=false", data=data, headers=headers) as response:
                     return (await self._read(response, _Id)).id
             finally:
@@ -179,6 +191,34 @@ class Server:
     async def job(self, job_id: str) -> Job:
         """One job."""
         return await self._ask("GET", f"/api/jobs/{job_id}", Job)
+
+    async def events(self, job_id: str, after: str) -> AsyncGenerator[JobEvent, None]:
+        """What is told of a job after an event's id, until the server or the connection ends that; to be closed.
+
+        Raises Unavailable where there is nobody, or nothing is heard any more.
+        """
+        headers, timeout = (
+            {"Last-Event-ID": after} if after else {},
+            aiohttp.ClientTimeout(sock_connect=CONNECT_S, sock_read=SILENT_STREAM_S),
+        )
+        try:
+            async with self._session.get(f"{self.url}/api/jobs/{job_id}/events", headers=headers, timeout=timeout) as response:
+                if not response.ok:
+                    await self._read(response, Job)
+                event_id = data = b""
+                async for line in response.content:
+                    name, _, value = line.rstrip(b"\r\n").partition(b":")
+                    value = value.removeprefix(b" ")
+                    if name == b"id":
+                        event_id = value
+                    elif name == b"data":
+                        data += value
+                    elif not name and not value and data:
+                        event, data = msgspec.json.decode(data, type=JobEvent), b""
+                        if event.type:  # else the stream itself says why it ends
+                            yield msgspec.structs.replace(event, id=event_id.decode())
+        except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError) as error:
+            raise Unavailable(_reason(error)) from None
 
     async def cancel(self, job_id: str) -> None:
         """Stop a job."""
@@ -219,8 +259,8 @@ class Server:
         raise error(problem.detail or f"status {response.status}", retry_after=int(after) if after.isdigit() else None)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """One who never answered is not waited for, and a limit of requests for as long as it takes."""
-        until = time.monotonic() + PATIENCE_S
+        """One who never answered is not waited for, one who is away longer each time, and a limit of requests for as long as it takes."""
+        until, growing_s = time.monotonic() + PATIENCE_S, PAUSE_S
         while True:
             try:
                 answer = await ask()
@@ -232,34 +272,13 @@ class Server:
                 if not self._answered or time.monotonic() >= until:
                     message = f"{why} Start `penstock up`, or name another --server."
                     raise Unavailable(message) from None
-                pause_s = getattr(error, "retry_after", None) or PAUSE_S
+                pause_s = getattr(error, "retry_after", None) or growing_s
+                growing_s = min(2 * growing_s, MAX_PAUSE_S)
             else:
                 self._answered = True
                 return answer
             self._on_wait(why)
             await asyncio.sleep(pause_s)
-
-
-def _form(base: Base, file: LocalFile) -> tuple[bytes, bytes, str]:
-    """What stands before the file and behind it in a form that says where it lies, and the form's media type."""
-    boundary = uuid.uuid4().hex
-    name = file.path.rpartition("/")[2].replace('"', "%22")
-    about = msgspec.json.encode({"path": file.path, "knowledge_id": base.id})
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n'.encode() + about
-    head += f'\r\n--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
-    return head, f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"
-
-
-async def _pieces(head: bytes, opened: BinaryIO, size: int, tail: bytes) -> AsyncGenerator[bytes, None]:
-    """As many bytes of the file as were said: one that grows is sent as it was."""
-    yield head
-    while size:
-        piece = await asyncio.to_thread(opened.read, min(PIECE_BYTES, size))
-        if not piece:
-            break
-        size -= len(piece)
-        yield piece
-    yield tail
 
 
 def _reason(error: Exception) -> str:

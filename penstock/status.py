@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+import msgspec
+
 from core.errors import Unavailable
 from core.jobs.queue import JobQueue
 from core.models.pools import Worker
@@ -26,10 +28,20 @@ REDIS = ("REDIS", "LIMIT", "USED", "WHEN FULL")
 HEADINGS = ("POOL", "HOST", "PID", "DEVICE", "MEMORY", "RUNNING", "UP", "MODELS")
 
 
-def status(settings: Settings, *, here: bool = False) -> tuple[str, bool]:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The same for programs. ``waiting``: jobs by queue; ``redis``: None where nobody says; ``failing``: by program, how it died last."""
+
+    workers: list[Worker]
+    waiting: dict[str, int]
+    redis: Memory | None
+    failing: dict[str, str]
+
+
+def status(settings: Settings, *, here: bool = False, as_json: bool = False) -> tuple[str, bool]:
     """Tables, and whether a worker lives: the workers, how those with local models compute them, what waits, Redis, and what fails.
 
-    ``here``: only workers of this host. What fails is known of the programs of the ``up`` that runs on the data folder.
+    ``here``: only workers of this host. ``as_json``: a ``Report`` in place of tables. What fails is known of the programs of the ``up``
+    that runs on the data folder.
 
     Raises SettingsError where no Redis is known, Unavailable where it cannot be reached.
     """
@@ -44,6 +56,9 @@ def status(settings: Settings, *, here: bool = False) -> tuple[str, bool]:
         message = f"{error.detail} What `penstock up` keeps running here dies again and again: {dying}."
         raise Unavailable(message) from None
     shown = [worker for worker in workers if not here or worker.host == socket.gethostname()]
+    if as_json:
+        report = Report(workers=shown, waiting=dict(waiting), redis=memory, failing=dict(failing))
+        return f"{msgspec.json.format(msgspec.json.encode(report)).decode()}\n", bool(shown)
     tables = [table(HEADINGS, [_row(worker) for worker in shown]) if shown else "No worker is alive.\n"]
     computed = sorted(row for worker in shown for row in _numerics(worker))
     if computed:

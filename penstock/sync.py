@@ -7,13 +7,18 @@ import asyncio
 import time
 from collections.abc import Awaitable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import chain
+
+import msgspec
 
 from core.errors import BadRequest, NotFound, PenstockError, TooLarge, UnsupportedType
 from core.models.ingestion import IngestFile
+from core.models.jobs import JobStatus
 from core.models.knowledge import FileState
+from penstock.job_events import follow
 from penstock.local_files import LocalFile, LocalFiles, hash_of
-from penstock.server import Base, Entry, Job, Server
+from penstock.server import Base, Entry, Job, JobEvent, Server
 from penstock.sync_progress import Progress, duration
 
 UPLOADS = 8
@@ -21,7 +26,8 @@ REMOVALS = 8
 HASHED_AT_ONCE = 64
 FILES_AT_ONCE = 1_000
 FIRST_GATHER_S, MAX_GATHER_S = 0.5, 30.0
-LOOK_S, MAX_LOOK_S = 0.5, 2.0
+FOLLOWED = 16  # jobs; each is a connection
+LOOK_S, MAX_LOOK_S = 2.0, 6.0
 STOP_S = 5.0
 STILL_S = 30.0
 LEFT_S = 3_600  # longer than another run leaves a file that it has sent lying
@@ -37,7 +43,8 @@ class Sync:
         self._base = base
         self._progress = progress
         self._hashes = hashes
-        self._jobs: dict[str, Job | None] = {}
+        self._jobs: dict[str, Job] = {}
+        self._begun: asyncio.Queue[str | None] = asyncio.Queue()
         self._gathered: list[IngestFile] = []
         self._sent_all = False
         self._wanted: set[str] = set()
@@ -52,7 +59,8 @@ class Sync:
         send, again = await self._compare(files.found, known)
         send = await self._take_up(send, known) if send else send
         self._wanted = {file.path for file in send} | {item.path for item in self._gathered} | {file.path for file in again}
-        self._jobs |= {entry.job_id: None for path in files.found if (entry := known.get(path)) and _runs(entry) and entry.job_id}
+        for job_id in {entry.job_id for path in files.found if (entry := known.get(path)) and _runs(entry) and entry.job_id}:
+            self._begin(Job(id=job_id, status=JobStatus.IN_PROGRESS))
         self._wanted |= {path for path in files.found if (entry := known.get(path)) and _runs(entry) and path not in self._wanted}
         progress.unchanged, progress.wanted = len(files.found.keys() - self._wanted - progress.failures.keys()), len(self._wanted)
         progress.step, progress.began = "sending", time.monotonic()
@@ -166,46 +174,67 @@ class Sync:
             some = self._gathered[:FILES_AT_ONCE]
             job = await self._server.ingest(self._base, some)
             del self._gathered[: len(some)]
-            self._jobs[job.id] = job
+            self._begin(job)
             gather_s, since = min(2 * gather_s, MAX_GATHER_S), time.monotonic()
+        self._progress.step = "indexing"
+        self._begun.put_nowait(None)
+
+    def _begin(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        self._begun.put_nowait(job.id)
 
     async def _follow(self) -> None:
-        """Until all is sent and every job has ended."""
+        """Until all is put in and every job has ended."""
+
+        async def some() -> None:
+            while job_id := await self._begun.get():
+                try:
+                    self._tell(await follow(self._server, job_id, partial(self._hear, job_id)))
+                except NotFound:  # somebody else's
+                    del self._jobs[job_id]
+            self._begun.put_nowait(None)  # for the others
+
+        look = asyncio.ensure_future(self._look())
+        try:
+            await _together(*(some() for _ in range(FOLLOWED)))
+        finally:
+            look.cancel()
+            await asyncio.gather(look, return_exceptions=True)
+
+    async def _look(self) -> None:
+        """Now and then: how much is in what is ready and what jobs wait for, which events do not say, and whether anything goes on."""
         pause_s = LOOK_S
         while True:
-            if self._sent_all:
-                self._progress.step = "indexing"
-            left = [job_id for job_id, job in self._jobs.items() if job is None or not job.status.ended]
-            if self._sent_all and not self._gathered and not left:
-                return
-            if left:
-                newest = {job.id: job for job in await self._server.jobs()}
-                for job_id in left:
-                    try:
-                        self._jobs[job_id] = newest.get(job_id) or await self._server.job(job_id)
-                    except NotFound:  # somebody else's
-                        del self._jobs[job_id]
-                self._count()
             await asyncio.sleep(pause_s)
-            pause_s = min(1.2 * pause_s, MAX_LOOK_S)
+            pause_s = min(1.5 * pause_s, MAX_LOOK_S)
+            for job in await self._server.jobs():
+                if job.id in self._jobs and not self._jobs[job.id].status.ended:
+                    self._tell(job)
+            still_s = time.monotonic() - self._moved_at
+            if why := next((job.waiting for job in self._jobs.values() if job.waiting and not job.status.ended), None):
+                self._progress.waiting = f"Waiting: {why}"
+            elif still_s > STILL_S:
+                self._progress.waiting = f"Nothing more for {duration(still_s)}: `penstock status` shows who works, and what waits."
 
-    def _count(self) -> None:
-        progress, jobs = self._progress, [job for job in self._jobs.values() if job]
+    def _hear(self, job_id: str, event: JobEvent) -> None:
+        if event.type == "progress":
+            self._tell(msgspec.structs.replace(self._jobs[job_id], completed=event.completed, failed=event.failed))
+
+    def _tell(self, job: Job) -> None:
+        """How far a job is."""
+        self._jobs[job.id] = job
+        progress, jobs = self._progress, self._jobs.values()
         before = progress.done
         progress.ready = sum(job.completed for job in jobs)
         progress.failed = len(progress.failures) + sum(job.failed for job in jobs)
         progress.chunks, progress.pages = sum(job.chunks for job in jobs), sum(job.pages for job in jobs)
-        now = time.monotonic()
         if progress.done != before:
-            self._moved_at = now
-        still_s = now - self._moved_at
-        progress.waiting = (
-            f"Nothing more for {duration(still_s)}: `penstock status` shows who works, and what waits." if still_s > STILL_S else ""
-        )
+            self._moved_at = time.monotonic()
+            progress.waiting = ""
 
     async def _settle(self) -> None:
         """What became of each file, as the base says; others' jobs among those that are waited for."""
-        progress = self._progress
+        progress, pause_s = self._progress, LOOK_S
         while True:
             found = {entry.path: entry for entry in await self._server.entries(self._base) if entry.path in self._wanted}
             left = [entry for entry in found.values() if _runs(entry)]
@@ -217,7 +246,8 @@ class Sync:
                 progress.failures = failed | progress.failures
                 progress.failures |= dict.fromkeys(self._wanted - found.keys() - progress.failures.keys(), GONE)
                 break
-            await asyncio.sleep(MAX_LOOK_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, MAX_LOOK_S)
 
 
 def _runs(entry: Entry) -> bool:

@@ -76,7 +76,7 @@ class PoolWork(Protocol):
         """The part of the catalogue that this process answers for: (its name, the models, whether all is well)."""
 
     def numerics(self) -> dict[str, Numerics]:
-        """Of the local models that are loaded."""
+        """Of the local models that are loaded, and of the embedder."""
 
 
 class WorkerProcess:

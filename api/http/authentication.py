@@ -33,12 +33,14 @@ class Access(Enum):
 class AccessRule(NamedTuple):
     """Who may use a handler, and whether it counts against an address's rate limit where anyone may.
 
-    ``page``: a browser that opens the address gets a page without being asked who it is.
+    ``page``: a browser that opens the address gets a page without being asked who it is. ``upload``: it counts as one, and as no other
+    request of its user.
     """
 
     access: Access
     counted: bool
     page: bool = False
+    upload: bool = False
 
 
 ACCESS_RULES = web.AppKey("access_rules", dict[Handler, AccessRule])
@@ -55,7 +57,8 @@ async def authenticate(request: web.Request, handler: Handler) -> web.StreamResp
             _spend(request, await request.app[SERVICES].rate_limiter.take_anonymous(client_address(request)))
         return await handler(request)
     found = request[PRINCIPAL] = await request.app[SERVICES].users.authenticate(_token(request))
-    _spend(request, await request.app[SERVICES].rate_limiter.take(found))
+    limiter = request.app[SERVICES].rate_limiter
+    _spend(request, await (limiter.take_upload(found) if door.upload else limiter.take(found)))
     _check_access(found, door.access)
     return await handler(request)
 

@@ -20,6 +20,7 @@ class Route(NamedTuple):
     ``pieces``: the model of what an answer that comes piece by piece is made of.
     ``page``: a browser that opens the address gets a page without being asked who it is.
     ``counted``: where anyone may ask, whether it counts against the rate limit of their address.
+    ``upload``: it counts against its user's limit of uploads, not against that of requests.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Route(NamedTuple):
     answer: Any = None
     status: int = 200
     counted: bool = True
+    upload: bool = False
     page: bool = False
     also: tuple[str, ...] = ()
     pieces: Any = None

@@ -42,6 +42,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     """A job. Times are Unix seconds.
 
     Of ``total`` files so many are ``completed`` or have ``failed``; of those that are ready ``chunks`` passages can be found, of ``pages``.
+    ``waiting``: what is wanting for some to go on now, such as a worker; it goes on by itself when that comes.
     """
 
     id: str
@@ -54,6 +55,7 @@ class JobSummary(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
     chunks: int
     pages: int
+    waiting: str | None
     created_at: int
     updated_at: int
     ended_at: int | None

@@ -82,7 +82,7 @@ class KnowledgeEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A file's place in a base, in few words. Times are Unix seconds.
 
     ``id``: the place's own; ``path``: where the file was put, null where it was only added; ``hash``: the SHA-256 of its bytes, in
-    hexadecimal. ``job_id``: the job that has put it here with others.
+    hexadecimal. ``job_id``: the job that has put it here with others. ``waiting``: what is wanting for it to go on now, such as a worker.
     """
 
     id: str
@@ -92,6 +92,7 @@ class KnowledgeEntry(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
     size: int
     status: FileState
+    waiting: str | None
     error: str | None
     chunks: int
     pages: int | None

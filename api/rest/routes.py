@@ -102,6 +102,7 @@ ROUTES = (
         query=files.SendFile,
         answer=files.UploadResponse,
         status=201,
+        upload=True,
         also=("/api/files",),
     ),
     Route("GET", "/api/files/", files.list_, ACTIVE, query=files.ListFiles, answer=list[files.FileResponse], also=("/api/files",)),

@@ -34,6 +34,7 @@ class IngestJob(msgspec.Struct, frozen=True, kw_only=True):
 
     ``total``: how many files it has begun, of which so many are ``completed`` or have ``failed``; ``chunks``: how many passages of them can
     be found, of ``pages`` where they have pages. While it runs these four are counted when somebody asks.
+    ``waiting``: what is wanting for some of them to go on now.
     """
 
     id: str
@@ -45,6 +46,7 @@ class IngestJob(msgspec.Struct, frozen=True, kw_only=True):
     failed: int = 0
     chunks: int = 0
     pages: int = 0
+    waiting: str | None = None
     created_at: int
     updated_at: int
     ended_at: int | None = None

@@ -98,6 +98,7 @@ class KnowledgeFile(msgspec.Struct, frozen=True, kw_only=True):
     of ``pages`` where the file has pages. ``spaces``: by embedding model, how long the vectors are that may have been written.
     ``cleaned``: the vector store holds nothing else of it. ``removed``: nothing of it can be found any more, and it is about to go.
     ``job_id``: the job that puts this revision in with others, of which it is the ``item``; None where it has one of its own.
+    ``waiting``: what is wanting for it to go on now.
     ``managed``: the file was sent for this place alone. ``obsolete``: such files that stood here, to be deleted once this one is ready.
     """
 
@@ -113,6 +114,7 @@ class KnowledgeFile(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     metadata: dict[str, Any] = {}
     state: FileState = FileState.QUEUED
+    waiting: str | None = None
     error: str | None = None
     revision: int = 1
     generations: dict[str, int] = {}

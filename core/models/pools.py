@@ -27,7 +27,7 @@ class WorkerState(StrEnum):
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A live worker process, as it last reported itself. ``memory_bytes``: resident; ``started_at``: Unix seconds.
 
-    ``queues``: those that it takes jobs from. ``numerics``: of each local model that is loaded.
+    ``queues``: those that it takes jobs from. ``numerics``: of each local model that is loaded, and of the embedder.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""How often a user may ask: one budget for all their tokens and keys, over a window that moves with every request.
+"""How often a user may ask: one budget for all their tokens and keys, over a window that moves with every request; and one for uploads.
 
 A script of our own, and not the library `limits`: it takes several places in one call, so that requests that come together cost one.
 """
@@ -45,7 +45,7 @@ return {taken, math.max(0, limit - used), tonumber(oldest) + window, now}
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """What is left after a request. ``resets_at``: Unix seconds when the next place becomes free; ``wait_s``: seconds until then.
 
-    ``whose``: "You have" or "Your address has".
+    ``counted``: whose what, in words: "You have made {} requests".
     """
 
     allowed: bool
@@ -53,11 +53,11 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     remaining: int
     resets_at: int
     wait_s: int
-    whose: str
+    counted: str
 
     def refusal(self) -> RateLimited:
         """The error for a request that was not allowed."""
-        message = f"{self.whose} made {self.limit} requests within a minute, which is the limit. Try again in {self.wait_s} seconds."
+        message = f"{self.counted.format(self.limit)} within a minute, which is the limit. Try again in {self.wait_s} seconds."
         return RateLimited(message, retry_after=self.wait_s)
 
 
@@ -81,19 +81,25 @@ class RateLimiter:
         Nothing is counted, and the budget is whole, of administrators who are free; and of anybody where Redis is away or says nothing for
         PATIENCE_S: then it is not the limit that is missed most.
         """
-        rules = self._rules()
-        if rules.requests_per_minute is None:
-            return None
-        if principal.is_admin and not rules.admins_limited:
-            return _whole(rules.requests_per_minute)
-        return await self._take(principal.id, rules.requests_per_minute, "You have")
+        return await self._take_of(principal, principal.id, self._rules().requests_per_minute, "You have made {} requests")
+
+    async def take_upload(self, principal: Principal) -> Budget | None:
+        """The same of a user's budget of uploads. Who sends many files has their other requests left."""
+        return await self._take_of(principal, f"uploads:{principal.id}", self._rules().uploads_per_minute, "You have sent {} files")
 
     async def take_anonymous(self, address: str) -> Budget | None:
         """Use one place of an address's budget, for a request without a user; None where there is no limit."""
         limit = self._rules().anonymous_requests_per_minute
-        return await self._take(f"address:{address}", limit, "Your address has") if limit else None
+        return await self._take(f"address:{address}", limit, "Your address has made {} requests") if limit else None
 
-    async def _take(self, owner: str, limit: int, whose: str) -> Budget:
+    async def _take_of(self, principal: Principal, owner: str, limit: int | None, counted: str) -> Budget | None:
+        if limit is None:
+            return None
+        if principal.is_admin and not self._rules().admins_limited:
+            return _whole(limit)
+        return await self._take(owner, limit, counted)
+
+    async def _take(self, owner: str, limit: int, counted: str) -> Budget:
         place: _Place = asyncio.get_running_loop().create_future()
         gathered = self._gathering.get(owner)
         if gathered is None:
@@ -101,7 +107,7 @@ class RateLimiter:
             asyncio.get_running_loop().call_soon(self._send, owner, limit)
         gathered.append(place)
         taken = await place
-        return _whole(limit) if taken is None else _budget(*taken, limit, whose)
+        return _whole(limit) if taken is None else _budget(*taken, limit, counted)
 
     def _send(self, owner: str, limit: int) -> None:
         places = self._gathering.pop(owner)
@@ -155,7 +161,7 @@ def _settle(answer: asyncio.Future[list[int]], places: list[_Place]) -> None:
             place.set_exception(error)
 
 
-def _budget(answer: list[int], index: int, limit: int, whose: str) -> Budget:
+def _budget(answer: list[int], index: int, limit: int, counted: str) -> Budget:
     taken, remaining, resets_ms, now_ms = answer
     return Budget(
         allowed=index < taken,
@@ -163,10 +169,10 @@ def _budget(answer: list[int], index: int, limit: int, whose: str) -> Budget:
         remaining=remaining + max(0, taken - 1 - index),
         resets_at=math.ceil(resets_ms / 1000),
         wait_s=max(1, math.ceil((resets_ms - now_ms) / 1000)),
-        whose=whose,
+        counted=counted,
     )
 
 
 def _whole(limit: int) -> Budget:
     resets_at = int(time.time()) + WINDOW_MS // 1000
-    return Budget(allowed=True, limit=limit, remaining=limit, resets_at=resets_at, wait_s=0, whose="")
+    return Budget(allowed=True, limit=limit, remaining=limit, resets_at=resets_at, wait_s=0, counted="")

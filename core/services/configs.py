@@ -28,6 +28,7 @@ def defaults(settings: Settings) -> tuple[msgspec.Struct, ...]:
     return (
         RateLimits(
             requests_per_minute=settings.rate_limit_per_minute or None,
+            uploads_per_minute=settings.upload_rate_limit_per_minute or None,
             admins_limited=False,
             anonymous_requests_per_minute=settings.anonymous_rate_limit_per_minute or None,
         ),

@@ -41,6 +41,12 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     pages: int | None = None
 
 
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wanting for an entry to go on."""
+
+    waiting: str | None = None
+
+
 class KnowledgeFiles:
     """Rows of entries."""
 
@@ -105,9 +111,13 @@ class KnowledgeFiles:
         """What can be found of a job's files."""
         return await self._records.find(COLLECTION, _of_job(job_id, FileState.READY.value), Size)
 
+    async def waits_of_job(self, job_id: str, limit: int) -> list[Wait]:
+        """Of so many of a job that are on their way, those that were added first."""
+        return await self._records.find(COLLECTION, _of_job(job_id, _UNFINISHED), Wait, order=_AS_ADDED, limit=limit)
+
     async def stop_job(self, job_id: str, error: str, at: int) -> int:
         """What is on its way in a job has failed; how many there were."""
-        changes: dict[str, Any] = {"state": FileState.FAILED.value, "error": error, "updated_at": at}
+        changes: dict[str, Any] = {"state": FileState.FAILED.value, "error": error, "waiting": None, "updated_at": at}
         return await self._records.change(COLLECTION, _of_job(job_id, _UNFINISHED), changes)
 
     async def of_file(self, file_id: str) -> list[KnowledgeFile]:

@@ -62,7 +62,7 @@ PROBLEMS = {
     "UnauthorizedForOpenAI": ("GET", "/v1/models", None),
     "NotFoundForOpenAI": ("GET", "/v1/models/nothing", None),
 }
-LIMITS: dict[str, Any] = {"rate_limit_per_minute": 1_000, "anonymous_rate_limit_per_minute": 1_000}
+LIMITS: dict[str, Any] = {"rate_limit_per_minute": 1_000, "upload_rate_limit_per_minute": 1_000, "anonymous_rate_limit_per_minute": 1_000}
 SEARCH: dict[str, Any] = {"embedding_model": "embed", "web_search": SearchEngine.SEARXNG, "web_search_url": "http://searxng"}
 
 

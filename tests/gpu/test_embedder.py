@@ -21,10 +21,13 @@ from gpu.bert_ways import LEAST_COSINE
 from gpu.device_lock import DeviceLock
 from gpu.embed_loop import EmbedLoop
 from gpu.embedder import Embedder
-from gpu.kernels import Kernels, Way
+from gpu.kernels import Kernels, KernelsMissing, Way
 from gpu.shares import Share
 from tests.gpu.asking import Started
 from tests.polling import until
+from workers.runtimes.local import LocalModels
+from workers.runtimes.local_embedder import LocalEmbedder
+from workers.runtimes.pools import GpuWork
 
 TEXTS = [
     "How do I reset my password?",
@@ -90,6 +93,29 @@ async def test_it_gives_what_transformers_and_the_models_own_pooling_give(
         assert float((made * expected).sum(1).min()) >= LEAST_COSINE
         assert not torch.allclose(made, expected, atol=1e-6), "it says that it rounds"
     assert dtype is EmbeddingDtype.AUTO or told.startswith(dtype)
+
+
+async def test_its_worker_says_in_which_numbers_it_computes_and_why(functions: Kernels, first_start: Started) -> None:
+    assert functions
+    embedder = await asyncio.to_thread(loaded, first_start.settings, EmbeddingDtype.FLOAT32)
+    work = GpuWork(LocalModels({}), LocalEmbedder(embedder), None, "cpu")
+    assert work.numerics()[embedder.model_id].text.startswith("not chosen yet")
+    await embedder.embed(["x"])
+    text = work.numerics()[embedder.model_id].text
+    await asyncio.to_thread(embedder.close)
+    assert text in {"float32, as PENSTOCK_EMBEDDING_DTYPE says", "float32: nothing here multiplies bfloat16"}
+
+
+async def test_one_without_kernels_says_that_torch_computes_it(first_start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> Kernels:
+        message = "There is no compiler."
+        raise KernelsMissing(message)
+
+    monkeypatch.setattr("gpu.embedder.compile_kernels", missing)
+    embedder = await asyncio.to_thread(loaded, first_start.settings)
+    await embedder.embed(["x"])
+    await asyncio.to_thread(embedder.close)
+    assert embedder.way == "float32 by torch, slower: There is no compiler."
 
 
 def test_a_wish_for_bfloat16_that_cannot_be_met_ends_the_start(

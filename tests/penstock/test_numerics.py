@@ -12,6 +12,7 @@ from core.redis.workers import WorkerRegistry
 from penstock.logs import for_console
 from tests.penstock.conftest import Run
 
+VECTORS = Numerics(continued="equivalent", text="bfloat16 (AMX-BF16 90000, float32 15000 tokens per CPU-second, cosine 0.99991)")
 EXACT = Numerics(continued="exact", fingerprint="0123456789abcdef", text="exact (attention by own block; checked in 0.2 s)")
 OTHER = Numerics(continued="equivalent", text="equivalent: int4 products depend on the number of rows on this processor")
 WORKER = Worker(id="a", pool=Pool.GPU, host="h", pid=11, device="cpu", memory_bytes=1, models=("m",), running=0, started_at=1)
@@ -30,13 +31,16 @@ async def printed(penstock: Run, *words: str, **settings: object) -> str:
     return command.output
 
 
-async def test_status_says_of_each_worker_how_it_computes_its_models_and_why(penstock: Run, redis_url: str) -> None:
+async def test_status_says_of_each_worker_how_it_computes_its_models_and_its_embedder_and_why(penstock: Run, redis_url: str) -> None:
     redis = connect(redis_url)
     pools = WorkerRegistry(Scripts(redis))
-    await pools.report(msgspec.structs.replace(WORKER, numerics={"m": EXACT}))
+    await pools.report(msgspec.structs.replace(WORKER, numerics={"m": EXACT, "vectors": VECTORS}))
     await pools.report(msgspec.structs.replace(WORKER, id="b", pid=12, numerics={"m": OTHER}))
     lines = [line.split(maxsplit=4) for line in (await printed(penstock, "status", redis_url=redis_url)).splitlines()]
+    shown = msgspec.json.decode(await printed(penstock, "status", "--json", redis_url=redis_url))
     await redis.aclose()
+    assert ["vectors", "h", "11", "-", VECTORS.text] in lines
+    assert [worker["numerics"].get("vectors", {}).get("text") for worker in shown["workers"]] == [VECTORS.text, None]
     assert ["m", "h", "11", EXACT.fingerprint, EXACT.text] in lines
     assert ["m", "h", "12", "-", OTHER.text] in lines
 

@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
-from core.errors import Conflict, Unavailable, UpstreamLimited, UpstreamTimeout
+from core.errors import Conflict, PenstockError, Unavailable, UpstreamLimited, UpstreamTimeout
 from core.logging import get_logger
 from core.models.catalog import Model
 from core.models.documents import DocumentRecord
@@ -87,6 +88,7 @@ class IndexingWork:
         self._wanted = attempt.claim.spec.payload_as(IndexFile)
         self._entry: KnowledgeFile | None = None
         self._reads = False
+        self._waits_for: str | None = None
 
     async def do(self) -> Finished:
         """All of it; nothing where the entry or its base is gone, or where there is a newer revision."""
@@ -126,11 +128,11 @@ class IndexingWork:
 
     async def _model(self, base: KnowledgeBase) -> Model:
         """Whose vectors the base has, or is to have. The first file decides, where nobody has."""
-        model = await _patiently(lambda: self._by.models.for_embedding(base.next_model or base.embedding_model))
+        model = await self._patiently(lambda: self._by.models.for_embedding(base.next_model or base.embedding_model))
         if not base.embedding_model:
             model_id = await self._by.entries.choose_model(base, model.id)
             if model_id != model.id:
-                model = await _patiently(lambda: self._by.models.for_embedding(model_id))
+                model = await self._patiently(lambda: self._by.models.for_embedding(model_id))
         return model
 
     async def _embed(self, entry: KnowledgeFile, base: KnowledgeBase, model: Model, record: DocumentRecord) -> EmbeddedDocument:
@@ -143,7 +145,7 @@ class IndexingWork:
             return kept
         document = await by.documents.read(record)
         chunks = await asyncio.to_thread(ingestion.cut, document, tokenizer, base.chunking, model.context_length)
-        ids = ingestion.identify(chunks, model.id)
+        ids = await asyncio.to_thread(ingestion.identify, chunks, model.id)
         known = await self._known(entry, way)
         missing = [place for place, chunk_id in enumerate(ids) if chunk_id not in known]
         made = await self._vectors(entry.user_id, model, [chunks[place].text for place in missing])
@@ -157,7 +159,7 @@ class IndexingWork:
         before = await self._by.files.find(entry.replaced_file_id) if entry.replaced_file_id else None
         record = await self._by.documents.find(before) if before else None
         kept = await self._by.embedded.read(embedded_id(record.id, *way)) if record else None
-        return kept.vector_of() if kept else {}
+        return await asyncio.to_thread(kept.vector_of) if kept else {}
 
     async def _vectors(self, owner: str, model: Model, texts: Sequence[str]) -> list[bytes]:
         """In the order of the texts, some requests at a time."""
@@ -166,7 +168,7 @@ class IndexingWork:
         async def some(start: int) -> list[bytes]:
             async with limit:
                 part = texts[start : start + TEXTS_AT_ONCE]
-                made = await _patiently(lambda: self._by.embeddings.embed_passages(owner, model, part))
+                made = await self._patiently(lambda: self._by.embeddings.embed_passages(owner, model, part))
                 return made.rows()
 
         try:
@@ -184,22 +186,33 @@ class IndexingWork:
         space = VectorSpace(model=model.id, dimensions=size)
         await self._by.entries.note_space(entry, model.id, size)
         store = await self._by.vectors.open()
-        await _patiently(lambda: store.setup(space))
-        for some in ingestion.points(entry, document, WRITTEN_AT_ONCE):
-            await _patiently(partial(store.upsert, space, some))
+        await self._patiently(lambda: store.setup(space))
+        left = ingestion.points(entry, document, WRITTEN_AT_ONCE)
+        while some := await asyncio.to_thread(next, left, None):
+            await self._patiently(partial(store.upsert, space, some))
         if not base.dimensions:
             await self._by.entries.set_dimensions(base.id, size)
 
+    async def _patiently(self, do: Callable[[], Awaitable[T]]) -> T:
+        """What embeds may be away for a while, or asked too much: the entry says so, and goes on. Raises Unavailable after PATIENCE_S."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                made = await do()
+            except (Unavailable, UpstreamLimited, UpstreamTimeout) as error:
+                if time.monotonic() >= until:
+                    raise Unavailable(error.detail) from None
+                await self._wait(error.detail)
+                pause_s = error.retry_after or PAUSE_S
+            else:
+                await self._wait(None)
+                return made
+            await asyncio.sleep(min(pause_s, 10 * PAUSE_S))
 
-async def _patiently(do: Callable[[], Awaitable[T]]) -> T:
-    """What embeds may be away for a while, or asked too much: that fails nothing. Raises Unavailable after PATIENCE_S."""
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            return await do()
-        except (Unavailable, UpstreamLimited, UpstreamTimeout) as error:
-            if time.monotonic() >= until:
-                raise Unavailable(error.detail) from None
-            log.info("waiting", why=error.detail)
-            pause_s = error.retry_after or PAUSE_S
-        await asyncio.sleep(min(pause_s, 10 * PAUSE_S))
+    async def _wait(self, why: str | None) -> None:
+        """Say in the entry's row what is wanting, or that nothing is any more, unless it says so already."""
+        if why != self._waits_for and self._entry:
+            self._waits_for = why
+            log.info("waiting", why=why)
+            with suppress(PenstockError):
+                await self._by.entries.set_waiting(self._entry, why)

@@ -4,6 +4,7 @@ from core.errors import BadRequest
 from core.models.catalog import Model, Task
 from core.models.completions import Usage
 from core.models.embeddings import Vectors
+from core.models.numerics import Numerics
 from core.models.pools import Pool
 from gpu.embedder import Embedder
 from pipelines.embedding import EmbeddingTask
@@ -32,6 +33,10 @@ class LocalEmbedder:
             context_length=served.context_length,
             tasks=(Task.EMBEDDING,),
         )
+
+    def numerics(self) -> Numerics:
+        """How it computes, for people: nobody goes on from another's vector."""
+        return Numerics(continued="equivalent", text=self._embedder.way)
 
     async def embed(self, task: EmbeddingTask) -> Vectors:
         """The vectors of a request's inputs. Raises ContextTooLong, BadRequest for dimensions that the model has not, and EngineFailed."""

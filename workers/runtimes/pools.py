@@ -120,7 +120,7 @@ class GpuWork:
         self.embedder: Embedder | None = embedder
         self.reranker = reranker
         self.tokenizers: Mapping[str, bytes] = {embedder.model().id: embedder.tokenizer} if embedder else {}
-        self._more = [embedder.model()] if embedder else []
+        self._embedders = [embedder] if embedder else []
         self.device = device
         self._local = local
 
@@ -129,12 +129,12 @@ class GpuWork:
 
     async def models(self) -> tuple[str, Sequence[Model], bool]:
         """What is loaded, and what has been pulled and is loaded when it is asked."""
-        models = [*await self._local.look(), *self._more]
+        models = [*await self._local.look(), *(embedder.model() for embedder in self._embedders)]
         return ",".join(("gpu", *(model.id for model in models))), models, True
 
     def numerics(self) -> dict[str, Numerics]:
-        """Of what is loaded."""
-        return self._local.numerics()
+        """Of what is loaded, and of the embedder, also before that."""
+        return self._local.numerics() | {embedder.model().id: embedder.numerics() for embedder in self._embedders}
 
 
 def _load(settings: Settings, on_failure: Callable[[str], None] | None) -> GpuWork:

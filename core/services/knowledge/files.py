@@ -124,7 +124,11 @@ class KnowledgeFiles:
 
     async def set_state(self, entry: KnowledgeFile, state: FileState, error: str | None = None) -> bool:
         """For workers: how far a revision is, or why it failed; whether it is still wanted."""
-        return await self._rows.update(entry, state=state.value, error=error, updated_at=_now())
+        return await self._rows.update(entry, state=state.value, error=error, waiting=None, updated_at=_now())
+
+    async def set_waiting(self, entry: KnowledgeFile, why: str | None) -> None:
+        """For workers: what is wanting for a revision to go on; None: nothing any more."""
+        await self._rows.update(entry, waiting=why)
 
     async def note_space(self, entry: KnowledgeFile, model: str, dimensions: int) -> None:
         """For workers: before anything of an entry is written there."""
@@ -139,6 +143,7 @@ class KnowledgeFiles:
             "pages": pages,
             "state": FileState.READY.value,
             "error": None,
+            "waiting": None,
             "cleaned": False,
             "updated_at": _now(),
         }
@@ -222,6 +227,7 @@ class KnowledgeFiles:
             "revision": entry.revision + 1,
             "state": FileState.QUEUED.value,
             "error": None,
+            "waiting": None,
             "job_id": job_id,
             "item": item,
             "updated_at": _now(),

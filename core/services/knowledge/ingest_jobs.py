@@ -14,7 +14,7 @@ from core.models.ingestion import IngestJob
 from core.models.jobs import JobStatus
 from core.models.knowledge import FileState, KnowledgeFile
 from core.models.users import Principal
-from core.services.knowledge.indexing import Indexing
+from core.services.knowledge.indexing import IN_FLIGHT, Indexing
 from core.storage.ingest_jobs import IngestJobs as JobRows
 from core.storage.knowledge_files import KnowledgeFiles as EntryRows
 
@@ -100,6 +100,7 @@ class IngestJobs:
     async def _counted(self, job: IngestJob) -> IngestJob:
         """What was taken out or replaced meanwhile is done, too."""
         unfinished, failed = await self._rows.count_of_job(job.id)
+        waits = await self._rows.waits_of_job(job.id, IN_FLIGHT) if unfinished else ()
         sizes = await self._rows.sizes_of_job(job.id)
         return msgspec.structs.replace(
             job,
@@ -107,5 +108,6 @@ class IngestJobs:
             failed=failed,
             chunks=sum(size.chunks for size in sizes),
             pages=sum(size.pages or 0 for size in sizes),
+            waiting=next((wait.waiting for wait in waits if wait.waiting), None),
             updated_at=int(time.time()),
         )

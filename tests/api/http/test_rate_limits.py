@@ -147,7 +147,7 @@ async def test_a_redis_that_is_away_stops_no_request(bob: Client, app: Any) -> N
 
 
 async def test_an_administrator_sets_the_limits_while_it_runs(ada: Client, bob: Client) -> None:
-    before = {"requests_per_minute": LIMIT, "admins_limited": False, "anonymous_requests_per_minute": 60}
+    before = {"requests_per_minute": LIMIT, "uploads_per_minute": 3_000, "admins_limited": False, "anonymous_requests_per_minute": 60}
     assert (await ada.get(CONFIG)).body == before
     assert (await ada.post(CONFIG, {"requests_per_minute": 2})).body == {**before, "requests_per_minute": 2}
     assert [(await bob.get("/api/auths/")).status for _ in range(3)] == [200, 200, 429]

@@ -108,7 +108,7 @@ async def test_a_header_and_an_api_key_are_taken_too(bob: Client) -> None:
 
 async def test_emits_count_in_the_budget_of_all_faces(bob: Client, app: web.Application, monkeypatch: pytest.MonkeyPatch) -> None:
     chat_id = await bob.chat()
-    rules = RateLimits(requests_per_minute=3, admins_limited=False, anonymous_requests_per_minute=None)
+    rules = RateLimits(requests_per_minute=3, uploads_per_minute=None, admins_limited=False, anonymous_requests_per_minute=None)
     monkeypatch.setattr(app[SERVICES].rate_limiter, "_rules", lambda: rules)
     async with connect_socket(bob) as socket:
         for event in ("join_chat", "leave_chat"):

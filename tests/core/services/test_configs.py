@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from msgspec import UNSET
 
@@ -10,7 +11,7 @@ from tests.core.services.people import ADMIN, ME
 from tests.job_backend import JobBackend
 from tests.polling import until
 
-DEFAULT = RateLimits(requests_per_minute=100, admins_limited=False, anonymous_requests_per_minute=60)
+DEFAULT = RateLimits(requests_per_minute=100, uploads_per_minute=3_000, admins_limited=False, anonymous_requests_per_minute=60)
 
 
 @pytest.fixture
@@ -26,13 +27,15 @@ async def test_a_decision_holds_at_once_and_after_a_restart_and_leaves_the_rest_
     configs: Configs, records: Records, backend: JobBackend
 ) -> None:
     decided = await configs.change(ADMIN, RateLimits, RateLimitChanges(requests_per_minute=None, admins_limited=True))
-    assert decided == configs.get(RateLimits) == RateLimits(requests_per_minute=None, admins_limited=True, anonymous_requests_per_minute=60)
+    assert decided == configs.get(RateLimits) == msgspec.structs.replace(DEFAULT, requests_per_minute=None, admins_limited=True)
     await configs.change(ADMIN, RateLimits, RateLimitChanges(admins_limited=False))
     later = Configs(
-        ConfigRows(records), backend.log, (RateLimits(requests_per_minute=5, admins_limited=True, anonymous_requests_per_minute=7),)
+        ConfigRows(records),
+        backend.log,
+        (msgspec.structs.replace(DEFAULT, requests_per_minute=5, admins_limited=True, anonymous_requests_per_minute=7),),
     )
     await later.open()
-    assert later.get(RateLimits) == RateLimits(requests_per_minute=None, admins_limited=False, anonymous_requests_per_minute=7)
+    assert later.get(RateLimits) == msgspec.structs.replace(DEFAULT, requests_per_minute=None, anonymous_requests_per_minute=7)
     await later.close()
 
 

@@ -1,5 +1,6 @@
 """Files go into knowledge bases: from the upload to the passage that is found, with a real parser, embedder protocol and vector store."""
 
+import threading
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ from core.services import Services
 from core.services.knowledge import upkeep as upkeep_module
 from core.settings import Settings
 from core.storage import knowledge_files
-from core.storage.vectors.port import Selection, VectorSpace
+from core.storage.vectors.port import Point, Selection, VectorSpace
+from pipelines import ingestion
 from tests.api.conftest import Client, ada, bob, eve, visitor
 from tests.api.forms import uploaded
 from tests.knowledge_work import MILL, MODEL, OTHER, WORDS, CountingWords, base_of, embedder, put, worker
@@ -19,6 +21,7 @@ from tests.polling import until
 from tests.servers import weaviate_grpc_url
 from tests.serving import app, quick_passwords, services, url
 from tests.serving_models import serve_models
+from workers.actors import indexing
 
 __all__ = ["ada", "app", "bob", "embedder", "eve", "quick_passwords", "services", "url", "visitor", "worker"]
 
@@ -60,6 +63,22 @@ async def test_an_uploaded_file_is_found_with_its_place(bob: Client) -> None:
     whole = (await bob.get(f"/api/knowledge/{knowledge_id}")).body
     assert (whole["embedding_model"], whole["data"]) == ("words", {"file_ids": [done["file_id"]]})
     assert [(file["status"], file["chunks"]) for file in whole["files"]] == [("ready", 2)]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_points_are_made_beside_the_event_loop_and_all_are_written(bob: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    makers = list[threading.Thread]()
+
+    def point(**fields: Any) -> Point:
+        makers.append(threading.current_thread())
+        return Point(**fields)
+
+    monkeypatch.setattr(ingestion, "Point", point)
+    monkeypatch.setattr(indexing, "WRITTEN_AT_ONCE", 1)
+    knowledge_id = await base_of(bob)
+    await put(bob, knowledge_id)
+    assert (len(makers), threading.current_thread() in makers) == (2, False)
+    assert len(await ask(bob, knowledge_id, "music and corn")) == 2
 
 
 @pytest.mark.usefixtures("worker")
