@@ -3,7 +3,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from structlog.testing import capture_logs
@@ -11,23 +10,19 @@ from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 
-from core.errors import BadRequest, ContextTooLong, PenstockError, SettingsError, Unavailable
+from core.errors import BadRequest, ContextTooLong, PenstockError, Unavailable
 from core.models.embeddings import EmbeddingDtype
-from core.settings import Settings
 from gpu import sources
 from gpu.batch_queue import BatchQueue, EmbedRequest, EmbedShare
 from gpu.bert import BertEncoder, Vectors, _Work
 from gpu.bert_ways import LEAST_COSINE
-from gpu.device_lock import DeviceLock
 from gpu.embed_loop import EmbedLoop
 from gpu.embedder import Embedder
-from gpu.kernels import Kernels, KernelsMissing, Way
+from gpu.kernels import Kernels, Way
 from gpu.shares import Share
 from tests.gpu.asking import Started
+from tests.gpu.embedders import loaded_embedder
 from tests.polling import until
-from workers.runtimes.local import LocalModels
-from workers.runtimes.local_embedder import LocalEmbedder
-from workers.runtimes.pools import GpuWork
 
 TEXTS = [
     "How do I reset my password?",
@@ -42,15 +37,9 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def embedder(functions: Kernels, first_start: Started) -> Iterator[Embedder]:
     del functions  # are compiled now
-    made = loaded(first_start.settings)
+    made = loaded_embedder(first_start.settings)
     yield made
     made.close()
-
-
-def loaded(settings: Settings, dtype: EmbeddingDtype = EmbeddingDtype.AUTO) -> Embedder:
-    source = sources.embedder()
-    assert source
-    return Embedder(source, msgspec.structs.replace(settings, embedding_dtype=dtype), device_lock=DeviceLock(), threads=1)
 
 
 def vectors(data: bytes) -> torch.Tensor:
@@ -81,7 +70,7 @@ async def test_it_gives_what_transformers_and_the_models_own_pooling_give(
         return torch.stack(made)
 
     expected = await asyncio.to_thread(straightforward)
-    embedder = await asyncio.to_thread(loaded, first_start.settings, dtype)
+    embedder = await asyncio.to_thread(loaded_embedder, first_start.settings, dtype)
     with capture_logs() as logs:
         made = await one_by_one(embedder, TEXTS)
     await asyncio.to_thread(embedder.close)
@@ -93,38 +82,6 @@ async def test_it_gives_what_transformers_and_the_models_own_pooling_give(
         assert float((made * expected).sum(1).min()) >= LEAST_COSINE
         assert not torch.allclose(made, expected, atol=1e-6), "it says that it rounds"
     assert dtype is EmbeddingDtype.AUTO or told.startswith(dtype)
-
-
-async def test_its_worker_says_in_which_numbers_it_computes_and_why(functions: Kernels, first_start: Started) -> None:
-    assert functions
-    embedder = await asyncio.to_thread(loaded, first_start.settings, EmbeddingDtype.FLOAT32)
-    work = GpuWork(LocalModels({}), LocalEmbedder(embedder), None, "cpu")
-    assert work.numerics()[embedder.model_id].text.startswith("not chosen yet")
-    await embedder.embed(["x"])
-    text = work.numerics()[embedder.model_id].text
-    await asyncio.to_thread(embedder.close)
-    assert text in {"float32, as PENSTOCK_EMBEDDING_DTYPE says", "float32: nothing here multiplies bfloat16"}
-
-
-async def test_one_without_kernels_says_that_torch_computes_it(first_start: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object) -> Kernels:
-        message = "There is no compiler."
-        raise KernelsMissing(message)
-
-    monkeypatch.setattr("gpu.embedder.compile_kernels", missing)
-    embedder = await asyncio.to_thread(loaded, first_start.settings)
-    await embedder.embed(["x"])
-    await asyncio.to_thread(embedder.close)
-    assert embedder.way == "float32 by torch, slower: There is no compiler."
-
-
-def test_a_wish_for_bfloat16_that_cannot_be_met_ends_the_start(
-    functions: Kernels, first_start: Started, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(functions, "ways", (Way.FLOAT32,))
-    monkeypatch.setattr("gpu.embedder.compile_kernels", lambda *_: functions)
-    with pytest.raises(SettingsError, match="PENSTOCK_EMBEDDING_DTYPE is bfloat16, but this processor"):
-        loaded(first_start.settings, EmbeddingDtype.BFLOAT16)
 
 
 async def test_a_text_has_the_same_vector_alone_and_beside_others(embedder: Embedder) -> None:
@@ -290,7 +247,7 @@ async def test_what_nobody_waits_for_any_more_is_not_embedded(embedder: Embedder
 
 async def test_it_is_loaded_with_the_first_text_and_that_takes_little(embedder: Embedder, first_start: Started) -> None:
     del embedder
-    made = await asyncio.to_thread(loaded, first_start.settings)
+    made = await asyncio.to_thread(loaded_embedder, first_start.settings)
     assert made._loop.encoder is None
     began = time.process_time()
     await made.embed(["first"])
