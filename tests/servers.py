@@ -152,12 +152,12 @@ def _mongo_running(command: tuple[str, ...], folder: Path, port: int) -> Iterato
 
 
 @contextmanager
-def weaviate_server(folder: Path) -> Iterator[str]:
+def weaviate_server(folder: Path, **settings: str) -> Iterator[str]:
     """Weaviate: vectors only, given by the caller. Its HTTP URL; ``weaviate_grpc_url`` gives the other one."""
     port = free_port()
     ports = {name: str(free_port()) for name in ("RAFT_PORT", "RAFT_INTERNAL_RPC_PORT", "CLUSTER_GOSSIP_BIND_PORT")}
     data_port = {"CLUSTER_DATA_BIND_PORT": str(int(ports["CLUSTER_GOSSIP_BIND_PORT"]) + 1)}  # Weaviate insists on neighbours
-    environment = _WEAVIATE | ports | data_port | {"GRPC_PORT": str(port + 1), "PERSISTENCE_DATA_PATH": str(folder)}
+    environment = _WEAVIATE | ports | data_port | {"GRPC_PORT": str(port + 1), "PERSISTENCE_DATA_PATH": str(folder)} | settings
     command = (built("weaviate"), "--host", "127.0.0.1", "--port", str(port), "--scheme", "http")
     with running(command, folder / "log", lambda: _answers(port, "/v1/.well-known/ready"), environment):
         yield f"http://127.0.0.1:{port}"
