@@ -51,9 +51,7 @@ async def test_what_is_wanting_is_said_everywhere_and_it_goes_on_when_that_comes
         (folder / f"{number}.md").write_text(f"The mill {number}.")
     run = ingest._Run(runner.wanted(folder), runner.client.url)
     task = asyncio.ensure_future(run.go())
-    await until(
-        lambda: asyncio.sleep(0, "Waiting: No embedding model is served." in run._progress.line()), "the command says so", timeout_s=60
-    )
+    await until(lambda: "Waiting: No embedding model is served." in run._progress.line(), "the command says so", timeout_s=60)
     entries = await runner.entries()
     assert {entry["waiting"][:29] for entry in entries.values() if entry["waiting"]} == {"No embedding model is served."}
     (job_id,) = {entry["job_id"] for entry in entries.values()}

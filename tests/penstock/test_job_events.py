@@ -128,10 +128,10 @@ async def test_a_job_that_is_somebody_elses_and_a_key_that_was_taken_away_are_to
 async def test_who_is_away_is_asked_after_a_longer_pause_each_time(server: Server, fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
 
-    async def sleep(seconds: float) -> None:
+    async def note(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(job_events, "asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(job_events, "asyncio", SimpleNamespace(sleep=note))
     monkeypatch.setattr(job_events, "MAX_PAUSE_S", 0.05)
     fake.streams, fake.ends_after = [503, 503, 503, 503, 503, progress(1), 503], 7
     await heard(server)

@@ -1,4 +1,4 @@
-"""BM25 over what FTS5 has indexed, computed here: as Weaviate computes it, and in a millisecond where FTS5 takes a hundred.
+"""BM25 over what FTS5 has indexed, computed here as Weaviate computes it, and several times as fast as by FTS5.
 
 FTS5's own ``bm25`` takes a microsecond for every row that has one of the words; it lets a word that is in more than half of all rows weigh
 nothing, so that its order is not the one of Lucene and Weaviate; and its statistics are those of all collections together. So only which
@@ -31,6 +31,11 @@ class _Postings(msgspec.Struct):
     places: npt.NDArray[np.int32]
     times: npt.NDArray[np.uint16]
 
+    @property
+    def size(self) -> int:
+        """In pairs."""
+        return len(self.places) + _NO_PAIRS
+
 
 class Postings:
     """Of one space. To be refreshed whenever its ``Rows`` were."""
@@ -40,6 +45,7 @@ class Postings:
         self._rows = rows
         self._turn = rows.turn
         self._kept: dict[str, _Postings] = {}
+        self._pairs = 0
         self.refresh()
 
     def refresh(self) -> None:
@@ -47,6 +53,7 @@ class Postings:
         if self._turn != self._rows.turn:
             self._turn = self._rows.turn
             self._kept.clear()
+            self._pairs = 0
         homes = self._rows.homes
         self._points = np.bincount(homes, minlength=1)
         lengths = np.bincount(homes, self._rows.lengths, minlength=1) / np.maximum(self._points, 1)
@@ -76,7 +83,7 @@ class Postings:
 
     def _postings(self, connection: apsw.Connection, word: str) -> _Postings:
         """A word's, as they are now."""
-        kept = self._kept.pop(word, None)
+        kept = self._take_out(word) if word in self._kept else None
         last = int(self._rows.ids[-1]) if len(self._rows.ids) else 0
         if kept is None:
             text: str = connection.execute(self._tables.containing(), (word,)).get
@@ -89,6 +96,7 @@ class Postings:
                 kept = _Postings(last, np.concatenate([kept.places, new[0]]), np.concatenate([kept.times, new[1]]))
             kept.last = last
         self._kept[word] = kept
+        self._pairs += kept.size
         return kept
 
     def _placed(self, ids: npt.NDArray[np.int64], times: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint16]]:
@@ -98,15 +106,15 @@ class Postings:
         there = known[np.minimum(places, len(known) - 1)] == ids
         return places[there].astype(np.int32), np.minimum(times[there], _MOST_TIMES).astype(np.uint16)
 
+    def _take_out(self, word: str) -> _Postings:
+        kept = self._kept.pop(word)
+        self._pairs -= kept.size
+        return kept
+
     def _forget_some(self) -> None:
         """Those that were asked for longest ago."""
-        sizes = {word: len(kept.places) + _NO_PAIRS for word, kept in self._kept.items()}
-        total = sum(sizes.values())
-        for word, size in sizes.items():
-            if total <= MOST_KEPT:
-                return
-            del self._kept[word]
-            total -= size
+        while self._pairs > MOST_KEPT:
+            self._take_out(next(iter(self._kept)))
 
 
 def _best(weights: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:

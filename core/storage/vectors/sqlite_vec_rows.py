@@ -2,7 +2,7 @@
 
 SQLite takes 0.3 us for a row of a scan, whatever is done with it: at 100,000 rows more than everything else of a search together. What is
 read once is kept; then only rows that are new are read, since ids only rise. A row has one place here for as long as it is kept: rows that
-are deleted stay, seen by nobody, until half of all are gone. Each point takes its bits and 24 bytes.
+are deleted stay, seen by nobody, until half of all are gone. Each point takes its bits and 20 bytes.
 """
 
 from collections.abc import Sequence

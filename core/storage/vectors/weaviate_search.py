@@ -84,6 +84,8 @@ class _Collection:
 
     async def _telling(self) -> list[float]:
         """What each word weighs here at most. Nothing that Weaviate tells of a search says that; but it counts what has a word."""
+        if not self._words:
+            return []
         total, *having = await asyncio.gather(
             self._count(), *(self._count(Filter.by_property("words").equal(word)) for word in self._words)
         )
