@@ -1,7 +1,8 @@
 """Texts that wait to be embedded, and which of them go next. Policy only: imports no torch.
 
-Queries and bulk wait apart. A batch is built around the oldest that waits, of those whose lengths are nearest to its own, so that little
-is padded, as long as one fits; nobody waits for a batch to become full.
+Queries and bulk wait apart. A batch is built around the oldest that waits: where texts are padded, of those whose lengths are nearest to
+its own, as long as one fits; elsewhere in the order in which they came, so that who came first has all of theirs first. Nobody waits for a
+batch to become full.
 """
 
 import asyncio
@@ -95,7 +96,7 @@ class BatchQueue:
                 near.append(text)
         batch: list[Text] = []
         longest = total = 0
-        for text in sorted(near, key=lambda text: (text is not near[0], abs(len(text) - len(near[0])))):
+        for text in sorted(near, key=lambda text: (text is not near[0], self._is_padded and abs(len(text) - len(near[0])))):
             size = (len(batch) + 1) * max(longest, len(text)) if self._is_padded else total + len(text)
             if batch and size > self._budgets[share]:
                 continue

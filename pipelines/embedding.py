@@ -10,11 +10,15 @@ from core.models.embeddings import EmbeddingRequest, Vectors
 
 
 class EmbeddingTask(msgspec.Struct, frozen=True, kw_only=True):
-    """A job's part of the work: its request as read, and as it came. ``served``: the model that is asked."""
+    """A job's part of the work: its request as read, and as it came.
+
+    ``served``: the model that is asked; ``is_bulk``: others may go first.
+    """
 
     served: str
     body: bytes
     request: EmbeddingRequest
+    is_bulk: bool = False
 
 
 class Embedder(Protocol):
@@ -24,9 +28,9 @@ class Embedder(Protocol):
         """All inputs' vectors. Cancelling it ends it. Raises core.errors."""
 
 
-async def embed(served: str, body: bytes, embedder: Embedder) -> Vectors:
+async def embed(served: str, body: bytes, embedder: Embedder, *, is_bulk: bool = False) -> Vectors:
     """A job's vectors, as many as it has inputs and all of one length. Raises UpstreamError where they are not."""
-    task = EmbeddingTask(served=served, body=body, request=decode(body, EmbeddingRequest))
+    task = EmbeddingTask(served=served, body=body, request=decode(body, EmbeddingRequest), is_bulk=is_bulk)
     vectors = await embedder.embed(task)
     count = len(task.request.inputs)
     if vectors.count != count or not vectors.data or len(vectors.data) % (4 * count):

@@ -15,6 +15,7 @@ from dramatiq.middleware import SkipMessage
 
 from core.errors import PenstockError
 from core.events import EventLog
+from core.jobs import KINDS, is_bulk
 from core.jobs.claims import Claims
 from core.jobs.queue import JobQueue, wake_topic
 from core.jobs.waiting import expect_with
@@ -148,13 +149,18 @@ class Fetching:
     async def _take(self, kind: str, queues: list[str]) -> None:
         for queue in queues:
             closed = self.draining or (self._alone and not self._expected[kind]) or not self._waits(queue, kind)
-            free = 0 if closed else max(0, self._places[kind] - self._running[kind])
+            free = 0 if closed else max(0, self._most(queue, kind) - self._running[kind])
             with self._asking(queue) if free else nullcontext():
                 fetched = await self._exchange(queue, free)
             if free and len(fetched) == free:
                 self._pending.add(queue)
             for message in fetched:
                 self._begin(message, queue, kind)
+
+    def _most(self, queue: str, kind: str) -> int:
+        """So many of a kind may run for one of this queue to be begun."""
+        places = self._places[kind]
+        return max(1, places - KINDS[kind].urgent) if is_bulk(queue) else places
 
     def _waits(self, queue: str, kind: str) -> bool:
         """Whether something may wait there that need not run alone. What a running job waits for need not: both would wait for ever."""

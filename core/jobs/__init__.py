@@ -38,10 +38,10 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of job. ``actor``: its name in Dramatiq's messages, and here.
 
     ``classes``: of its queue, the more urgent first. ``by_model``: each model has its own queue. ``places``: how many a worker process does
-    at a time; None: as many as PENSTOCK_MAX_BATCH says. ``max_deaths``: it is given up when so many workers died on it without any
-    progress. ``time_limit_s``: for one worker's part; None: PENSTOCK_ANSWER_TIMEOUT_S. ``unfinished_s``: one that has not ended is
-    forgotten after so long without a sign of life; ``ended_s``: and one that has. ``patient``: it waits for a worker for as long as it
-    takes: nobody waits at the other end, and what it is for is written down.
+    at a time; None: as many as PENSTOCK_MAX_BATCH says. ``urgent``: so many of them are for the first class alone. ``max_deaths``: it is
+    given up when so many workers died on it without any progress. ``time_limit_s``: for one worker's part; None: PENSTOCK_ANSWER_TIMEOUT_S.
+    ``unfinished_s``: one that has not ended is forgotten after so long without a sign of life; ``ended_s``: and one that has. ``patient``:
+    it waits for a worker for as long as it takes: nobody waits at the other end, and what it is for is written down.
     """
 
     actor: str
@@ -51,6 +51,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     repeat: Repeat
     drain: Drain = Drain.HAND_BACK
     places: int | None
+    urgent: int = 0
     max_deaths: int = MAX_DEATHS
     time_limit_s: int | None = None
     unfinished_s: int = 24 * HOUR_S
@@ -63,7 +64,15 @@ KINDS: dict[str, Kind] = {
     for kind in (
         Kind(actor="generate_reply", pool=Pool.GPU, classes=("generate",), repeat=Repeat.RESUME, places=None),
         Kind(actor="relay_reply", pool=Pool.RELAY, classes=("generate",), repeat=Repeat.ONCE, drain=Drain.FINISH, places=128),
-        Kind(actor="embed_texts", pool=Pool.GPU, classes=("embed.query", "embed.bulk"), repeat=Repeat.RESTART, places=16, time_limit_s=600),
+        Kind(
+            actor="embed_texts",
+            pool=Pool.GPU,
+            classes=("embed.query", "embed.bulk"),
+            repeat=Repeat.RESTART,
+            places=16,
+            urgent=4,
+            time_limit_s=600,
+        ),
         Kind(
             actor="rerank_passages",
             pool=Pool.GPU,
@@ -94,6 +103,7 @@ KINDS: dict[str, Kind] = {
             by_model=False,
             repeat=Repeat.RESTART,
             places=16,
+            urgent=4,
             time_limit_s=24 * HOUR_S,
             patient=True,
         ),
@@ -128,6 +138,12 @@ def queues_of(kind: str, models: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(queue_of(kind, model, class_) for class_ in row.classes for model in (models if row.by_model else ("",)))
 
 
+def is_bulk(queue: str) -> bool:
+    """Whether the jobs of a queue let more urgent ones of their kind go first."""
+    return f"{queue}.".startswith(_BULK)
+
+
+_BULK = tuple(f"{kind.pool}.{class_}." for kind in KINDS.values() for class_ in kind.classes[1:])
 _PATIENT = frozenset(queue_of(kind.actor, class_=class_) for kind in KINDS.values() if kind.patient for class_ in kind.classes)
 
 

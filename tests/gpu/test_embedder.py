@@ -225,8 +225,10 @@ async def test_a_text_that_breaks_the_model_fails_alone(embedder: Embedder, monk
     assert "break" not in bad.detail
 
 
-@pytest.mark.parametrize(("is_padded", "expected"), [(False, [16, 40, 100, 100]), (True, [100, 100])])
-async def test_a_batch_is_filled_around_the_oldest_by_those_nearest_in_length(*, is_padded: bool, expected: list[int]) -> None:
+@pytest.mark.parametrize(("is_padded", "expected"), [(False, [16, 40, 60, 100]), (True, [100, 100])])
+async def test_a_batch_is_filled_in_order_or_where_texts_are_padded_by_those_nearest_in_length_to_the_oldest(
+    *, is_padded: bool, expected: list[int]
+) -> None:
     queue = BatchQueue({Share.QUERIES: 256, Share.BULK: 256}, is_padded=is_padded)
     queue.add(EmbedRequest([[1] * length for length in (100, 16, 40, 250, 60, 100)], Share.BULK))
     assert [len(text) for text in queue.take(Share.BULK)] == expected

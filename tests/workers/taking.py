@@ -18,6 +18,7 @@ from workers.fetching import Fetching
 
 PLACES = 2
 OTHER = "gpu.embed.query.m"
+BULK = "gpu.embed.bulk.m"
 
 
 class Maker:
@@ -73,7 +74,7 @@ async def loop(backend: JobBackend, maker: Maker, monkeypatch: pytest.MonkeyPatc
             places={"generate_reply": PLACES, "embed_texts": PLACES},
             broker=Broker(middleware=list(middleware)),
         )
-        made.serve({QUEUE: "generate_reply", OTHER: "embed_texts"})
+        made.serve({QUEUE: "generate_reply", OTHER: "embed_texts", BULK: "embed_texts"})
         duties.extend(asyncio.create_task(duty()) for duty in (made.run, made.hear, made.compare))
         return made
 

@@ -11,7 +11,7 @@ from core.jobs.queue import wake_topic
 from core.redis.keys import in_hand_key, messages_key, waiting_key
 from tests.job_backend import QUEUE, JobBackend
 from tests.polling import until
-from tests.workers.taking import OTHER, PLACES, Maker, enqueue
+from tests.workers.taking import BULK, OTHER, PLACES, Maker, enqueue
 from workers import fetching
 from workers.fetching import Fetching
 
@@ -49,6 +49,17 @@ async def test_one_kinds_jobs_do_not_wait_for_anothers(backend: JobBackend, make
     await enqueue(backend, "a", "b", "c")
     await enqueue(backend, "d", queue=OTHER)
     await until(lambda: sorted(maker.begun) == ["a", "b", "d"], "each kind has its places")
+
+
+async def test_bulk_leaves_places_to_what_is_urgent(backend: JobBackend, maker: Maker, loop: Callable[..., Awaitable[Fetching]]) -> None:
+    await loop()
+    await enqueue(backend, "a", "b", queue=BULK)
+    await until(lambda: maker.begun == ["a"], "the first is begun")
+    await enqueue(backend, "c", queue=OTHER)
+    await until(lambda: maker.begun == ["a", "c"], "what is urgent has a place at once")
+    maker.go.release()
+    maker.go.release()
+    await until(lambda: maker.begun == ["a", "c", "b"], "then the second of bulk has one")
 
 
 async def test_what_was_enqueued_while_nobody_listened_is_found(

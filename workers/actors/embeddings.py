@@ -1,5 +1,6 @@
 """The actors that make vectors: load, embed, keep."""
 
+from core.jobs import is_bulk
 from core.jobs.results import Results
 from core.models.embeddings import EmbeddingSpec
 from core.models.events import Event, Finished
@@ -32,7 +33,7 @@ class Embedding:
     async def do(self) -> Finished:
         """Embed, and keep the vectors for whoever waits for them."""
         served = self._claim.spec.payload_as(EmbeddingSpec).served
-        vectors = await embed(served, self._claim.input, self._by.embedder)
+        vectors = await embed(served, self._claim.input, self._by.embedder, is_bulk=is_bulk(self._claim.spec.queue))
         await self._by.results.put(self._claim.spec.id, vectors.data)
         return Finished(usage=vectors.usage)
 

@@ -7,6 +7,7 @@ from core.models.embeddings import Vectors
 from core.models.numerics import Numerics
 from core.models.pools import Pool
 from gpu.embedder import Embedder
+from gpu.shares import Share
 from pipelines.embedding import EmbeddingTask
 
 
@@ -45,5 +46,5 @@ class LocalEmbedder:
             message = f"dimensions: {self._embedder.model_id} gives {size} and cannot shorten its vectors. Leave it out."
             raise BadRequest(message, param="dimensions")
         inputs = task.request.inputs
-        data, tokens = await self._embedder.embed(inputs)
+        data, tokens = await self._embedder.embed(inputs, Share.BULK if task.is_bulk else None)
         return Vectors(data=data, count=len(inputs), usage=Usage(prompt_tokens=tokens, completion_tokens=0, total_tokens=tokens))

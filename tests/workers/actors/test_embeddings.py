@@ -29,11 +29,13 @@ class Waiting:
     def __init__(self) -> None:
         self.go = asyncio.Event()
         self.error: Exception | None = None
+        self.bulk: list[bool] = []
         self.begun = 0
         self.ended = 0
 
     async def embed(self, task: EmbeddingTask) -> Vectors:
         self.begun += 1
+        self.bulk.append(task.is_bulk)
         try:
             await self.go.wait()
         finally:
@@ -101,6 +103,18 @@ async def test_vectors_are_kept_before_their_log_says_so(benches: Callable[[str]
     assert bench.embedder.begun == 1, "a second delivery does nothing"
     await bench.results.forget(job)
     assert await bench.backend.redis.keys("job:*") == []
+
+
+@pytest.mark.usefixtures("job")
+async def test_what_came_as_bulk_is_embedded_as_bulk(benches: Callable[[str], Bench], backend: JobBackend) -> None:
+    bench, payload = benches("one"), msgspec.Raw(msgspec.json.encode(EmbeddingSpec(served="m")))
+    queue = queue_of("embed_texts", "m", "embed.bulk")
+    spec = JobSpec(id="2", kind="embed_texts", queue=queue, owner="u", created_at=1, payload=payload)
+    await backend.queue.submit(spec, b'{"model":"m","input":["a"]}')
+    bench.embedder.go.set()
+    await bench.begin()
+    await bench.make(queue, "2")
+    assert bench.embedder.bulk == [False, True]
 
 
 async def test_a_dead_workers_job_is_done_again_and_what_the_dead_one_says_later_is_not_heard(
