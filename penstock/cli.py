@@ -1,4 +1,7 @@
-"""The ``penstock`` command."""
+"""The ``penstock`` command.
+
+Each command imports what it is made of when it is called: all of it together takes seconds.
+"""
 
 import socket
 import sys
@@ -10,15 +13,7 @@ import typer
 from core import settings as settings_module
 from core.errors import PenstockError
 from core.models.pools import Pool
-from penstock import __version__, standalone
-from penstock import doctor as doctor_module
-from penstock import drain as drain_module
-from penstock import ingest as ingest_module
-from penstock import knowledge as knowledge_module
-from penstock import status as status_module
-from penstock import up as up_module
-from penstock.console import Console
-from penstock.local_files import Choice
+from penstock import __version__
 
 CANNOT_USE = 2
 
@@ -64,6 +59,9 @@ def up(
     verbose: Annotated[bool, typer.Option(help="Show every log line.")] = False,
 ) -> None:
     """Start everything on this machine: Redis, the web process, one worker of each pool. Ctrl-C stops it."""
+    from penstock import up as up_module
+    from penstock.console import Console
+
     settings = settings_module.load({"port": port, "data_dir": data_dir, "host": host})
     with Console() as console:
         up_module.up(settings, console, verbose=verbose)
@@ -72,6 +70,9 @@ def up(
 @app.command()
 def api(port: Port = None, host: Host = None, data_dir: DataDir = None) -> None:
     """Start web processes (PENSTOCK_API_PROCESSES of them) on a Redis that runs already."""
+    from penstock import standalone
+    from penstock.console import Console
+
     settings = settings_module.load({"port": port, "host": host, "data_dir": data_dir})
     with Console(sys.stderr) as console:
         standalone.api(settings, console)
@@ -80,6 +81,9 @@ def api(port: Port = None, host: Host = None, data_dir: DataDir = None) -> None:
 @app.command()
 def worker(pool: Annotated[Pool, typer.Argument(help="Which work it takes.")], data_dir: DataDir = None) -> None:
     """Start a worker of a pool on a Redis that runs already. Start more, here or on other machines, to scale the pool."""
+    from penstock import standalone
+    from penstock.console import Console
+
     settings = settings_module.load({"data_dir": data_dir})
     with Console(sys.stderr) as console:
         standalone.worker(pool, settings, console)
@@ -93,6 +97,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
     """Show the live workers, what waits for them, how full Redis is, and what of this machine's `penstock up` fails."""
+    from penstock import status as status_module
+
     text, alive = status_module.status(settings_module.load({"data_dir": data_dir}), here=here, as_json=as_json)
     sys.stdout.write(text)
     raise typer.Exit(0 if alive or not here else 1)
@@ -105,6 +111,8 @@ def drain(
     data_dir: DataDir = None,
 ) -> None:
     """Have one worker take nothing more, hand back or finish what it has, and leave for good. Exit code 1 where that takes too long."""
+    from penstock import drain as drain_module
+
     settings = settings_module.load({"data_dir": data_dir})
     gone = drain_module.drain(settings, pid, host or socket.gethostname(), lambda line: sys.stdout.write(f"{line}\n"))
     raise typer.Exit(0 if gone else 1)
@@ -126,6 +134,9 @@ def ingest(  # noqa: PLR0913, PLR0917 - its options
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and do it again whenever something changes.")] = False,
 ) -> None:
     """Put files into a knowledge base: what is new or has changed. Exit code 1 where a file failed; run again, it goes on."""
+    from penstock import ingest as ingest_module
+    from penstock.local_files import Choice
+
     wanted = ingest_module.Wanted(
         paths=tuple(paths),
         knowledge=knowledge,
@@ -149,7 +160,11 @@ def doctor(
     """Show what was found on this machine, and what each missing thing costs. Exit code 1 where something needed is missing or faulty."""
     settings = settings_module.load({"data_dir": data_dir})
     if knowledge:
+        from penstock import knowledge as knowledge_module
+
         raise typer.Exit(0 if knowledge_module.check(settings, repair=repair) else 1)
+    from penstock import doctor as doctor_module
+
     findings = doctor_module.examine(settings)
     sys.stdout.write(doctor_module.report(findings))
     raise typer.Exit(1 if any(finding.needed and not finding.found for finding in findings) else 0)

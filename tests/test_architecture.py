@@ -25,6 +25,9 @@ TORCH_FREE = (
     "gpu.environment",
     "gpu.sources",
     "penstock.cli",
+    "penstock.ingest",
+    "penstock.status",
+    "penstock.up",
 )
 HEAVY = {"torch", "transformers", "numpy"}
 
