@@ -39,6 +39,10 @@ class NeverBegun(WorkCrashed):
     """The child ended before the function had begun."""
 
 
+class Killed(TookTooMuchMemory):
+    """Somebody else has ended the child with SIGKILL in the middle of a call: mostly the kernel, for want of memory."""
+
+
 class Child:
     """One process. ``fit``: it can be called; ``ending``: gives how it ended."""
 
@@ -122,9 +126,7 @@ class Child:
         if not begun:
             return NeverBegun(f"Its process ended before it could begin ({how}). The worker's log has what it said.")
         if code == -signal.SIGKILL:
-            return TookTooMuchMemory(
-                "Its process was killed, most likely because the machine has no memory left. Ask for less, or in parts."
-            )
+            return Killed("Its process was killed, most likely because the machine has no memory left. Ask for less, or in parts.")
         return WorkCrashed(f"Its process crashed ({how}). Nothing else was harmed; the same again will most likely crash again.")
 
     async def _end(self, process: asyncio.subprocess.Process) -> int:

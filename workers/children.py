@@ -13,9 +13,11 @@ from typing import Self
 
 from core.errors import Unavailable
 from core.logging import get_logger
-from workers.child_process import DYING_S, STOPPING, Child, Limits, NeverBegun, start
+from workers.child_process import DYING_S, STOPPING, Child, Killed, Limits, NeverBegun, start
 
 __all__ = ["Children", "Limits"]
+
+KILLS = 2  # of a call's children, after which it is done again: the next may find memory, and it was perhaps not this call that took it
 
 log = get_logger()
 
@@ -48,13 +50,22 @@ class Children:
     async def run(self, function: str, payload: bytes) -> bytes:
         """What ``package.module:function`` gives for a payload, both bytes; it waits for a free child, outside of the limits.
 
-        Cancelled, it kills the child. Raises WorkRaised, WorkCrashed, TookTooLong, TookTooMuchMemory, GaveTooMuch, Unavailable.
+        A call whose child somebody kills is done again. Cancelled, it kills the child.
+
+        Raises WorkRaised, WorkCrashed, TookTooLong, TookTooMuchMemory, GaveTooMuch, Unavailable.
         """
         async with self._places:
-            while self._idle:
-                with suppress(NeverBegun):  # it died while it waited for a call, which is not this call's fault
-                    return await self._call(self._idle.pop(), function, payload)
-            return await self._call(await self._start(), function, payload)
+            for _ in range(KILLS):
+                with suppress(Killed):
+                    return await self._run(function, payload)
+                log.warning("child killed", function=function)
+            return await self._run(function, payload)
+
+    async def _run(self, function: str, payload: bytes) -> bytes:
+        while self._idle:
+            with suppress(NeverBegun):  # it died while it waited for a call, which is not this call's fault
+                return await self._call(self._idle.pop(), function, payload)
+        return await self._call(await self._start(), function, payload)
 
     async def _start(self) -> Child:
         if self._closed:

@@ -1,28 +1,37 @@
 """Files on their way into a knowledge base while everything is killed: they end as if nobody had been.
 
-By hand, with more: PENSTOCK_TEST_FILES=1000 PENSTOCK_TEST_KILLS=50.
+By hand, with more: PENSTOCK_TEST_FILES=1000 PENSTOCK_TEST_KILLS=50. The kills are spread over the time that such a run takes.
 """
 
 import asyncio
 import os
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+import signal
+import struct
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import apsw
+import msgspec
 import pytest
+import weaviate
 
 from core.storage.vectors.sqlite_vec import FILE
+from tests.penstock.conftest import family
 from tests.polling import until
+from tests.proxy import Proxy, proxy_to
+from tests.servers import weaviate_grpc_url
 from tests.stack import Running, Stack, stack_in
 from tests.survival.conftest import User, signed_up
 
 FILES = int(os.environ.get("PENSTOCK_TEST_FILES", "20"))  # noqa: TID251 - a setting of the tests, as the next
 KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "5"))  # noqa: TID251
 WAIT_S = 100 + 2 * FILES
+PAUSE_S = max(1.0, FILES / KILLS / 2)  # between two kills, at most
 KINDS = ("md", "txt", "csv", "html", "json", "pdf")
 WORDS = (
     *("river", "mill", "corn", "water", "stone", "bridge", "music", "violin"),
@@ -49,11 +58,57 @@ def contents(number: int) -> tuple[str, bytes]:
     return f"file-{number:04}.{kind}", text.encode()
 
 
+class Stores:
+    """Where a stack keeps documents and vectors: in its data folder."""
+
+    def __init__(self) -> None:
+        self.networks: Sequence[Proxy] = ()
+        self.settings: dict[str, str] = {}
+
+    def points(self, stack: Stack, knowledge_id: str) -> list[Point]:
+        """(chunk id, text, file name, vector) of everything in the vector store, of which the base has all."""
+        del knowledge_id
+        file = stack.folder / "data" / FILE
+        with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
+            rows = connection.execute("SELECT key, text, json_extract(metadata, '$.filename'), vector FROM points_1")
+            return sorted(rows)
+
+
+class Servers(Stores):
+    """A database of its own in MongoDB, and Weaviate, both behind networks that can be cut."""
+
+    def __init__(self, weaviate_url: str, mongo: Proxy, http: Proxy, grpc: Proxy) -> None:
+        super().__init__()
+        self.networks = mongo, http, grpc
+        self._url = weaviate_url
+        database = mongo.url.replace("http", "mongodb") + f"/test_{uuid.uuid4().hex[:12]}"
+        self.settings = {"mongo_url": database, "weaviate_url": http.url, "weaviate_grpc_url": grpc.url}
+
+    def points(self, stack: Stack, knowledge_id: str) -> list[Point]:
+        """From Weaviate itself, by its own client."""
+        del stack
+        http, grpc = (int(url.rpartition(":")[2]) for url in (self._url, weaviate_grpc_url(self._url)))
+        with closing(weaviate.connect_to_local(port=http, grpc_port=grpc)) as client:
+            tenants = [
+                held.with_tenant(knowledge_id)
+                for name in client.collections.list_all()
+                if (held := client.collections.get(name)).config.get().multi_tenancy_config.enabled and held.tenants.exists(knowledge_id)
+            ]
+            return sorted(_point(found) for tenant in tenants for found in tenant.iterator(include_vector=True))
+
+
+def _point(found: Any) -> Point:
+    said, (vector,) = found.properties, found.vector.values()
+    filename = msgspec.json.decode(said["metadata"])["filename"]
+    return said["key"], said["text"], filename, struct.pack(f"<{len(vector)}f", *vector)
+
+
 class Ingestion:
     """A base of a stack, and the processes that fill it."""
 
-    def __init__(self, stack: Stack, user: User, api: Running) -> None:
+    def __init__(self, stack: Stack, stores: Stores, user: User, api: Running) -> None:
         self.stack = stack
+        self.stores = stores
         self.user = user
         self.running = {"api": api}
 
@@ -104,48 +159,63 @@ class Ingestion:
             return states if set(states.values()) <= {"ready", "failed"} else None
 
         states = await until(ended, "all files are ready or have failed", timeout_s=WAIT_S)
-        return states, points(self.stack.folder / "data" / FILE)
+        return states, await asyncio.to_thread(self.stores.points, self.stack, knowledge_id)
 
     async def kill_one(self, draw: random.Random) -> None:
-        """A process dies, and is started again."""
-        name = draw.choice(sorted(self.running))
-        await self.running[name].kill()
-        await self.start(name)
-
-
-def points(file: Path) -> list[Point]:
-    """(chunk id, text, metadata without ids, vector) of everything in the store."""
-    with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)) as connection:
-        rows = connection.execute("SELECT key, text, json_extract(metadata, '$.filename'), vector FROM points_1")
-        return sorted(rows)
+        """A process dies and is started again, those that read files die, or all connections to the stores are cut."""
+        name = draw.choice(sorted([*self.running, "readers", *(["networks"] if self.stores.networks else [])]))
+        if name == "networks":
+            for network in self.stores.networks:
+                network.cut()
+        elif name == "readers":
+            for pid in family(self.running["cpu"].pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            await self.running[name].kill()
+            await self.start(name)
 
 
 @asynccontextmanager
-async def ingesting(folder: Path, models: Path) -> AsyncIterator[Ingestion]:
+async def ingesting(folder: Path, models: Path, stores: Stores) -> AsyncIterator[Ingestion]:
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "models").symlink_to(models)
     # What a worker computes in is chosen by measuring: near the edge one that is started again might choose another way.
-    async with stack_in(folder, rate_limit_per_minute=100_000, embedding_dtype="float32") as stack:
+    async with stack_in(folder, rate_limit_per_minute=100_000, embedding_dtype="float32", **stores.settings) as stack:
         await stack.start_redis()
         api = await stack.start_api()
         async with signed_up(stack) as user:
-            ingestion = Ingestion(stack, user, api)
+            ingestion = Ingestion(stack, stores, user, api)
             await ingestion.start("gpu", "cpu")
             yield ingestion
 
 
-async def test_files_end_in_a_base_as_if_nobody_had_been_killed(tmp_path: Path, made_models: Path) -> None:
-    async with ingesting(tmp_path / "quiet", made_models) as quiet:
+@asynccontextmanager
+async def made(stores: str, request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
+    if stores == "embedded":
+        yield Stores()
+        return
+    mongo, vectors = request.getfixturevalue("mongo_server"), request.getfixturevalue("weaviate_url")
+    async with AsyncExitStack() as stack:
+        urls = mongo, vectors, weaviate_grpc_url(vectors)
+        yield Servers(vectors, *[await stack.enter_async_context(proxy_to(url)) for url in urls])
+
+
+@pytest.mark.parametrize("stores", ["embedded", "servers"])
+async def test_files_end_in_a_base_as_if_nobody_had_been_killed(
+    tmp_path: Path, made_models: Path, stores: str, request: pytest.FixtureRequest
+) -> None:
+    async with made(stores, request) as kept, ingesting(tmp_path / "quiet", made_models, kept) as quiet:
         states, undisturbed = await quiet.end(await quiet.begin())
     assert {states[name] for name in states if name.endswith(".pdf")} == {"failed"}
     assert {states[name] for name in states if not name.endswith(".pdf")} == {"ready"}
     assert len(undisturbed) >= FILES
     draw = random.Random(1)
-    async with ingesting(tmp_path / "disturbed", made_models) as disturbed:
+    async with made(stores, request) as kept, ingesting(tmp_path / "disturbed", made_models, kept) as disturbed:
         knowledge_id = await disturbed.begin()
         for _ in range(KILLS):
             await disturbed.kill_one(draw)
-            await asyncio.sleep(draw.random())  # a random moment, not something waited for
+            await asyncio.sleep(PAUSE_S * draw.random())  # a random moment, not something waited for
         found, after = await disturbed.end(knowledge_id)
     assert found == states
     assert after == undisturbed

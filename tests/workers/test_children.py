@@ -127,6 +127,10 @@ async def test_a_child_that_the_system_kills_took_too_much_memory(one: Children)
         await one.run(heavy("kill_itself"), b"%d" % signal.SIGKILL)
 
 
+async def test_a_call_whose_child_somebody_kills_is_done_again(one: Children, tmp_path: Path) -> None:
+    assert await one.run(heavy("kill_itself_once"), str(tmp_path / "file").encode()) == b"done"
+
+
 @pytest.mark.parametrize(
     ("function", "payload", "how"),
     [
