@@ -51,12 +51,12 @@ async def test_what_is_wanting_is_said_everywhere_and_it_goes_on_when_that_comes
         (folder / f"{number}.md").write_text(f"The mill {number}.")
     run = ingest._Run(runner.wanted(folder), runner.client.url)
     task = asyncio.ensure_future(run.go())
-    await until(lambda: "Waiting: No embedding model is served." in run._progress.line(), "the command says so", timeout_s=60)
+    await until(lambda: "Waiting: No embedding model is served yet." in run._progress.line(), "the command says so", timeout_s=60)
     entries = await runner.entries()
-    assert {entry["waiting"][:29] for entry in entries.values() if entry["waiting"]} == {"No embedding model is served."}
+    assert {entry["waiting"][:33] for entry in entries.values() if entry["waiting"]} == {"No embedding model is served yet."}
     (job_id,) = {entry["job_id"] for entry in entries.values()}
     jobs = [(await runner.client.get(f"/api/jobs/{job_id}")).body, *(await runner.client.get("/api/jobs/")).body]
-    assert {(job["status"], job["waiting"][:29]) for job in jobs} == {("in_progress", "No embedding model is served.")}
+    assert {(job["status"], job["waiting"][:33]) for job in jobs} == {("in_progress", "No embedding model is served yet.")}
     await serve_models(services, MODEL, worker_id="gpu")
     async with working(services, "gpu", {EMBED[Pool.GPU]: Embeddings(results=services.results, embedder=embedder)}, (MODEL.id,)):
         assert await task == 0

@@ -150,7 +150,8 @@ class IndexingWork:
         missing = [place for place, chunk_id in enumerate(ids) if chunk_id not in known]
         made = await self._vectors(entry.user_id, model, [chunks[place].text for place in missing])
         known |= {ids[place]: vector for place, vector in zip(missing, made, strict=True)}
-        result = EmbeddedDocument(ids=ids, chunks=tuple(chunks), vectors=b"".join(known[chunk_id] for chunk_id in ids))
+        vectors = await asyncio.to_thread(lambda: b"".join(known[chunk_id] for chunk_id in ids))  # of a large document many megabytes
+        result = EmbeddedDocument(ids=ids, chunks=tuple(chunks), vectors=vectors)
         await by.embedded.keep(kept_id, record.id, result)
         return result
 

@@ -94,7 +94,10 @@ class Models:
         served = await self._catalogue.served(fresh=True)
         if not wanted:
             found = next((model for model in served.values() if model.tasks == (Task.EMBEDDING,)), None)
-            missing = "No embedding model is served. Start a worker (penstock worker gpu), or name an upstream's: PENSTOCK_EMBEDDING_MODEL."
+            missing = (
+                "No embedding model is served yet. Wait for a worker that starts, start one (penstock worker gpu), or name an upstream's: "
+                "PENSTOCK_EMBEDDING_MODEL."
+            )
         else:
             found, missing = (
                 served.get(wanted),
