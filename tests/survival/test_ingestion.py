@@ -44,9 +44,9 @@ pytestmark = pytest.mark.timeout(2 * WAIT_S)
 
 
 def contents(number: int) -> tuple[str, bytes]:
-    """A file: its name and bytes. Every sixth is broken, and some are the same."""
+    """A file: its name and bytes. Every sixth is broken, every fifth is longer than a passage, and some are the same."""
     draw, kind = random.Random(number // 7 * 7 if number % 7 == 3 else number), KINDS[number % len(KINDS)]
-    sentences = [" ".join(draw.choices(WORDS, k=12)).capitalize() + "." for _ in range(30)]
+    sentences = [" ".join(draw.choices(WORDS, k=12)).capitalize() + "." for _ in range(6 if number % 5 else 30)]
     text = {
         "md": "# One\n\n" + "\n\n".join(sentences) + "\n",
         "txt": "\n\n".join(sentences),
