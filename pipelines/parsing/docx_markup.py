@@ -1,6 +1,7 @@
 """The XML of Word documents, made plain: what python-docx does not see becomes paragraphs and runs that it does."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from lxml import etree
@@ -32,7 +33,12 @@ _DROPPED = tuple(map(tag, ("del", "moveFrom", "sdtPr", "sdtEndPr", "rPrChange", 
 
 def find(element: Any, path: str) -> Any:
     """By XPath, with the prefixes of Office: elements, or a string."""
-    return element.xpath(path, namespaces=NAMES)
+    return _compiled(path)(element)
+
+
+@cache  # of paths that are written here
+def _compiled(path: str) -> Any:
+    return etree.XPath(path, namespaces=NAMES)
 
 
 def make_run(text: str) -> Any:

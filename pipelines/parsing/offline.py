@@ -16,7 +16,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from docx.oxml.ns import nsmap
+from docx.oxml.ns import nsmap, qn
 from lxml import etree
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _LEFT_OUT_OF_WORD: dict[str, Any] = {  # a guess at what a paragraph is, and wha
     "_paragraph_emphasis": ([], []),
     "_paragraph_link_meta": ([], [], []),
 }
+
+_TEXTS_OF_RUNS = tuple(map(qn, ("w:br", "w:cr", "w:noBreakHyphen", "w:ptab", "w:t", "w:tab")))
 
 os.environ.setdefault("DO_NOT_TRACK", "1")  # noqa: TID251 - no setting of ours: unstructured reads it when it is imported
 
@@ -62,6 +64,8 @@ def _load() -> tuple[Any, Any]:
     for method, given in _LEFT_OUT_OF_WORD.items():
         setattr(partitioner, method, lambda *_, given=given: given)
     import_module("docx.oxml.xmlchemy").BaseOxmlElement.xpath = lambda element, path: _compiled(path)(element)
+    run = import_module("docx.oxml.text.run").CT_R
+    run.text = run.text.getter(lambda element: "".join(map(str, element.iterchildren(*_TEXTS_OF_RUNS))))
     return inspect.unwrap(html.partition_html), inspect.unwrap(docx.partition_docx)
 
 
