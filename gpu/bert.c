@@ -26,7 +26,7 @@ INLINE void multiply(const float *a, int64_t across, const int64_t along, const 
                      F made[][WIDE]) {
   const float *from[TALL]; // so that no address is computed in the loop
   for (int row = 0; row < rows; row++) from[row] = a + row * across;
-#pragma clang loop unroll_count(4)
+#pragma clang loop unroll_count(STEP)
   for (int64_t k = 0; k < count; k++)
     for (int row = 0; row < rows; row++)
       for (int i = 0; i < wide; i++)
@@ -102,8 +102,9 @@ static void attend_text(const float *query, const float *keys, const float *valu
     for (int i = 0; i < ROWS; i++)
       for (int j = 0; j < WIDE; j++) {
         float *to = out + (row + i) * TOKENS + j * LANES;
-        I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-        store(to, pick(lane + j * LANES >= (int32_t)from, made[i][j] / total[j], load(to)));
+        const F each = made[i][j] / total[j];
+        const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        store(to, from <= 0 ? each : pick(lane + j * LANES >= (int32_t)from, each, load(to)));
       }
   }
 }
