@@ -140,7 +140,7 @@ static void encode(const void *job, int thread, int threads) {
     meet(threads);
 
     for (int64_t task = share(blocks * m->heads, thread, threads); task < share(blocks * m->heads, thread + 1, threads); task++) {
-      const int64_t block = task / m->heads, head = task % m->heads * size * TOKENS;
+      const int64_t block = task % blocks, head = task / blocks * size * TOKENS;
       const float *query = mixed + block * 3 * hidden * TOKENS + head, *keys = mixed + hidden * TOKENS + head, *values = keys + hidden * TOKENS;
       for (int32_t t = 0; t < texts.text_count; t++) {
         for (int64_t lane = 0, at = block * TOKENS; lane < TOKENS; lane += WIDE * LANES, at += WIDE * LANES)
