@@ -1,8 +1,13 @@
 // A BERT encoder: texts to vectors.
 //
-// Tokens lie in lanes: 32 that follow one another, of whichever texts, are a block, [numbers of a token][32]. So every sum is a lane's own,
-// in order: a text's vector has the same bits whatever is beside it. Texts are not padded, and weights are read where the model's file has
-// them, row by row.
+// Tokens lie in lanes: TOKENS that follow one another, of whichever texts, are a block, [numbers of a token][TOKENS]. So every sum is a
+// lane's own, in order: a text's vector has the same bits whatever is beside it. Texts are not padded, and weights are read where the
+// model's file has them, row by row.
+//
+// A product keeps the sums of some rows by a block in registers, along all columns. The same rows go over as many blocks as a core's own
+// cache holds before the next rows come, so weights are read once for a few hundred tokens. The rows that come next are asked for
+// meanwhile: a single question is as fast as memory gives the weights. Threads share rows as well as blocks, so that they all have a part
+// in few tokens.
 
 #include "bert.h"
 
@@ -15,7 +20,6 @@
 #define TALL 6
 #define ROWS 4
 #endif
-
 #define STEP 8  // columns that are multiplied together: all sizes are multiples of it
 #define LINE 16 // numbers that a processor reads from memory at once
 
@@ -45,8 +49,14 @@ INLINE void rows_by(Affine m, int64_t row, int64_t columns, const float *x, cons
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < wide; j++) {
       float *to = out + (row + i) * TOKENS + j * LANES;
-      store(to, into == SET ? made[i][j] : into == ADD ? load(to) + made[i][j] : gelu(made[i][j]));
+      store(to, into == ADD ? load(to) + made[i][j] : made[i][j]);
     }
+  if (into == GELU) // from memory: a loop over `made` would keep it there, also while it is added up
+    for (int i = 0; i < rows; i++)
+      for (int j = 0; j < wide; j++) {
+        float *to = out + (row + i) * TOKENS + j * LANES;
+        store(to, gelu(load(to)));
+      }
 }
 
 // A thread's share of a matrix by all blocks: x [blocks][columns][TOKENS] to out [blocks][numbers][TOKENS]. Rows are even in number.
