@@ -1,58 +1,79 @@
 // A BERT encoder: texts to vectors.
 //
-// Tokens lie in lanes: 32 that follow one another, of whichever texts, are a block, [numbers of a token][32]. So every sum is a lane's own,
-// in order: a text's vector has the same bits whatever is beside it. Texts are not padded, and weights are read where the model's file has
-// them, row by row.
+// Tokens lie in lanes: TOKENS that follow one another, of whichever texts, are a block, [numbers of a token][TOKENS]. So every sum is a
+// lane's own, in order: a text's vector has the same bits whatever is beside it. Texts are not padded, and weights are read where the
+// model's file has them, row by row.
+//
+// A product keeps the sums of some rows by a block in registers, along all columns. The same rows go over as many blocks as a core's own
+// cache holds before the next rows come, so weights are read once for a few hundred tokens. The rows that come next are asked for
+// meanwhile: a single question is as fast as memory gives the weights. Threads share rows as well as blocks, so that they all have a part
+// in few tokens.
 
 #include "bert.h"
 
+#define WIDE (TOKENS / LANES) // vectors of a block that share a load of a row's number
+#define NEAR (64 * 1024)      // numbers of blocks that stay in a core's own cache while a matrix goes over them
 #ifdef __AVX512F__
-#define WIDE 2 // vectors of a block that share a load of a row's number
 #define TALL 8 // rows that share a load of a block, as many as stay in registers
 #define ROWS 8 // of keys and values, that do
 #else
-#define WIDE 1
 #define TALL 6
 #define ROWS 4
 #endif
+#define STEP 8  // columns that are multiplied together: all sizes are multiples of it
+#define LINE 16 // numbers that a processor reads from memory at once
 
 typedef enum { SET, ADD, GELU } Into;
 
 // made[row] += a[row * across + k * along] * b[k], k in order: rows of a matrix with `wide` vectors of a block.
 INLINE void multiply(const float *a, int64_t across, const int64_t along, const float *b, int64_t count, const int rows, const int wide,
                      F made[][WIDE]) {
+  const float *from[TALL]; // so that no address is computed in the loop
+  for (int row = 0; row < rows; row++) from[row] = a + row * across;
+#pragma clang loop unroll_count(STEP)
   for (int64_t k = 0; k < count; k++)
     for (int row = 0; row < rows; row++)
       for (int i = 0; i < wide; i++)
-        made[row][i] = fma16(splat(a[row * across + k * along]), load(b + k * TOKENS + i * LANES), made[row][i]);
+        made[row][i] = fma16(splat(from[row][k * along]), load(b + k * TOKENS + i * LANES), made[row][i]);
 }
 
 INLINE void rows_by(Affine m, int64_t row, int64_t columns, const float *x, const int rows, const int wide, const Into into, float *out) {
+  const float *weight = m.weight + row * columns, *next = weight + rows * columns;
   F made[TALL][WIDE];
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < wide; j++) made[i][j] = splat(m.bias[row + i]);
-  multiply(m.weight + row * columns, columns, 1, x, columns, rows, wide, made);
+  for (int64_t k = 0; k < columns; k += STEP, next += rows * STEP) {
+    for (int i = 0; i < rows * STEP; i += LINE) __builtin_prefetch(next + i, 0, 2);
+    multiply(weight + k, columns, 1, x + k * TOKENS, STEP, rows, wide, made);
+  }
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < wide; j++) {
       float *to = out + (row + i) * TOKENS + j * LANES;
-      store(to, into == SET ? made[i][j] : into == ADD ? load(to) + made[i][j] : gelu(made[i][j]));
+      store(to, into == ADD ? load(to) + made[i][j] : made[i][j]);
     }
+  if (into == GELU) // from memory: a loop over `made` would keep it there, also while it is added up
+    for (int i = 0; i < rows; i++)
+      for (int j = 0; j < wide; j++) {
+        float *to = out + (row + i) * TOKENS + j * LANES;
+        store(to, gelu(load(to)));
+      }
 }
 
 // A thread's share of a matrix by all blocks: x [blocks][columns][TOKENS] to out [blocks][numbers][TOKENS]. Rows are even in number.
 INLINE void apply(Affine m, int64_t rows, int64_t columns, const float *x, int64_t count, const Into into, float *out, int64_t numbers,
                   int thread, int threads) {
-  const int64_t tiles = (rows + TALL - 1) / TALL, tasks = tiles * ((count + TOKENS - 1) / TOKENS);
+  const int64_t tiles = (rows + TALL - 1) / TALL, blocks = (count + TOKENS - 1) / TOKENS,
+                groups = (blocks * columns * TOKENS + NEAR - 1) / NEAR, tasks = tiles * groups;
   for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
-    const int64_t block = task / tiles, row = task % tiles * TALL, lanes = count - block * TOKENS;
-    const float *from = x + block * columns * TOKENS;
-    float *to = out + block * numbers * TOKENS;
-    if (WIDE == 2 && lanes > LANES && row + TALL <= rows) rows_by(m, row, columns, from, TALL, WIDE, into, to);
-    else
-      for (int64_t lane = 0; lane < TOKENS && lane < lanes; lane += LANES)
-        if (row + TALL <= rows) rows_by(m, row, columns, from + lane, TALL, 1, into, to + lane);
-        else
-          for (int64_t left = row; left < rows; left += 2) rows_by(m, left, columns, from + lane, 2, 1, into, to + lane);
+    const int64_t group = task / tiles, row = task % tiles * TALL;
+    for (int64_t block = share(blocks, group, groups); block < share(blocks, group + 1, groups); block++) {
+      const float *from = x + block * columns * TOKENS;
+      float *to = out + block * numbers * TOKENS;
+      if (row + TALL > rows)
+        for (int64_t left = row; left < rows; left += 2) rows_by(m, left, columns, from, 2, WIDE, into, to);
+      else if (WIDE == 2 && count - block * TOKENS <= LANES) rows_by(m, row, columns, from, TALL, 1, into, to);
+      else rows_by(m, row, columns, from, TALL, WIDE, into, to);
+    }
   }
 }
 
@@ -91,8 +112,9 @@ static void attend_text(const float *query, const float *keys, const float *valu
     for (int i = 0; i < ROWS; i++)
       for (int j = 0; j < WIDE; j++) {
         float *to = out + (row + i) * TOKENS + j * LANES;
-        I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-        store(to, pick(lane + j * LANES >= (int32_t)from, made[i][j] / total[j], load(to)));
+        const F each = made[i][j] / total[j];
+        const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        store(to, from <= 0 ? each : pick(lane + j * LANES >= (int32_t)from, each, load(to)));
       }
   }
 }
@@ -128,7 +150,7 @@ static void encode(const void *job, int thread, int threads) {
     meet(threads);
 
     for (int64_t task = share(blocks * m->heads, thread, threads); task < share(blocks * m->heads, thread + 1, threads); task++) {
-      const int64_t block = task / m->heads, head = task % m->heads * size * TOKENS;
+      const int64_t block = task % blocks, head = task / blocks * size * TOKENS;
       const float *query = mixed + block * 3 * hidden * TOKENS + head, *keys = mixed + hidden * TOKENS + head, *values = keys + hidden * TOKENS;
       for (int32_t t = 0; t < texts.text_count; t++) {
         for (int64_t lane = 0, at = block * TOKENS; lane < TOKENS; lane += WIDE * LANES, at += WIDE * LANES)

@@ -5,7 +5,11 @@
 
 #include "kernels.h"
 
+#ifdef __AVX512F__
 #define TOKENS 32 // of a block
+#else
+#define TOKENS 16
+#endif
 
 typedef struct { const float *weight, *bias; } Affine;
 typedef struct { Affine query, key, value, output, attention_norm, up, down, norm; } EncoderLayer;

@@ -20,7 +20,7 @@ from gpu.cores import Cores
 from gpu.kernels import Kernels, Way, address
 from gpu.mapped import map_tensors
 
-TOKENS, ROWS = 32, 8  # as in bert.c
+TOKENS, ROWS = 32, 8  # the most that bert.c has
 LAYER = {
     "query": "attention.self.query",
     "key": "attention.self.key",

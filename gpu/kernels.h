@@ -43,7 +43,7 @@ typedef struct { const uint8_t *values; const _Float16 *scales; int32_t rows, co
 
 // ---- arithmetic
 
-INLINE F splat(float x) { return (F){} + x; }
+INLINE F splat(float x) { return x - (F){}; } // a load; 0 + x would be an addition, which makes 0 of -0
 INLINE F fma16(F a, F b, F c) { return __builtin_elementwise_fma(a, b, c); }
 INLINE F load(const float *from) { return *(const F *)from; }
 INLINE void store(float *to, F x) { *(F *)to = x; }
