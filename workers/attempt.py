@@ -25,6 +25,7 @@ from workers.log_writer import LogWriter
 
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 2.0
 MAX_FAILURES = 8
+PATIENCE_S = 900.0  # of a patient job, while something that it needs is away
 CUT = "The worker that relayed this answer stopped, and an upstream's answer cannot be continued. What arrived was kept; ask again."
 
 T = TypeVar("T")
@@ -164,7 +165,7 @@ class Attempts:
         try:
             if refusal := _refusal(claim):
                 return refusal
-            return JobStatus.FINISHED, await work.do()
+            return JobStatus.FINISHED, await _try(work, PATIENCE_S if claim.kind.patient else 0)
         except asyncio.CancelledError:
             attempt.held.task.uncancel()
             if attempt.held.reason == "stopped":
@@ -209,6 +210,22 @@ class Attempts:
             onto = await self._placement.of(spec, but=self._worker_id)
             await self._queue.put_back(spec, attempt.queue, onto=onto, worker_id=self._worker_id)
         return "handed back"
+
+
+async def _try(work: Work, patience_s: float) -> Finished:
+    """Do it, again from the beginning where a store was away. Raises what it raises, Unavailable after so long."""
+    pause_s, until = FIRST_PAUSE_S, time.monotonic() + patience_s
+    while True:
+        try:
+            return await work.do()
+        except EngineFailed:
+            raise
+        except Unavailable as error:
+            if time.monotonic() >= until:
+                raise
+            log.warning("waiting", why=error.detail)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
 
 def _refusal(claim: Claim) -> tuple[JobStatus, Event] | None:

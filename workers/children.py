@@ -17,7 +17,7 @@ from workers.child_process import DYING_S, STOPPING, Child, Killed, Limits, Neve
 
 __all__ = ["Children", "Limits"]
 
-KILLS = 2  # of a call's children, after which it is done again: the next may find memory, and it was perhaps not this call that took it
+KILLS = 2  # of a call's children, after each of which it is done again: perhaps it was another that took the memory
 
 log = get_logger()
 
@@ -50,15 +50,15 @@ class Children:
     async def run(self, function: str, payload: bytes) -> bytes:
         """What ``package.module:function`` gives for a payload, both bytes; it waits for a free child, outside of the limits.
 
-        A call whose child somebody kills is done again. Cancelled, it kills the child.
+        A call whose child somebody kills, or that does not begin, is done again. Cancelled, it kills the child.
 
         Raises WorkRaised, WorkCrashed, TookTooLong, TookTooMuchMemory, GaveTooMuch, Unavailable.
         """
         async with self._places:
             for _ in range(KILLS):
-                with suppress(Killed):
+                with suppress(Killed, NeverBegun):
                     return await self._run(function, payload)
-                log.warning("child killed", function=function)
+                log.warning("child lost", function=function)
             return await self._run(function, payload)
 
     async def _run(self, function: str, payload: bytes) -> bytes:

@@ -29,12 +29,11 @@ from core.services.models.tokenizers import Tokenizers
 from core.storage.vectors import LazyVectors
 from core.storage.vectors.port import VectorSpace
 from pipelines import chunking, ingestion
-from workers.attempt import Attempt
+from workers.attempt import PATIENCE_S, Attempt
 
 TEXTS_AT_ONCE = 64
 REQUESTS_AT_ONCE = 2
 WRITTEN_AT_ONCE = 512
-PATIENCE_S = 900.0
 PAUSE_S = 2.0
 STOPPED = "Indexing it was stopped."
 
