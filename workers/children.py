@@ -17,7 +17,7 @@ from workers.child_process import DYING_S, STOPPING, Child, Killed, Limits, Neve
 
 __all__ = ["Children", "Limits"]
 
-KILLS = 2  # of a call's children, after each of which it is done again: perhaps it was another that took the memory
+KILLS = 4  # of a call's children, after each of which it is done again: perhaps it was another that took the memory
 
 log = get_logger()
 
