@@ -3,7 +3,8 @@
 Both are started as their users start them, on this machine, with the same embedding model and the same torch; all else is as it comes.
 A few documents go to Open WebUI in three ways first, of which the fastest is measured: one document after the other as its own page does
 it, several at once, and several uploads at once whose files are then added together. The same documents go to both, by turns; at the end
-each is looked for by its beginning on both sides.
+each is looked for by its beginning on both sides. The ratio depends on the processor: where it multiplies bfloat16 itself, we embed in
+that (benchmark bfloat16), Open WebUI in float32 everywhere.
 """
 
 import asyncio
