@@ -27,6 +27,7 @@ ALONE = (
     "bfloat16",
     "parsing",
     "retrieval",
+    "open_webui",
 )
 COMPARED = ("before", "jobs", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"

