@@ -1,4 +1,6 @@
-"""Runs benchmarks and prints their tables row by row: ``python -m benchmarks [NAME …] [--before CHECKOUT]``, all where none is named.
+"""Runs benchmarks and prints their tables row by row: ``python -m benchmarks [NAME …] [--before CHECKOUT]``.
+
+All where none is named, but for one that compares with another product, which it fetches.
 
 What each measured is kept in docs/benchmarks.md, with the machine and the date. Some compare with another build: they need its checkout.
 """
@@ -27,8 +29,8 @@ ALONE = (
     "bfloat16",
     "parsing",
     "retrieval",
-    "open_webui",
 )
+NAMED = ("open_webui",)  # only where they are named: what they compare with is gigabytes
 COMPARED = ("before", "jobs", "vectors", "worker")
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 
@@ -36,12 +38,12 @@ PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 def main() -> None:
     """Run those named, else all that can be run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, and write docs/benchmarks.md.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*ALONE, *COMPARED)))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join((*ALONE, *NAMED, *COMPARED)))
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help=f"another build to compare with; needed by {', '.join(COMPARED)}")
     given = parser.parse_args()
     before = given.before and Checkout.at(given.before)
     names = given.names or (*ALONE, *(COMPARED if before else ()))
-    unknown = [name for name in names if name not in (*ALONE, *COMPARED)]
+    unknown = [name for name in names if name not in (*ALONE, *NAMED, *COMPARED)]
     if unknown or (before is None and set(names) & set(COMPARED)):
         parser.error(f"there is no {unknown[0]}" if unknown else f"--before is needed by {', '.join(COMPARED)}")
     for name in names:
