@@ -135,7 +135,7 @@ async def _put_in_ours(user: Account, base: str, files: Sequence[Path]) -> None:
         return ids <= {entry["file_id"] for entry in entries if entry["status"] == "ready"}
 
     async with asyncio.timeout(PATIENCE_S):
-        while not await ready():
+        while not await ready():  # noqa: ASYNC110 - polled as a client would
             await asyncio.sleep(LOOK_S)
 
 
