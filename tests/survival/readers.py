@@ -113,7 +113,7 @@ class Room:
     async def join(self) -> None:
         """Connect and join; raises AssertionError where the server refuses."""
         url, token, chat_id = self._where
-        await self.client.connect(url, auth={"token": token}, transports=["websocket"])
+        await self.client.connect(url, auth={"token": token}, transports=["websocket"], wait_timeout=20)
         answer = await self.client.call("join_chat", {"chat_id": chat_id})
         assert "error" not in answer, answer
 

@@ -213,7 +213,7 @@ class TestStrangers:
         client.on("connect_error", refusals.append)
         for count in range(1, 4):
             with pytest.raises(socketio.exceptions.ConnectionError):
-                await client.connect(visitor.url, auth={"token": "none"}, transports=["websocket"])
+                await client.connect(visitor.url, auth={"token": "none"}, transports=["websocket"], wait_timeout=20)
             await until(lambda count=count: len(refusals) == count, "the refusal is told")  # type: ignore[misc]
             await client.disconnect()
         assert [refusal["data"]["code"] for refusal in refusals] == ["unauthenticated", "unauthenticated", "rate_limit_exceeded"]

@@ -89,7 +89,7 @@ async def test_a_cookie_counts_for_our_own_pages_alone(bob: Client) -> None:
     ):
         client = socketio.AsyncClient(reconnection=False)
         try:
-            await client.connect(bob.url, headers={**cookie, **headers}, transports=["websocket"])
+            await client.connect(bob.url, headers={**cookie, **headers}, transports=["websocket"], wait_timeout=20)
             assert welcome
         except socketio.exceptions.ConnectionError:
             assert not welcome
@@ -101,7 +101,7 @@ async def test_a_header_and_an_api_key_are_taken_too(bob: Client) -> None:
     key = (await bob.post("/api/users/api_key", {"name": "k"})).body["api_key"]
     for token in (bob.token, key):
         client = socketio.AsyncClient(reconnection=False)
-        await client.connect(bob.url, headers={"Authorization": f"Bearer {token}"}, transports=["websocket"])
+        await client.connect(bob.url, headers={"Authorization": f"Bearer {token}"}, transports=["websocket"], wait_timeout=20)
         assert (await client.call("join_chat", {"chat_id": await bob.chat()}))["ok"]
         await client.disconnect()
 
@@ -133,7 +133,7 @@ async def test_a_socket_is_in_so_many_rooms_and_a_user_has_so_many_sockets(bob: 
         second = socketio.AsyncClient(reconnection=False)
         second.on("connect_error", told.append)
         with pytest.raises(socketio.exceptions.ConnectionError):
-            await second.connect(bob.url, auth={"token": bob.token}, transports=["websocket"])
+            await second.connect(bob.url, auth={"token": bob.token}, transports=["websocket"], wait_timeout=20)
         await until(lambda: told, "the refusal is told")
         assert told[0]["data"]["code"] == "rate_limit_exceeded"
         await second.disconnect()

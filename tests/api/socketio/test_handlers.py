@@ -134,7 +134,7 @@ async def test_a_handshake_without_a_good_token_is_refused_with_a_clear_message(
     refusals: list[Any] = []
     client.on("connect_error", refusals.append)
     with pytest.raises(socketio.exceptions.ConnectionError):
-        await client.connect(bob.url, auth=auth, transports=["websocket"])
+        await client.connect(bob.url, auth=auth, transports=["websocket"], wait_timeout=20)
     await until(lambda: refusals, "the refusal is told")
     assert refusals[0]["data"]["code"] == "unauthenticated"
     assert refusals[0]["message"] == refusals[0]["data"]["detail"]

@@ -55,7 +55,7 @@ async def test_the_python_client_hears_the_rest_after_its_connection_was_cut(
     chat_id = await bob.chat()
     socket = Returning(chat_id)
     async with proxy_to(bob.url) as proxy:
-        await socket.client.connect(proxy.url, auth={"token": bob.token}, transports=list(transports))
+        await socket.client.connect(proxy.url, auth={"token": bob.token}, transports=list(transports), wait_timeout=20)
         await until(lambda: socket.joined == 1, "the room is joined")
         await bob.post(f"/api/chats/{chat_id}/messages", {"content": "first"})
         making = await claim_next(services)
