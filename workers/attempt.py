@@ -165,7 +165,7 @@ class Attempts:
         try:
             if refusal := _refusal(claim):
                 return refusal
-            return JobStatus.FINISHED, await _try(work, PATIENCE_S if claim.kind.patient else 0)
+            return JobStatus.FINISHED, await _try(work, min(PATIENCE_S, limit_s / 2) if claim.kind.patient else 0)
         except asyncio.CancelledError:
             attempt.held.task.uncancel()
             if attempt.held.reason == "stopped":

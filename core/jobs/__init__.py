@@ -41,7 +41,8 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     at a time; None: as many as PENSTOCK_MAX_BATCH says. ``urgent``: so many of them are for the first class alone. ``max_deaths``: it is
     given up when so many workers died on it without any progress. ``time_limit_s``: for one worker's part; None: PENSTOCK_ANSWER_TIMEOUT_S.
     ``unfinished_s``: one that has not ended is forgotten after so long without a sign of life; ``ended_s``: and one that has. ``patient``:
-    it waits for a worker for as long as it takes: nobody waits at the other end, and what it is for is written down.
+    it waits for a worker for as long as it takes, and some minutes for a store: nobody waits at the other end, and it is written down what
+    it is for.
     """
 
     actor: str
