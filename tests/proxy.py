@@ -1,19 +1,20 @@
 """A network between a client and a server that can be cut."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Passes bytes on. ``cut`` ends all connections at once, without a word."""
+    """Passes bytes on. ``cut`` ends all connections at once, without a word; where it ``hangs_up``, each ends once something is asked."""
 
     def __init__(self, url: str) -> None:
         self._host, self._port = urlsplit(url).hostname, urlsplit(url).port
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
         self.open = True
+        self.hangs_up = False
 
     def cut(self) -> None:
         for writer in self._writers:
@@ -27,14 +28,14 @@ class Proxy:
         there_reader, there_writer = await asyncio.open_connection(self._host, self._port)
         both = {writer, there_writer}
         self._writers |= both
-        await asyncio.gather(pass_on(reader, there_writer), pass_on(there_reader, writer))
+        await asyncio.gather(pass_on(reader, there_writer, lambda: not self.hangs_up), pass_on(there_reader, writer))
         self._writers -= both
 
 
-async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until it ends."""
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may: Callable[[], bool] = lambda: True) -> None:
+    """Until it ends, or ``may`` not go on."""
     with suppress(OSError):
-        while data := await reader.read(65_536):
+        while (data := await reader.read(65_536)) and may():
             writer.write(data)
             await writer.drain()
     with suppress(OSError):

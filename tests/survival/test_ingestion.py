@@ -1,6 +1,7 @@
 """Files on their way into a knowledge base while everything is killed: they end as if nobody had been.
 
-By hand, with more: PENSTOCK_TEST_FILES=1000 PENSTOCK_TEST_KILLS=50. The kills are spread over the time that such a run takes.
+By hand, with more: PENSTOCK_TEST_FILES=1000 PENSTOCK_TEST_KILLS=50. The kills are spread over the files: each when a drawn number of
+them have ended.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ from tests.survival.conftest import User, signed_up
 FILES = int(os.environ.get("PENSTOCK_TEST_FILES", "20"))  # noqa: TID251 - a setting of the tests, as the next
 KILLS = int(os.environ.get("PENSTOCK_TEST_KILLS", "5"))  # noqa: TID251
 WAIT_S = 100 + 2 * FILES
-PAUSE_S = max(1.0, FILES / KILLS / 2)  # between two kills, at most
+UNDER_WAY = {"queued", "parsing", "embedding"}
 KINDS = ("md", "txt", "csv", "html", "json", "pdf")
 WORDS = (
     *("river", "mill", "corn", "water", "stone", "bridge", "music", "violin"),
@@ -147,19 +148,27 @@ class Ingestion:
         return knowledge_id
 
     async def files(self, knowledge_id: str) -> dict[str, str]:
-        """How far each is."""
+        """How far each is, and of a failed one why."""
         base = await self.ask("GET", f"/api/knowledge/{knowledge_id}")
-        return {file["filename"]: file["status"] for file in base["files"]}
+        return {file["filename"]: file["error"] or file["status"] for file in base["files"]}
 
     async def end(self, knowledge_id: str) -> tuple[dict[str, str], list[Point]]:
         """How each has ended, and all that can be found."""
 
         async def ended() -> dict[str, str] | None:
             states = await self.files(knowledge_id)
-            return states if set(states.values()) <= {"ready", "failed"} else None
+            return states if not UNDER_WAY & set(states.values()) else None
 
         states = await until(ended, "all files are ready or have failed", timeout_s=WAIT_S)
         return states, await asyncio.to_thread(self.stores.points, self.stack, knowledge_id)
+
+    async def have_ended(self, knowledge_id: str, count: int) -> None:
+        """Wait for so many files to be ready or to have failed."""
+
+        async def enough() -> bool:
+            return sum(state not in UNDER_WAY for state in (await self.files(knowledge_id)).values()) >= count
+
+        await until(enough, f"{count} files are ready or have failed", timeout_s=WAIT_S)
 
     async def kill_one(self, draw: random.Random) -> None:
         """A process dies and is started again, those that read files die, or all connections to the stores are cut."""
@@ -207,15 +216,15 @@ async def test_files_end_in_a_base_as_if_nobody_had_been_killed(
 ) -> None:
     async with made(stores, request) as kept, ingesting(tmp_path / "quiet", made_models, kept) as quiet:
         states, undisturbed = await quiet.end(await quiet.begin())
-    assert {states[name] for name in states if name.endswith(".pdf")} == {"failed"}
     assert {states[name] for name in states if not name.endswith(".pdf")} == {"ready"}
+    assert all("damaged" in states[name] for name in states if name.endswith(".pdf"))
     assert len(undisturbed) >= FILES
     draw = random.Random(1)
     async with made(stores, request) as kept, ingesting(tmp_path / "disturbed", made_models, kept) as disturbed:
         knowledge_id = await disturbed.begin()
-        for _ in range(KILLS):
+        for count in sorted(draw.randrange(FILES) for _ in range(KILLS)):
+            await disturbed.have_ended(knowledge_id, count)
             await disturbed.kill_one(draw)
-            await asyncio.sleep(PAUSE_S * draw.random())  # a random moment, not something waited for
         found, after = await disturbed.end(knowledge_id)
     assert found == states
     assert after == undisturbed

@@ -1,7 +1,8 @@
 """A client of one Weaviate: made at the first call, held to seconds, its errors ours.
 
 Left to itself the client tries for 63 s before it says that a server is away, whatever its timeouts. So while a call takes long, the server
-is asked whether it is there, on its other port: where it is not, the call is given up.
+is asked whether it is there, on its other port: where it is not, the call is given up. What ends a connection under way comes from it as
+httpx's own error (weaviate-client 4.24, weaviate/connect/v4.py).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 import grpc.aio
+import httpx
 import weaviate
 from weaviate.classes.init import AdditionalConfig, Auth, Timeout
 from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBaseError
@@ -65,7 +67,7 @@ class WeaviateConnection:
                 "PENSTOCK_WEAVIATE_GRPC_URL names another place."
             )
             raise Unavailable(message) from None
-        except WeaviateBaseError as error:
+        except (WeaviateBaseError, httpx.TransportError) as error:
             await _ask_whether_there(client)
             raise _explanation(error) from None
         finally:
@@ -132,7 +134,7 @@ def _away() -> Generator[None, None, None]:
         yield
     except UnexpectedStatusCodeError as error:
         raise _explanation(error) from None
-    except (WeaviateBaseError, TimeoutError, OSError):
+    except (WeaviateBaseError, httpx.TransportError, TimeoutError, OSError):
         message = "Weaviate cannot be reached. Check PENSTOCK_WEAVIATE_URL, and that the server is running."
         raise Unavailable(message) from None
 
@@ -143,10 +145,10 @@ def is_missing(error: Exception) -> bool:
     return isinstance(error, WeaviateBaseError) and ("tenant not found" in text or "could not find class" in text)
 
 
-def _explanation(error: WeaviateBaseError) -> PenstockError:
+def _explanation(error: Exception) -> PenstockError:
     if isinstance(error, UnexpectedStatusCodeError) and error.status_code in _REFUSED:
         return Unavailable("Weaviate refuses our key. Check PENSTOCK_WEAVIATE_API_KEY.")
-    return Unavailable(f"Weaviate failed: {str(error.message)[:400]}")
+    return Unavailable(f"Weaviate failed: {str(getattr(error, 'message', error))[:400]}")
 
 
 def _address(name: str, url: str) -> tuple[str, int, bool]:

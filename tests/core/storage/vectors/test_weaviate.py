@@ -14,6 +14,7 @@ from core.storage.vectors.weaviate_schema import class_name
 from tests import servers
 from tests.core.storage.vectors.corpus import point, vector
 from tests.ports import free_port
+from tests.proxy import proxy_to
 
 
 async def test_a_server_that_goes_away_is_said_in_seconds(tmp_path: Path, space: VectorSpace) -> None:
@@ -48,6 +49,17 @@ async def test_a_server_that_was_never_there_is_said_at_the_first_verb_and_not_b
             async with asyncio.timeout(10):
                 with pytest.raises(Unavailable, match="PENSTOCK_WEAVIATE_URL"):
                     await vectors.upsert(space, [point("x", "1")])
+
+
+async def test_a_connection_that_ends_before_the_answer_is_said_too(weaviate_url: str, space: VectorSpace) -> None:
+    async with proxy_to(weaviate_url) as network:
+        settings = Settings(weaviate_url=network.url, weaviate_grpc_url=servers.weaviate_grpc_url(weaviate_url))
+        async with open_vectors(settings) as vectors:
+            await vectors.setup(space)
+            network.hangs_up = True
+            for verb in (lambda: vectors.setup(space), lambda: vectors.collections(space), vectors.ping):
+                with pytest.raises(Unavailable, match="PENSTOCK_WEAVIATE_URL"):
+                    await verb()
 
 
 async def test_grpc_in_the_wrong_place_is_said_to_be_that(weaviate_url: str, space: VectorSpace, monkeypatch: pytest.MonkeyPatch) -> None:
