@@ -6,8 +6,8 @@
 //
 // A product keeps the sums of some rows by a block in registers, along all columns. The same rows go over as many blocks as a core's own
 // cache holds before the next rows come, so weights are read once for a few hundred tokens. The rows that come next are asked for
-// meanwhile: a single question is as fast as memory gives the weights. Threads share rows as well as blocks, so that they all have a part
-// in few tokens.
+// meanwhile: a single question is as fast as memory gives the weights. A thread's next task is some rows by such blocks, so that all have a
+// part in few tokens.
 
 #include "bert.h"
 
@@ -59,16 +59,18 @@ INLINE void rows_by(Affine m, int64_t row, int64_t columns, const float *x, cons
       }
 }
 
-// A thread's share of a matrix by all blocks: x [blocks][columns][TOKENS] to out [blocks][numbers][TOKENS]. Rows are even in number.
-INLINE void apply(Affine m, int64_t rows, int64_t columns, const float *x, int64_t count, const Into into, float *out, int64_t numbers,
-                  int thread, int threads) {
+// Matrices of one shape by all blocks, with other threads: x [blocks][columns][TOKENS] to out [blocks][numbers][TOKENS], one matrix's rows
+// behind the other's. Rows are even in number.
+INLINE void apply(const Affine *matrices, int64_t matrix_count, int64_t rows, int64_t columns, const float *x, int64_t count,
+                  const Into into, float *out, int64_t numbers) {
   const int64_t tiles = (rows + TALL - 1) / TALL, blocks = (count + TOKENS - 1) / TOKENS,
-                groups = (blocks * columns * TOKENS + NEAR - 1) / NEAR, tasks = tiles * groups;
-  for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
-    const int64_t group = task / tiles, row = task % tiles * TALL;
+                groups = (blocks * columns * TOKENS + NEAR - 1) / NEAR;
+  for (int64_t task = next_task(); task < groups * matrix_count * tiles; task = next_task()) {
+    const int64_t group = task / tiles / matrix_count, matrix = task / tiles % matrix_count, row = task % tiles * TALL;
+    const Affine m = matrices[matrix];
     for (int64_t block = share(blocks, group, groups); block < share(blocks, group + 1, groups); block++) {
       const float *from = x + block * columns * TOKENS;
-      float *to = out + block * numbers * TOKENS;
+      float *to = out + (block * numbers + matrix * rows) * TOKENS;
       if (row + TALL > rows)
         for (int64_t left = row; left < rows; left += 2) rows_by(m, left, columns, from, 2, WIDE, into, to);
       else if (WIDE == 2 && count - block * TOKENS <= LANES) rows_by(m, row, columns, from, TALL, 1, into, to);
@@ -145,11 +147,10 @@ static void encode(const void *job, int thread, int threads) {
   for (int32_t l = texts.from_layer; l < texts.to_layer; l++) {
     const EncoderLayer *layer = m->layers + l;
     const Affine parts[] = {layer->query, layer->key, layer->value};
-    for (int part = 0; part < 3; part++)
-      apply(parts[part], hidden, hidden, x, count, SET, mixed + part * hidden * TOKENS, 3 * hidden, thread, threads);
+    apply(parts, 3, hidden, hidden, x, count, SET, mixed, 3 * hidden);
     meet(threads);
 
-    for (int64_t task = share(blocks * m->heads, thread, threads); task < share(blocks * m->heads, thread + 1, threads); task++) {
+    for (int64_t task = next_task(); task < blocks * m->heads; task = next_task()) {
       const int64_t block = task % blocks, head = task / blocks * size * TOKENS;
       const float *query = mixed + block * 3 * hidden * TOKENS + head, *keys = mixed + hidden * TOKENS + head, *values = keys + hidden * TOKENS;
       for (int32_t t = 0; t < texts.text_count; t++) {
@@ -161,19 +162,21 @@ static void encode(const void *job, int thread, int threads) {
     }
     meet(threads);
 
-    apply(layer->output, hidden, hidden, seen, count, ADD, x, hidden, thread, threads);
+    apply(&layer->output, 1, hidden, hidden, seen, count, ADD, x, hidden);
     meet(threads);
-    for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, layer->attention_norm, hidden, m->epsilon);
+    for (int64_t block = next_task(); block < blocks; block = next_task())
+      layer_norm(x + block * hidden * TOKENS, layer->attention_norm, hidden, m->epsilon);
     meet(threads);
-    apply(layer->up, m->feed_forward, hidden, x, count, GELU, inner, m->feed_forward, thread, threads);
+    apply(&layer->up, 1, m->feed_forward, hidden, x, count, GELU, inner, m->feed_forward);
     meet(threads);
-    apply(layer->down, hidden, m->feed_forward, inner, count, ADD, x, hidden, thread, threads);
+    apply(&layer->down, 1, hidden, m->feed_forward, inner, count, ADD, x, hidden);
     meet(threads);
-    for (int64_t block = first; block < last; block++) layer_norm(x + block * hidden * TOKENS, layer->norm, hidden, m->epsilon);
+    for (int64_t block = next_task(); block < blocks; block = next_task())
+      layer_norm(x + block * hidden * TOKENS, layer->norm, hidden, m->epsilon);
     meet(threads);
   }
   if (texts.to_layer < layer_count) return;
-  for (int64_t t = share(texts.text_count, thread, threads); t < share(texts.text_count, thread + 1, threads); t++)
+  for (int64_t t = next_task(); t < texts.text_count; t = next_task())
     pool(x, hidden, starts[t], starts[t + 1], texts.vectors + t * hidden);
   meet(threads);
 }

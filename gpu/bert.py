@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from core.errors import SettingsError
 from gpu.bert_bfloat16 import PackedEncoder, PackedWeights, aligned
-from gpu.cores import Cores
 from gpu.kernels import Kernels, Way, address
 from gpu.mapped import map_tensors
 
@@ -132,12 +131,12 @@ class BertEncoder:
     ``way``: how its products are computed, float32 until something else is chosen.
     """
 
-    def __init__(self, folder: Path, functions: Kernels, cores: Cores) -> None:
-        """Raises SettingsError for a model of another kind."""
+    def __init__(self, folder: Path, functions: Kernels, threads: int) -> None:
+        """``threads``: to compute with. Raises SettingsError for a model of another kind."""
         config = read_config(folder)
         self._folder = folder
         self._functions = functions
-        self._cores = cores
+        self._threads = threads
         _, self._weights = map_tensors(folder / "model.safetensors")  # kept as long as the model points at them
         hidden, inner = config.hidden_size, len(self._weights.get("encoder.layer.0.intermediate.dense.bias", ()))
         if any(number % ROWS for number in (inner, hidden // config.num_attention_heads)) or hidden % config.num_attention_heads:
@@ -184,7 +183,7 @@ class BertEncoder:
         self.way = way
 
     def __call__(self, texts: list[list[int]], threads: int | None = None) -> Vectors:
-        """``threads``: as many as are free where it is not given. Raises ValueError for ids and lengths that the model has not."""
+        """Raises ValueError for ids and lengths that the model has not."""
         work = self._prepare(texts, threads)
         work.compute(0, self._encoder.layer_count)
         return work.vectors
@@ -205,7 +204,7 @@ class BertEncoder:
         if not (min(lengths) > 0 and max(lengths) <= self._positions and ids.min() >= 0 and ids.max() < self._words):
             message = "no texts of this model"
             raise ValueError(message)
-        threads = threads or self._cores.threads()
+        threads = threads or self._threads
         if self._packed:
             return _Work(partial(self._functions.embed_bfloat16, self.way, threads), self._encoder, self._packed, threads, ids, starts)
         return _Work(partial(self._functions.embed, threads), self._encoder, None, threads, ids, starts)

@@ -36,24 +36,25 @@ INLINE void multiply_panel(const Way way, const Half *rows, int64_t columns, con
               rows + SIDE * columns + block % 8 * 4 * columns);
 }
 
-// A thread's share of a matrix by all blocks: pairs [blocks][columns / 2][TOKENS] to `as`, [blocks][numbers / 2][TOKENS].
-INLINE void write_product(const Way way, Packed m, int64_t rows, int64_t columns, const Pair *x, int64_t count, const As as, Pair *out,
-                          int64_t numbers, int thread, int threads) {
-  const int64_t blocks = (count + TOKENS - 1) / TOKENS, tasks = rows / SIDE * blocks;
+// A matrix by all blocks, with other threads: pairs [blocks][columns / 2][TOKENS] to `as`, [blocks][numbers / 2][TOKENS]. `task`: the first
+// that this thread has; tasks from `before` on are this product's. The first that is not, which is another's.
+INLINE int64_t write_product(const Way way, Packed m, int64_t rows, int64_t columns, const Pair *x, int64_t count, const As as, Pair *out,
+                             int64_t numbers, int64_t task, int64_t before) {
+  const int64_t blocks = (count + TOKENS - 1) / TOKENS;
   float made[SIDE * TOKENS] __attribute__((aligned(64))) = {};
-  for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
-    const int64_t panel = task / blocks, block = task % blocks;
+  for (; task < before + rows / SIDE * blocks; task = next_task()) {
+    const int64_t panel = (task - before) / blocks, block = (task - before) % blocks;
     multiply_panel(way, m.weight + panel * SIDE * columns, columns, x, block, count, made);
     write_panel(made, m.bias + panel * SIDE, as, out + (block * numbers + panel * SIDE) / 2 * TOKENS);
   }
+  return task;
 }
 
-// The same, added to out [blocks][hidden][TOKENS].
-INLINE void add_product(const Way way, Packed m, int64_t rows, int64_t columns, const Pair *x, int64_t count, float *out, int64_t hidden,
-                        int thread, int threads) {
-  const int64_t blocks = (count + TOKENS - 1) / TOKENS, tasks = rows / SIDE * blocks;
+// The same with no other product beside it, added to out [blocks][hidden][TOKENS].
+INLINE void add_product(const Way way, Packed m, int64_t rows, int64_t columns, const Pair *x, int64_t count, float *out, int64_t hidden) {
+  const int64_t blocks = (count + TOKENS - 1) / TOKENS;
   float made[SIDE * TOKENS] __attribute__((aligned(64))) = {};
-  for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
+  for (int64_t task = next_task(); task < rows / SIDE * blocks; task = next_task()) {
     const int64_t panel = task / blocks, block = task % blocks;
     multiply_panel(way, m.weight + panel * SIDE * columns, columns, x, block, count, made);
     for (int row = 0; row < SIDE && panel * SIDE + row < hidden; row++)
@@ -64,15 +65,13 @@ INLINE void add_product(const Way way, Packed m, int64_t rows, int64_t columns, 
   }
 }
 
-// LayerNorm of a thread's blocks, in place and as pairs.
-static void normalise_blocks(float *x, Affine by, int64_t hidden, float epsilon, Pair *pairs, int64_t padded, int64_t first, int64_t last) {
-  for (int64_t block = first; block < last; block++) {
-    float *from = x + block * hidden * TOKENS;
-    Pair *to = pairs + block * padded / 2 * TOKENS;
-    layer_norm(from, by, hidden, epsilon);
-    for (int64_t i = 0; i < hidden * TOKENS; i += 2 * TOKENS)
-      for (int j = 0; j < TOKENS; j += LANES) store_pairs(to + i / 2 + j, pair_up(load(from + i + j), load(from + i + TOKENS + j)));
-  }
+// LayerNorm of a block, in place and as pairs.
+static void normalise_block(float *x, Affine by, int64_t hidden, float epsilon, Pair *pairs, int64_t padded, int64_t block) {
+  float *from = x + block * hidden * TOKENS;
+  Pair *to = pairs + block * padded / 2 * TOKENS;
+  layer_norm(from, by, hidden, epsilon);
+  for (int64_t i = 0; i < hidden * TOKENS; i += 2 * TOKENS)
+    for (int j = 0; j < TOKENS; j += LANES) store_pairs(to + i / 2 + j, pair_up(load(from + i + j), load(from + i + TOKENS + j)));
 }
 
 // 32 tokens from `start` on, of which `own` are the text's, lie in two blocks: where, and in which lanes.
@@ -192,20 +191,21 @@ INLINE void encode_by(const Way way, const void *job, int thread, int threads) {
       for (int64_t i = starts[t]; i < starts[t + 1]; i++)
         if (i / TOKENS >= first && i / TOKENS < last)
           look_up_token(m, texts.ids[i], i - starts[t], x + i / TOKENS * hidden * TOKENS + i % TOKENS);
-    normalise_blocks(x, m->norm, hidden, m->epsilon, pairs, packed.hidden, first, last);
+    for (int64_t block = first; block < last; block++) normalise_block(x, m->norm, hidden, m->epsilon, pairs, packed.hidden, block);
     meet(threads);
   }
 
   for (int32_t l = texts.from_layer; l < texts.to_layer; l++) {
     const EncoderLayer *layer = m->layers + l;
     const PackedLayer *by = packed.layers + l;
-    write_product(way, by->query, width, packed.hidden, pairs, count, AS_PAIRS, mixed, 3 * width, thread, threads);
-    write_product(way, by->key, width, packed.hidden, pairs, count, AS_PAIRS, mixed + width / 2 * TOKENS, 3 * width, thread, threads);
-    write_product(way, by->value, width, packed.hidden, pairs, count, AS_ROWS, mixed + width * TOKENS, 3 * width, thread, threads);
+    const int64_t each = width / SIDE * blocks;
+    int64_t task = next_task();
+    task = write_product(way, by->query, width, packed.hidden, pairs, count, AS_PAIRS, mixed, 3 * width, task, 0);
+    task = write_product(way, by->key, width, packed.hidden, pairs, count, AS_PAIRS, mixed + width / 2 * TOKENS, 3 * width, task, each);
+    write_product(way, by->value, width, packed.hidden, pairs, count, AS_ROWS, mixed + width * TOKENS, 3 * width, task, 2 * each);
     meet(threads);
 
-    const int64_t tasks = heads * texts.text_count;
-    for (int64_t task = share(tasks, thread, threads); task < share(tasks, thread + 1, threads); task++) {
+    for (task = next_task(); task < heads * texts.text_count; task = next_task()) {
       const int64_t head = task / texts.text_count * size / 2 * TOKENS, t = task % texts.text_count;
       const Pair *query = mixed + head, *keys = query + width / 2 * TOKENS, *values = keys + width / 2 * TOKENS;
       attend_head(way, query, keys, values, 3 * width / 2 * TOKENS, starts[t], starts[t + 1] - starts[t], size, packed.factor, desk,
@@ -213,19 +213,21 @@ INLINE void encode_by(const Way way, const void *job, int thread, int threads) {
     }
     meet(threads);
 
-    add_product(way, by->output, packed.hidden, width, seen, count, x, hidden, thread, threads);
+    add_product(way, by->output, packed.hidden, width, seen, count, x, hidden);
     meet(threads);
-    normalise_blocks(x, layer->attention_norm, hidden, m->epsilon, pairs, packed.hidden, first, last);
+    for (int64_t block = next_task(); block < blocks; block = next_task())
+      normalise_block(x, layer->attention_norm, hidden, m->epsilon, pairs, packed.hidden, block);
     meet(threads);
-    write_product(way, by->up, inner, packed.hidden, pairs, count, AS_GELU, middle, inner, thread, threads);
+    write_product(way, by->up, inner, packed.hidden, pairs, count, AS_GELU, middle, inner, next_task(), 0);
     meet(threads);
-    add_product(way, by->down, packed.hidden, inner, middle, count, x, hidden, thread, threads);
+    add_product(way, by->down, packed.hidden, inner, middle, count, x, hidden);
     meet(threads);
-    normalise_blocks(x, layer->norm, hidden, m->epsilon, pairs, packed.hidden, first, last);
+    for (int64_t block = next_task(); block < blocks; block = next_task())
+      normalise_block(x, layer->norm, hidden, m->epsilon, pairs, packed.hidden, block);
     meet(threads);
   }
   if (texts.to_layer < layer_count) return;
-  for (int64_t t = share(texts.text_count, thread, threads); t < share(texts.text_count, thread + 1, threads); t++)
+  for (int64_t t = next_task(); t < texts.text_count; t = next_task())
     pool(x, hidden, starts[t], starts[t + 1], texts.vectors + t * hidden);
   meet(threads);
 }

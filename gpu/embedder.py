@@ -15,7 +15,6 @@ from gpu import devices
 from gpu.batch_queue import QUERY_TOKENS, BatchQueue, EmbedRequest, EmbedShare
 from gpu.bert import BertConfig, BertEncoder, Encoder
 from gpu.bert_ways import choose_way, native_way
-from gpu.cores import Cores
 from gpu.device_lock import DeviceLock
 from gpu.embed_loop import EmbedLoop
 from gpu.engine import OWNER
@@ -106,7 +105,7 @@ class Embedder:
 
     def _choose(self) -> tuple[Encoder, str]:
         """The encoder, and which way of computing it has chosen and why."""
-        least, why = devices.threads(self._threads), ""
+        why = ""
         if self._device == devices.CPU:
             try:
                 functions = self._compile()
@@ -114,11 +113,11 @@ class Embedder:
                 why = f", slower: {error.detail}"
                 log.warning("loading", step=f"{error.detail} {self.model_id} is computed by torch in float32, slower")
             else:
-                encoder = BertEncoder(self._folder, functions, Cores(least=least, most=self._threads or devices.cores()))
+                encoder = BertEncoder(self._folder, functions, self._threads or devices.cores())
                 return encoder, choose_way(encoder, self._config.vocab_size, self._dtype)
         from gpu.torch_bert import TorchBertEncoder  # noqa: PLC0415 - torch takes seconds and 470 MB
 
-        slower = TorchBertEncoder(self._folder, self._device, least)
+        slower = TorchBertEncoder(self._folder, self._device, devices.threads(self._threads))
         return slower, f"{slower.dtype} by torch{why}"
 
     def _compile(self) -> Kernels:

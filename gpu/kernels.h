@@ -214,6 +214,7 @@ typedef struct { atomic_uint arrived, phase; } Barrier;
 typedef void Part(const void *job, int thread, int threads);
 
 static Barrier meeting;
+static atomic_llong taken; // tasks since the last meeting
 static pthread_mutex_t calling = PTHREAD_MUTEX_INITIALIZER, guard = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static Part *current;
@@ -223,10 +224,10 @@ static uint64_t generation;
 
 // Wait for all threads of a job.
 static void meet(int threads) {
-  if (threads == 1) return;
   unsigned phase = atomic_load_explicit(&meeting.phase, memory_order_acquire);
   if (atomic_fetch_add_explicit(&meeting.arrived, 1, memory_order_acq_rel) == (unsigned)threads - 1) {
     atomic_store_explicit(&meeting.arrived, 0, memory_order_relaxed);
+    atomic_store_explicit(&taken, 0, memory_order_relaxed);
     atomic_store_explicit(&meeting.phase, phase + 1, memory_order_release);
     return;
   }
@@ -234,6 +235,9 @@ static void meet(int threads) {
     if (spins < SPINS) PAUSE();
     else sched_yield();
 }
+
+// The next of the tasks between two meetings that nobody has begun. So who has lost its core for a while holds up one of them, not half.
+INLINE int64_t next_task(void) { return atomic_fetch_add_explicit(&taken, 1, memory_order_relaxed); }
 
 // Where a thread's share of the work begins.
 INLINE int64_t share(int64_t whole, int64_t part, int64_t parts) { return whole * part / parts; }

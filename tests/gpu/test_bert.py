@@ -17,7 +17,6 @@ from core.errors import SettingsError
 from core.settings import Settings
 from gpu import kernels, sources
 from gpu.bert import BertEncoder
-from gpu.cores import Cores
 from gpu.device_lock import DeviceLock
 from gpu.embedder import Embedder
 from gpu.kernels import FLAGS, HEADER, Kernels, KernelsMissing, Way, address, compile_kernels, targets
@@ -55,12 +54,11 @@ import sys
 from pathlib import Path
 import numpy as np
 from gpu.bert import BertEncoder
-from gpu.cores import Cores
 from gpu.kernels import SOURCES, compile_kernels, targets
 
 model, folder, late = map(Path, sys.argv[1:])
 functions = compile_kernels(folder, targets()[0], print, (late, *SOURCES))
-encoders = [BertEncoder(model, functions, Cores(least=threads, most=threads)) for threads in (1, 2, 3)]
+encoders = [BertEncoder(model, functions, threads) for threads in (1, 2, 3)]
 for way in functions.ways:
     vectors = []
     for encoder in encoders:
@@ -100,7 +98,7 @@ def texts(*lengths: int) -> list[list[int]]:
 
 
 def encoder(folder: Path, functions: Kernels, threads: int = 1, way: Way = Way.FLOAT32) -> BertEncoder:
-    made = BertEncoder(folder, functions, Cores(least=threads, most=threads))
+    made = BertEncoder(folder, functions, threads)
     made.choose(way)
     return made
 

@@ -34,7 +34,7 @@ class Encoder(BertEncoder):
 
 
 def made(folder: Path, functions: Kernels, ways: Sequence[Way]) -> Encoder:
-    given = Encoder(write(folder / "model"), functions, encoder(folder / "model", functions)._cores)
+    given = Encoder(write(folder / "model"), functions, encoder(folder / "model", functions)._threads)
     given.ways = tuple(ways)
     return given
 
