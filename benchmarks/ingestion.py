@@ -177,7 +177,7 @@ async def measure() -> AsyncGenerator[Row, None]:
             for row in _memory(many):
                 yield row
             yield await _again(bench, folder / MANY)
-        sample = "\0".join(map(str, files[::SAMPLED]))
+        sample = "\n".join(map(str, files[::SAMPLED]))
         async for row in children.measured("benchmarks.ingestion_alone", sample, str(whole.took_s / FILES)):
             yield row
 

@@ -1,6 +1,6 @@
 """The passages of some documents, embedded with nothing else to do: ``python -m benchmarks.ingestion_alone PATHS SECONDS``.
 
-PATHS are separated by NUL. SECONDS: what ingesting took for each file, against which it is held.
+PATHS: a line each. SECONDS: what ingesting took for each file, against which it is held.
 """
 
 import asyncio
@@ -55,4 +55,4 @@ def _measured(paths: list[Path], seconds_each: float) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
-    children.tell(_measured(list(map(Path, sys.argv[1].split("\0"))), float(sys.argv[2])))
+    children.tell(_measured(list(map(Path, sys.argv[1].split("\n"))), float(sys.argv[2])))
