@@ -12,8 +12,8 @@ from api.http.keys import PRINCIPAL, SERVICES
 from core.models.functions import (
     CreateFunction,
     Definition,
-    Entry,
     Function,
+    FunctionEntry,
     FunctionKind,
     FunctionVersion,
     Schema,
@@ -45,7 +45,7 @@ class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     type: FunctionKind
     content: str | UnsetType = UNSET
-    entries: tuple[Entry, ...]
+    entries: tuple[FunctionEntry, ...]
     meta: FunctionMetaResponse
     access_control: AccessControl | UnsetType = UNSET
     is_active: bool

@@ -25,7 +25,7 @@ class FunctionKind(StrEnum):
     ACTION = "action"
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class FunctionEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What can be called. ``parameters``: the JSON Schema of its arguments, an object.
 
     ``injected``: the parameters that the product fills in itself, such as ``__user__``; no schema tells of them.
@@ -45,7 +45,7 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     kind: FunctionKind
-    entries: tuple[Entry, ...]
+    entries: tuple[FunctionEntry, ...]
     manifest: dict[str, str] = {}
     valves: Schema | None = None
     user_valves: Schema | None = None

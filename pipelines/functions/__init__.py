@@ -6,7 +6,7 @@ import threading
 import warnings
 
 from core.errors import BadRequest
-from core.models.functions import Definition, Entry, FunctionKind
+from core.models.functions import Definition, FunctionEntry, FunctionKind
 from pipelines.functions.scope import Scope, statements
 from pipelines.functions.signatures import Callable, entry_of
 from pipelines.functions.valves import valves_of
@@ -105,7 +105,7 @@ def _choose(scope: Scope, name: str) -> Callable:
     raise BadRequest(message, param="content")
 
 
-def _entries(owner: ast.ClassDef, kind: FunctionKind, scope: Scope) -> tuple[Entry, ...]:
+def _entries(owner: ast.ClassDef, kind: FunctionKind, scope: Scope) -> tuple[FunctionEntry, ...]:
     methods: dict[str, Callable] = {}
     for part in scope.lineage(owner):
         for one in statements(part.body):

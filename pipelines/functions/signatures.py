@@ -5,7 +5,7 @@ import ast
 import docstring_parser
 from docstring_parser import Docstring, DocstringParam
 
-from core.models.functions import Entry, Schema
+from core.models.functions import FunctionEntry, Schema
 from pipelines.functions.annotations import Annotations
 from pipelines.functions.classes import annotations_of, set_default
 from pipelines.functions.constraints import Constraints
@@ -16,7 +16,7 @@ MAX_DOCSTRING = 16_384  # characters; a longer one is kept, but not taken apart
 Callable = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def entry_of(function: Callable, scope: Scope, *, method: bool = False) -> Entry:
+def entry_of(function: Callable, scope: Scope, *, method: bool = False) -> FunctionEntry:
     """One callable. ``method``: of a class, so that what it is bound to is no parameter."""
     annotations, written = annotations_of(scope), _parse(ast.get_docstring(function) or "")
     documented = {parameter.arg_name.lstrip("*"): parameter for parameter in written.params} if written else {}
@@ -44,7 +44,7 @@ def entry_of(function: Callable, scope: Scope, *, method: bool = False) -> Entry
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": arguments.kwarg is not None}
     if required:
         schema["required"] = required
-    return Entry(
+    return FunctionEntry(
         name=function.name,
         description=((written.description if written else ast.get_docstring(function)) or "").strip(),
         parameters=annotations.complete(schema),

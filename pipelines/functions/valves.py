@@ -28,6 +28,7 @@ def valves_of(node: ast.ClassDef | None, scope: Scope) -> Schema | None:
     for name, stated in schema.get("properties", {}).items():
         if stated.setdefault("secret", _looks_secret(name, stated)):
             stated["writeOnly"] = True
+            stated.pop("default", None)  # whoever sets their own need not see the author's
         else:
             del stated["secret"]
     return annotations.complete(schema)

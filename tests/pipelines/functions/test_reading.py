@@ -81,9 +81,9 @@ def test_settings_say_which_of_them_are_secret() -> None:
     assert found.valves
     assert found.valves["properties"] == {
         "url": {"type": "string", "description": "The service.", "default": "https://example.com"},
-        "api_key": {"type": "string", "default": "", "secret": True, "writeOnly": True},
+        "api_key": {"type": "string", "secret": True, "writeOnly": True},
         "max_tokens": {"type": "integer", "default": 100},
-        "pin": {"type": "string", "default": "", "secret": True, "writeOnly": True},
+        "pin": {"type": "string", "secret": True, "writeOnly": True},
         "public_token": {"type": "string", "default": ""},
     }
     assert found.user_valves == {"type": "object", "properties": {"unit": {"type": "string", "default": "celsius"}}}

@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import msgspec
@@ -74,6 +75,16 @@ async def test_what_the_schema_does_not_allow_is_named_and_not_repeated(
     assert said in caught.value.detail
     assert SECRET not in caught.value.detail
     assert (await valves.get(ME, function.id)).values == {}
+
+
+@pytest.mark.parametrize(("pattern", "said"), [("(", "no regular expression"), ("(?=a)a", "looks around"), ("^(a+)+$", "pattern")])
+async def test_a_pattern_of_the_codes_own_costs_no_time(functions: Functions, valves: FunctionValves, pattern: str, said: str) -> None:
+    content = CODE.replace("url: str", f"url: str = Field(pattern={pattern!r})")
+    made = await functions.create(ME, CreateFunction(name="a", content=content), define)
+    begun = time.process_time()
+    with pytest.raises(BadRequest, match=said):
+        await valves.set(ME, made.id, {"url": "a" * 60_000 + "b"})
+    assert time.process_time() - begun < 1
 
 
 async def test_each_user_has_settings_of_their_own(valves: FunctionValves, function: Function) -> None:
