@@ -152,7 +152,7 @@ async def toggle(request: web.Request) -> web.Response:
 
 
 async def toggle_global(request: web.Request) -> web.Response:
-    """``POST /api/functions/{function_id}/toggle/global``: let everybody use a function, or no longer. Administrators only."""
+    """``POST /api/functions/{function_id}/toggle/global``: let everybody use a function, or no longer."""
     return _answer(request, await request.app[SERVICES].functions.toggle_global(request[PRINCIPAL], request.match_info["function_id"]))
 
 

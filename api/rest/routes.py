@@ -286,7 +286,7 @@ ROUTES = (
     Route("DELETE", "/api/functions/{function_id}", functions.delete, ACTIVE, answer=bool, errors=(403,)),
     Route("GET", "/api/functions/{function_id}/versions", functions.versions, ACTIVE, answer=list[VERSION], errors=(403,)),
     Route("POST", "/api/functions/{function_id}/toggle", functions.toggle, ACTIVE, answer=FUNCTION, errors=(403,)),
-    Route("POST", "/api/functions/{function_id}/toggle/global", functions.toggle_global, ACTIVE, answer=FUNCTION, errors=(403,)),
+    Route("POST", "/api/functions/{function_id}/toggle/global", functions.toggle_global, ADMIN, answer=FUNCTION),
     Route("GET", "/api/functions/{function_id}/valves", functions.valves, ACTIVE, answer=VALVES, errors=(403,)),
     Route("POST", "/api/functions/{function_id}/valves", functions.set_valves, ACTIVE, body=functions.Values, answer=VALVES, errors=(403,)),
     Route("GET", "/api/functions/{function_id}/valves/user", functions.user_valves, ACTIVE, answer=VALVES),

@@ -25,7 +25,8 @@ def run(code: str) -> dict[str, Any]:
 
 def schema(kind: Any) -> dict[str, Any]:
     """Pydantic's schema without its titles."""
-    return untitled(TypeAdapter(kind).json_schema())
+    found: dict[str, Any] = untitled(TypeAdapter(kind).json_schema())
+    return found
 
 
 def untitled(value: Any) -> Any:
