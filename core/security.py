@@ -1,6 +1,7 @@
-"""Passwords, tokens and API keys."""
+"""Passwords, tokens, API keys, and what is stored encrypted."""
 
 import asyncio
+import base64
 import hashlib
 import secrets
 import time
@@ -11,11 +12,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import jwt
 import msgspec
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from core.errors import Forbidden, SettingsError, Unauthenticated
+from core.errors import Forbidden, SettingsError, Unauthenticated, Unavailable
 from core.models.users import Principal
 from core.settings import Settings
 
@@ -27,6 +31,7 @@ HASHING_THREADS = 2  # argon2 takes 64 MiB each
 CACHED_TOKENS = 10_000
 API_KEY_PREFIX = "sk-"
 API_KEY_BYTES = 36
+SEALING_KEY_BYTES = 32
 
 
 class Passwords:
@@ -119,6 +124,32 @@ class Tokens:
         if not isinstance(user_id, str) or not isinstance(epoch, int):
             raise Unauthenticated(_INVALID)
         return TokenClaims(user_id=user_id, session=str(claims.get("jti", "")), expires_at=int(claims["exp"]), epoch=epoch)
+
+
+class Sealer:
+    """Keeps what must be read again, but by nobody who has only the store: Fernet (AES-128-CBC and HMAC-SHA256).
+
+    Each purpose has a key of its own, made from the secret key by HKDF-SHA256: what was sealed for one cannot be opened for another.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = settings.secret_key.encode()
+
+    def seal(self, text: bytes, purpose: str) -> str:
+        """A text that says nothing. ``purpose``: what it is for, and whose."""
+        return self._fernet(purpose).encrypt(text).decode()
+
+    def open(self, sealed: str, purpose: str) -> bytes:
+        """What was sealed. Raises Unavailable where it was sealed with another secret key, for something else, or was changed."""
+        try:
+            return self._fernet(purpose).decrypt(sealed.encode())
+        except InvalidToken:
+            message = "What is stored encrypted cannot be read: PENSTOCK_SECRET_KEY was another one. Set the secret values again."
+            raise Unavailable(message) from None
+
+    def _fernet(self, purpose: str) -> Fernet:
+        derived = HKDF(algorithm=SHA256(), length=SEALING_KEY_BYTES, salt=None, info=f"penstock {purpose}".encode()).derive(self._key)
+        return Fernet(base64.urlsafe_b64encode(derived))
 
 
 def new_api_key() -> str:

@@ -2,12 +2,28 @@
 
 from api.http.authentication import Access
 from api.http.route import Route
-from api.rest import api_keys, auths, configs, files, generations, health, jobs, knowledge, models, pulls, retrieval, shares, users
+from api.rest import (
+    api_keys,
+    auths,
+    configs,
+    files,
+    functions,
+    generations,
+    health,
+    jobs,
+    knowledge,
+    models,
+    pulls,
+    retrieval,
+    shares,
+    users,
+)
 from api.rest.chats import chats, flags, messages, transfer
 from api.rest.chats.schemas import ChatResponse, ChatSummary
 from core.models.catalog import CreateModel, UpdateModel
-from core.models.configs import RateLimitChanges, RateLimits
+from core.models.configs import FunctionRightChanges, FunctionRights, RateLimitChanges, RateLimits
 from core.models.events import Event
+from core.models.functions import CreateFunction, UpdateFunction
 from core.models.ingestion import Ingest
 from core.models.knowledge import CreateKnowledge, UpdateKnowledge
 from core.models.pulls import StartPull
@@ -22,6 +38,7 @@ EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
 
 BASE = knowledge.KnowledgeResponse
+FUNCTION, VERSION, VALVES = functions.FunctionResponse, functions.FunctionVersionResponse, functions.ValvesResponse
 ASKING, EDITED, IMPORT = messages.NewMessage, messages.MessageEdit, transfer.IMPORT_BODY
 
 ROUTES = (
@@ -120,14 +137,7 @@ ROUTES = (
         others=((206, files.ANY), (304, None)),
         errors=(416,),
     ),
-    Route(
-        "GET",
-        "/api/knowledge/",
-        knowledge.list_,
-        ACTIVE,
-        answer=list[knowledge.KnowledgeSummary],
-        also=("/api/knowledge",),
-    ),
+    Route("GET", "/api/knowledge/", knowledge.list_, ACTIVE, answer=list[knowledge.KnowledgeSummary], also=("/api/knowledge",)),
     Route("GET", "/api/knowledge/list", knowledge.list_writable, ACTIVE, answer=list[knowledge.KnowledgeSummary]),
     Route("POST", "/api/knowledge/create", knowledge.create, ACTIVE, body=CreateKnowledge, answer=BASE, status=201),
     Route("GET", "/api/knowledge/{knowledge_id}", knowledge.get, ACTIVE, answer=BASE),
@@ -267,4 +277,18 @@ ROUTES = (
     ),
     Route("GET", "/api/configs/rate_limits", configs.rate_limits, ADMIN, answer=RateLimits),
     Route("POST", "/api/configs/rate_limits", configs.set_rate_limits, ADMIN, body=RateLimitChanges, answer=RateLimits),
+    Route("GET", "/api/configs/functions", configs.functions, ADMIN, answer=FunctionRights),
+    Route("POST", "/api/configs/functions", configs.set_functions, ADMIN, body=FunctionRightChanges, answer=FunctionRights),
+    Route("GET", "/api/functions/", functions.list_, ACTIVE, answer=list[FUNCTION], also=("/api/functions",)),
+    Route("POST", "/api/functions/create", functions.create, ACTIVE, body=CreateFunction, answer=FUNCTION, status=201, errors=(403,)),
+    Route("POST", "/api/functions/update", functions.update, ACTIVE, body=UpdateFunction, answer=FUNCTION, errors=(403, 404, 409)),
+    Route("GET", "/api/functions/{function_id}", functions.get, ACTIVE, answer=FUNCTION),
+    Route("DELETE", "/api/functions/{function_id}", functions.delete, ACTIVE, answer=bool, errors=(403,)),
+    Route("GET", "/api/functions/{function_id}/versions", functions.versions, ACTIVE, answer=list[VERSION], errors=(403,)),
+    Route("POST", "/api/functions/{function_id}/toggle", functions.toggle, ACTIVE, answer=FUNCTION, errors=(403,)),
+    Route("POST", "/api/functions/{function_id}/toggle/global", functions.toggle_global, ADMIN, answer=FUNCTION),
+    Route("GET", "/api/functions/{function_id}/valves", functions.valves, ACTIVE, answer=VALVES, errors=(403,)),
+    Route("POST", "/api/functions/{function_id}/valves", functions.set_valves, ACTIVE, body=functions.Values, answer=VALVES, errors=(403,)),
+    Route("GET", "/api/functions/{function_id}/valves/user", functions.user_valves, ACTIVE, answer=VALVES),
+    Route("POST", "/api/functions/{function_id}/valves/user", functions.set_user_valves, ACTIVE, body=functions.Values, answer=VALVES),
 )

@@ -26,11 +26,13 @@ from core.services.chats.search import ChatSearch
 from core.services.chats.shares import Shares
 from core.services.configs import Configs, defaults
 from core.services.embeddings import Embeddings
-from core.services.families import open_chats, open_files, open_ground, open_models, open_upkeep, open_users
+from core.services.families import open_chats, open_files, open_functions, open_ground, open_models, open_upkeep, open_users
 from core.services.files.documents import Documents
 from core.services.files.files import Files
 from core.services.files.processing import Processing
 from core.services.files.reading import Reading
+from core.services.functions.functions import Functions
+from core.services.functions.valves import FunctionValves
 from core.services.generations import Generations
 from core.services.knowledge.bases import KnowledgeBases
 from core.services.knowledge.embedded import Embedded
@@ -81,6 +83,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     documents: Documents
     processing: Processing
     reading: Reading
+    functions: Functions
+    function_valves: FunctionValves
     knowledge: KnowledgeBases
     knowledge_files: KnowledgeFiles
     ingestion: Ingestion
@@ -115,15 +119,24 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         catalogue, customs, models = open_models(stack, on)
         chats, chat_copies, chat_search, shares = open_chats(stack, on, user_rows)
         family = await open_files(stack, on, user_rows)
+        configs = Configs(ConfigRows(on.records), on.events, defaults(settings))
+        functions, function_valves = open_functions(on, configs)
         users, accounts, api_keys = open_users(
             stack,
             on,
             user_rows,
-            (chats.delete_all, customs.remove_user, family.bases.remove_user, family.files.remove_user, family.job_rows.remove_user),
+            (
+                chats.delete_all,
+                customs.remove_user,
+                family.bases.remove_user,
+                family.files.remove_user,
+                family.job_rows.remove_user,
+                functions.remove_user,
+                function_valves.remove_user,
+            ),
         )
         answers, pull_rows = Answers(on.generations, chats), PullRows(on.records)
         placement, reaper, upkeep = open_upkeep(on, catalogue, answers, pull_rows, family)
-        configs = Configs(ConfigRows(on.records), on.events, defaults(settings))
         calls = Calls(workers=on.workers, claims=on.claims, queue=on.queue, events=on.events, results=on.results)
         embeddings = Embeddings(models, calls)
         yield Services(
@@ -149,6 +162,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             documents=family.documents,
             processing=family.processing,
             reading=Reading(family.files, family.documents, family.processing),
+            functions=functions,
+            function_valves=function_valves,
             knowledge=family.bases,
             knowledge_files=family.entries,
             ingestion=family.ingestion,

@@ -10,7 +10,7 @@ import msgspec
 from core.errors import Forbidden, Unavailable
 from core.events import EventLog
 from core.logging import get_logger
-from core.models.configs import RateLimits
+from core.models.configs import FunctionRights, RateLimits
 from core.models.users import Principal
 from core.settings import Settings
 from core.storage.configs import Configs as ConfigRows
@@ -32,6 +32,7 @@ def defaults(settings: Settings) -> tuple[msgspec.Struct, ...]:
             admins_limited=False,
             anonymous_requests_per_minute=settings.anonymous_rate_limit_per_minute or None,
         ),
+        FunctionRights(),
     )
 
 

@@ -20,16 +20,20 @@ from core.redis.client import Redis, Scripts, connect
 from core.redis.read_markers import ReadMarkers
 from core.redis.sign_in_attempts import SignInAttempts
 from core.redis.workers import WorkerRegistry
-from core.security import Passwords, Tokens
+from core.security import Passwords, Sealer, Tokens
 from core.services.answers import Answers
 from core.services.api_keys import ApiKeys
 from core.services.chats.chats import Chats
 from core.services.chats.copies import ChatCopies
 from core.services.chats.search import ChatSearch
 from core.services.chats.shares import Shares
+from core.services.configs import Configs
 from core.services.files.documents import Documents
 from core.services.files.files import Files
 from core.services.files.processing import Processing
+from core.services.functions.functions import Functions
+from core.services.functions.rights import Rights
+from core.services.functions.valves import FunctionValves
 from core.services.knowledge.bases import KnowledgeBases
 from core.services.knowledge.embedded import Embedded
 from core.services.knowledge.files import KnowledgeFiles
@@ -56,6 +60,9 @@ from core.storage.chats import Chats as ChatRows
 from core.storage.documents import Documents as DocumentRows
 from core.storage.embedded import EmbeddedRows
 from core.storage.files import Files as FileRows
+from core.storage.function_valves import FunctionValves as ValveRows
+from core.storage.function_versions import FunctionVersions as VersionRows
+from core.storage.functions import Functions as FunctionRows
 from core.storage.generations import Generations as GenerationRows
 from core.storage.ingest_jobs import IngestJobs as JobRows
 from core.storage.knowledge import Knowledge as KnowledgeRows
@@ -196,6 +203,12 @@ async def open_files(stack: AsyncExitStack, on: Ground, user_rows: UserRows) -> 
         visibility=Visibility(entry_rows),
         vectors=vectors,
     )
+
+
+def open_functions(on: Ground, configs: Configs) -> tuple[Functions, FunctionValves]:
+    """Users' own code, and its settings."""
+    functions = Functions(FunctionRows(on.records), VersionRows(on.records), Rights(configs))
+    return functions, FunctionValves(functions, ValveRows(on.records), Sealer(on.settings))
 
 
 def open_users(

@@ -16,6 +16,9 @@ from core.storage import (
     documents,
     embedded,
     files,
+    function_valves,
+    function_versions,
+    functions,
     generations,
     ingest_jobs,
     knowledge,
@@ -51,6 +54,9 @@ COLLECTIONS = (
     knowledge.COLLECTION,
     knowledge_files.COLLECTION,
     ingest_jobs.COLLECTION,
+    functions.COLLECTION,
+    function_versions.COLLECTION,
+    function_valves.COLLECTION,
 )
 
 

@@ -7,6 +7,7 @@ from tests.api.call import Call, Prepare, simply
 from tests.api.conftest import Client
 from tests.api.forms import HEADERS as FORM_HEADERS
 from tests.api.forms import file_form, uploaded
+from tests.api.function_calls import FUNCTION_CALLS
 from tests.api.knowledge_calls import KNOWLEDGE_CALLS
 from tests.api.server_fixture import PASSWORD, PIXEL, ServerFixture
 
@@ -232,6 +233,7 @@ CALLS: dict[str, Prepare] = {
     **KNOWLEDGE_CALLS,
     "GET /api/configs/rate_limits": simply(),
     "POST /api/configs/rate_limits": simply({"requests_per_minute": 1_000}),
+    **FUNCTION_CALLS,
     "POST /api/openai/v1/chat/completions": simply({"model": "echo", "messages": MESSAGES, "stream": False}),
     "POST /api/openai/v1/embeddings": simply({"model": "embed", "input": "Hello!"}),
     "GET /openapi.json": simply(),

@@ -1,4 +1,4 @@
-"""Passwords and tokens."""
+"""Passwords, tokens, and what is stored encrypted."""
 
 import asyncio
 import base64
@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from core import security
-from core.errors import SettingsError, Unauthenticated
-from core.security import Passwords, Tokens
+from core.errors import SettingsError, Unauthenticated, Unavailable
+from core.security import Passwords, Sealer, Tokens
 from core.settings import Settings
 
 KEY = "a secret key that only these tests know"
@@ -119,3 +119,17 @@ def test_remembered_tokens_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_secret_key_nothing_is_signed() -> None:
     with pytest.raises(SettingsError, match="PENSTOCK_SECRET_KEY"):
         Tokens(Settings())
+
+
+def test_what_is_sealed_opens_for_its_purpose_with_its_key_and_else_not() -> None:
+    sealed = Sealer(SETTINGS).seal(b"a secret", "a purpose")
+    assert sealed != Sealer(SETTINGS).seal(b"a secret", "a purpose")
+    assert Sealer(SETTINGS).open(sealed, "a purpose") == b"a secret"
+    for sealer, text, purpose in (
+        (Sealer(SETTINGS), sealed, "another purpose"),
+        (Sealer(Settings(secret_key="another secret key that nobody knows")), sealed, "a purpose"),
+        (Sealer(SETTINGS), sealed[:-6] + "AAAA==", "a purpose"),
+        (Sealer(SETTINGS), "", "a purpose"),
+    ):
+        with pytest.raises(Unavailable, match="PENSTOCK_SECRET_KEY"):
+            sealer.open(text, purpose)

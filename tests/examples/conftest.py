@@ -36,6 +36,12 @@ class Server:
         messages += [{"id": "m2", "role": "assistant", "content": "Hi!", "timestamp": 2}]
         return await self.john.chat(models=["gpt-4"], messages=messages)
 
+    async def function(self) -> str:
+        """A function of John's."""
+        body = {"name": "get_weather", "content": "def get_weather(location: str): ..."}
+        function_id: str = (await self.john.post("/api/functions/create", body)).body["id"]
+        return function_id
+
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
 async def ollama() -> AsyncIterator[Ollama]:
@@ -67,4 +73,5 @@ async def server(stack: Stack) -> AsyncIterator[Server]:
             return "gpt-4" in str((await admin.get("/api/models/")).body)
 
         await until(served, "the models are served")
+        await admin.post("/api/configs/functions", {"user_ids": [welcome.body["user"]["id"]]})
         yield Server(admin, Client(stack.url, session, welcome.body["user"], welcome.body["token"]), welcome)

@@ -13,7 +13,7 @@ from tests.ollama import Ollama
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
-CREATING = {"Sign Up", "Upload File", "Create Chat", "Create Custom Model", "Create API Key"}
+CREATING = {"Sign Up", "Upload File", "Create Chat", "Create Custom Model", "Create API Key", "Create Function"}
 ANSWERED_LIKE = {"Sign In": "Sign Up", "Use API Key": "List Chats", "Create Chat": "Get Chat by ID", "Update Chat": "Get Chat by ID"}
 
 
@@ -27,6 +27,9 @@ async def _filled(call: Call, name: str, server: Server) -> Call:
         path = path.replace("{user_id}", (await server.visitor()).user["id"] if other else server.john.user["id"])
     if "{file_id}" in path:
         path = path.replace("{file_id}", (await uploaded(server.john))["id"])
+    if "function_id" in path or "func_123" in body:
+        function_id = await server.function()
+        path, body = path.replace("{function_id}", function_id), body.replace("func_123", function_id)
     if headers.get("Content-Type") == "multipart/form-data":
         headers, body = headers | HEADERS, file_form(body.removeprefix("file: ").encode(), "document.pdf").decode()
     if "Authorization" in headers:
@@ -52,6 +55,8 @@ async def _send(server: Server, call: Call) -> Reply:
 async def test_a_printed_request_gets_the_printed_answer(server: Server, name: str) -> None:
     if name in {"List Chats", "Use API Key"}:
         await server.chat()
+    if name == "List Functions":
+        await server.function()
     reply = server.welcome if name == "Sign Up" else await _send(server, await _filled(CALLS[name], name, server))
     assert reply.status == (201 if name in CREATING else 200), reply
     printed = [block.text for block in PRINTED[ANSWERED_LIKE.get(name, name)] if block.language == "json"]
