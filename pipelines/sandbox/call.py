@@ -33,7 +33,7 @@ class Call:
         self._started = self._ended = 0.0
         self._ending: Ending | None = None
         self._input = os.memfd_create("call", os.MFD_CLOEXEC)
-        with open(self._input, "wb", closefd=False) as file:  # noqa: PTH123 - a descriptor
+        with open(self._input, "wb", closefd=False) as file:
             file.write(request)
         os.lseek(self._input, 0, os.SEEK_SET)
         self._pipes = [_Pipe(most, self._look) for most in (limits.output_bytes, limits.output_bytes, limits.output_bytes + ANSWER_BYTES)]
@@ -97,16 +97,19 @@ class Call:
             return None, Failure(reason=self.broke, message=self._limit(self.broke))
         if kind == RESULT:
             return self._result(content)
-        if kind == NO_MEMORY:
-            return None, Failure(reason=Reason.MEMORY, message=self._limit(Reason.MEMORY))
+        return None, self._explain(kind, content)
+
+    def _explain(self, kind: bytes, content: bytes) -> Failure:
         text = content.decode(errors="replace")
+        if kind == NO_MEMORY:
+            return Failure(reason=Reason.MEMORY, message=self._limit(Reason.MEMORY))
         if kind == RAISED:
-            return None, _raised(content)
+            return _raised(content)
         if kind == UNSERIALISABLE:
-            return None, Failure(reason=Reason.UNSERIALISABLE, message=f"not serialisable: {text}")
+            return Failure(reason=Reason.UNSERIALISABLE, message=f"not serialisable: {text}")
         if kind == NOT_FOUND:
-            return None, Failure(reason=Reason.NOT_FOUND, message=f"There is no function {text} in the code.")
-        return None, self._ended_without_answer()
+            return Failure(reason=Reason.NOT_FOUND, message=f"There is no function {text} in the code.")
+        return self._ended_without_answer()
 
     def _result(self, content: bytes) -> tuple[msgspec.Raw | None, Failure | None]:
         """It is looked at here: the process that wrote it is the user's."""

@@ -47,30 +47,36 @@ def _python() -> list[str]:
 
 
 def _bubblewrap() -> list[str]:
-    """Root needs no user namespace to begin with: the zygote becomes nobody, whose threads the kernel counts, as it does not count root's."""
-    options = ["--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--hostname", "sandbox"]
-    if os.getuid():
-        options += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
-    options += ["--die-with-parent", "--new-session"]
     seen: set[str] = set()
-    for name in _LIBRARIES:
-        if Path(name).is_symlink():
-            options += ["--symlink", os.readlink(name), name]
-        elif Path(name).is_dir():
-            options += _bind(name, name, seen)
-    for prefix in _python():
-        options += _bind(os.path.realpath(prefix), prefix, seen)
+    bound = [*_python(), *filter(os.path.exists, _DATA)]
     if sys.base_prefix == "/usr":
-        executable = os.path.realpath(sys.executable)
-        options += _bind(executable, executable, seen)
-    for path in _DATA:
-        if Path(path).exists():
-            options += _bind(path, path, seen)
+        bound.append(os.path.realpath(sys.executable))
+    options = _namespaces() + _libraries(seen)
+    for path in bound:
+        options += _bind(os.path.realpath(path), path, seen)
     for path in ("pipelines/__init__.py", "pipelines/sandbox/__init__.py", "pipelines/sandbox/inside"):
         options += _bind(str(_ROOT / path), f"{_INSIDE}/{path}", seen)
     for device in _DEVICES:
         options += [*_parents(device, seen), "--dev-bind", device, device]
-    return [*options, "--proc", "/proc", "--perms", "1777", "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108
+    return [*options, "--proc", "/proc", "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/"]  # noqa: S108 - for a child's own
+
+
+def _namespaces() -> list[str]:
+    """Root needs no user namespace yet: the zygote becomes nobody, whose threads the kernel counts, as it does not count root's."""
+    options = ["--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--hostname", "sandbox"]
+    if os.getuid():
+        options += ["--unshare-user", "--uid", "65534", "--gid", "65534"]
+    return [*options, "--die-with-parent", "--new-session"]
+
+
+def _libraries(seen: set[str]) -> list[str]:
+    options: list[str] = []
+    for path in map(Path, _LIBRARIES):
+        if path.is_symlink():
+            options += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            options += _bind(str(path), str(path), seen)
+    return options
 
 
 def _bind(source: str, target: str, seen: set[str]) -> list[str]:

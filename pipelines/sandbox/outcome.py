@@ -15,7 +15,7 @@ class Isolation(StrEnum):
 
 
 COVERS = {
-    Isolation.BUBBLEWRAP: "namespaces of its own (user, files, processes, network, IPC, host name), a filter of system calls, no capabilities, "
+    Isolation.BUBBLEWRAP: "namespaces (user, files, processes, network, IPC, host name), a filter of system calls, no capabilities, "
     "limits of memory, CPU time, threads, files and time; a temporary folder in memory",
     Isolation.LANDLOCK: "Landlock (reads Python's own files, writes none), a filter of system calls (no sockets, no processes), "
     "no capabilities, limits of memory, CPU time, files and time",

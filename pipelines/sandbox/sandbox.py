@@ -44,7 +44,8 @@ class Sandbox:
     async def call(self, *, code: str, function: str, arguments: Mapping[str, Any], limits: Limits | None = None) -> Outcome:
         """What becomes of a function of some code, called with arguments by name, in a fresh process.
 
-        ``function``: a function's name, ``Class.method``, or a method of the class ``Tools``. It waits for a free place, outside of the limits.
+        ``function``: a function's name, ``Class.method``, or a method of the class ``Tools``. It waits for a free place, outside of
+        the limits.
 
         Raises Unavailable where the sandbox itself failed: nothing is known of the call then.
         """

@@ -103,7 +103,7 @@ class ZygoteProcess:
 async def start(isolation: Isolation) -> ZygoteProcess:
     """A zygote that is ready. Raises Unavailable with the reason where this machine does not allow it."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
+    ours.settimeout(0)
     said_end, say_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     ready = False
     process = None
@@ -129,7 +129,8 @@ async def start(isolation: Isolation) -> ZygoteProcess:
             message = await asyncio.get_running_loop().sock_recv(ours, MAX_MESSAGE)
         ready = message[:1] == READY
         if not ready:
-            raise Unavailable(f"{isolation}: {_last_line(said_end)}")
+            reason = f"{isolation}: {_last_line(said_end)}"
+            raise Unavailable(reason)
         return ZygoteProcess(process, ours, isolation)
     except TimeoutError:
         message = f"{isolation}: it was not ready after {BEGIN_S:g} seconds"

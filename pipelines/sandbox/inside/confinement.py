@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from typing import TypedDict
 
 from pipelines.sandbox.inside.kernel import (
@@ -30,8 +31,7 @@ from pipelines.sandbox.inside.seccomp import Filter
 
 TEMPORARY = "/tmp"  # noqa: S108 - a file system of the child's own
 NOBODY = 65_534
-
-_CALL_DESCRIPTORS = 4
+CALL_DESCRIPTORS = 4  # input, output, errors, answer
 _MAX_DESCRIPTORS = 1 << 20
 
 
@@ -103,7 +103,7 @@ class Landlock:
 
     def __init__(self, readable: list[str]) -> None:
         self._filter = Filter(private_files=False)
-        self._rules = ruleset(readable)
+        self._rules = fcntl(ruleset(readable), F_DUPFD_CLOEXEC, CALL_DESCRIPTORS)  # not where a call's own are put
         self._zygote = os.getpid()
 
     def fork(self) -> int:
@@ -126,7 +126,7 @@ class Landlock:
 
 def _close_others() -> None:
     """All descriptors but those of the call."""
-    os.closerange(_CALL_DESCRIPTORS, _MAX_DESCRIPTORS)
+    os.closerange(CALL_DESCRIPTORS, _MAX_DESCRIPTORS)
 
 
 def _limit(limits: Limits, memory_bytes: int) -> None:

@@ -44,7 +44,11 @@ def prctl(option: int, value: int) -> None:
 
 def map_own_ids() -> None:
     """Be the same user and group in the new user namespace."""
-    for name, content in (("setgroups", "deny"), ("uid_map", f"{os.getuid()} {os.getuid()} 1"), ("gid_map", f"{os.getgid()} {os.getgid()} 1")):
+    for name, content in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{os.getuid()} {os.getuid()} 1"),
+        ("gid_map", f"{os.getgid()} {os.getgid()} 1"),
+    ):
         descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY)
         os.write(descriptor, content.encode())
         os.close(descriptor)

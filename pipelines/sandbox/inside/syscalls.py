@@ -1,7 +1,7 @@
 """The system calls that code in the sandbox may make, and what becomes of the others: one table.
 
-Each row is a name and its number on x86_64 and on aarch64 (a dash: not there). What an interpreter with threads, asyncio and numpy calls was
-found by tracing it. A call that is in no row is refused with EPERM, and one that is newer than this table does not exist (ENOSYS).
+Each row is a name and its number on x86_64 and on aarch64 (a dash: not there). A call that is in no row is refused with EPERM, and one
+that is newer than this table does not exist (ENOSYS).
 """
 
 from enum import Enum

@@ -1,7 +1,7 @@
 """The zygote: it has the usual imports loaded, and forks one child for each call that it is sent.
 
-Over its socket it gets messages, a byte for their kind and a call's number: a call, with its limits and the descriptors of its input, output,
-errors and answer; or that a call is to be ended. It says when it is ready, and how each call ended. It runs nothing of a user itself.
+Over its socket it gets messages, a byte for their kind and a call's number: a call, with its limits and the descriptors of its input,
+output, errors and answer; or that a call is to be ended. It says when it is ready, and how each call ended. It runs nothing of a user.
 """
 
 import gc
@@ -15,17 +15,16 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 
-from pipelines.sandbox.inside.confinement import Landlock, Limits, Namespaces
+from pipelines.sandbox.inside.confinement import CALL_DESCRIPTORS, Landlock, Limits, Namespaces
 from pipelines.sandbox.inside.runner import run
 
 HEAD = struct.Struct("!cQ")  # what kind of message, and which call
 CALL, KILL, READY, ENDED = b"c", b"k", b"r", b"e"
 ENDING = struct.Struct("!id")  # a wait status, and seconds of CPU time
 BEGUN, NOT_SET_UP = b"b", b"s"
-DESCRIPTORS = 4
 MAX_MESSAGE = 4_096
 
-PRELOADED = ("asyncio", "datetime", "json", "math", "re", "zoneinfo", "numpy", "pydantic", "requests")
+PRELOADED = ("asyncio", "datetime", "json", "math", "re", "zoneinfo", "numpy", "numpy.random", "pydantic", "requests")
 _NICENESS = 10
 _FIRST_TO_GO = b"1000"  # when the kernel is out of memory
 
@@ -72,7 +71,7 @@ class _Zygote:
 
     def _receive(self) -> bool:
         """One message; whether there was one."""
-        message, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, DESCRIPTORS)
+        message, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE, CALL_DESCRIPTORS)
         if not message:
             return False
         kind, number = HEAD.unpack_from(message)
@@ -114,8 +113,8 @@ class _Zygote:
             with open(0, "rb", closefd=False) as file:
                 request = json.load(file)
             _read_nothing()
-            if numpy := sys.modules.get("numpy"):
-                numpy.random.seed()  # else all children would draw the same
+            if random := sys.modules.get("numpy.random"):
+                random.seed()  # else all children would draw the same
             self._confinement.confine(limits)
         except BaseException as error:  # noqa: BLE001 - it must not go on, whatever it is
             os.write(answer, NOT_SET_UP + f"{type(error).__name__}: {error}".encode())
@@ -133,7 +132,7 @@ def _place(descriptors: list[int]) -> int:
     """Input, output, errors and answer in the first places; the others are closed when confining needs no more of them."""
     for place, descriptor in enumerate(descriptors):
         os.dup2(descriptor, place, inheritable=False)  # a later descriptor is never below its own place
-    return DESCRIPTORS - 1
+    return CALL_DESCRIPTORS - 1
 
 
 def _read_nothing() -> None:

@@ -1,0 +1,42 @@
+"""Every attack fails for its cause and for no other, and the next call is right: on each kind of isolation that this machine gives."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from core.errors import Unavailable
+from pipelines.sandbox.attacks import Attack, attempt, cause
+from pipelines.sandbox.outcome import Isolation
+from pipelines.sandbox.sandbox import Sandbox
+from tests.pipelines.sandbox.attacks_files import FILES
+from tests.pipelines.sandbox.attacks_kernel import KERNEL
+from tests.pipelines.sandbox.attacks_processes import PROCESSES
+from tests.pipelines.sandbox.attacks_resources import RESOURCES, THREADS
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ATTACKS = (*FILES, *PROCESSES, *KERNEL, *RESOURCES)
+NEXT = "import os, json\ndef next_call(a): return [a, json.loads('[1]'), sorted(os.listdir('/tmp'))]"
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=list(Isolation))
+async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
+    """One for all attacks: what one of them broke, the others would see."""
+    try:
+        async with Sandbox.open(isolations=[request.param]) as sandbox:
+            yield sandbox
+    except Unavailable as error:
+        pytest.skip(error.detail)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "_"))
+async def test_an_attack_fails_for_its_cause(sandbox: Sandbox, attack: Attack) -> None:
+    zygote = sandbox._zygote
+    outcome = await attempt(sandbox, attack)
+    assert cause(outcome) == attack.expected(sandbox.isolation), outcome
+    assert outcome.isolation == sandbox.isolation
+    after = await sandbox.call(code="def f(a): return a + 1", function="f", arguments={"a": 1})
+    assert cause(after) == 2
+    assert sandbox._zygote is zygote
+    assert zygote.alive
