@@ -37,7 +37,7 @@ def attack():
 class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """``body``: of a function; ``cause``: what it gives where it is denied (an errno's name), or the reason of the call's failure.
 
-    ``landlock``: the cause there, where it is another.
+    ``landlock``: the cause there, where it is another. A tuple: one of them, by what the machine is like.
     """
 
     name: str
@@ -49,6 +49,11 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     def expected(self, isolation: Isolation) -> Any:
         """The cause for which it fails under a kind of isolation."""
         return self.cause if isolation == Isolation.BUBBLEWRAP or self.landlock is None else self.landlock
+
+    def denied(self, isolation: Isolation, found: Any) -> bool:
+        """Whether it failed for the right cause."""
+        expected = self.expected(isolation)
+        return found in expected if isinstance(expected, tuple) else bool(found == expected)
 
 
 async def attempt(sandbox: Sandbox, attack: Attack) -> Outcome:

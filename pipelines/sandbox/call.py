@@ -32,10 +32,7 @@ class Call:
         self._limits = limits
         self._started = self._ended = 0.0
         self._ending: Ending | None = None
-        self._input = os.memfd_create("call", os.MFD_CLOEXEC)
-        with open(self._input, "wb", closefd=False) as file:
-            file.write(request)
-        os.lseek(self._input, 0, os.SEEK_SET)
+        self._input = _memory_file(request)
         self._pipes = [_Pipe(most, self._look) for most in (limits.output_bytes, limits.output_bytes, limits.output_bytes + ANSWER_BYTES)]
 
     @property
@@ -143,6 +140,17 @@ class Call:
             Reason.MEMORY: f"It needed more than {self._limits.memory_bytes // MIB} MiB of memory.",
             Reason.OUTPUT: f"It gave or printed more than {self._limits.output_bytes} bytes.",
         }[reason]
+
+
+def _memory_file(content: bytes) -> int:
+    """A descriptor to read it from, however long it is: a message may be short only, and a pipe would have to be written to."""
+    descriptor = os.memfd_create("call", os.MFD_CLOEXEC)
+    os.set_blocking(descriptor, False)
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 class _Raised(msgspec.Struct):

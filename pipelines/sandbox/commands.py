@@ -19,6 +19,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _ENVIRONMENT = {
     "HOME": "/tmp",  # noqa: S108 - a file system of the child's own
     "LANG": "C.UTF-8",
+    "MALLOC_ARENA_MAX": "2",  # each reserves 64 MiB of address space, of which a call has little
     "OPENBLAS_NUM_THREADS": "1",  # a thread would make forks unsafe
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
