@@ -2,7 +2,9 @@
 
 import os
 import sys
+from errno import ENOENT
 from pathlib import Path
+from shutil import which
 
 from pipelines.sandbox.outcome import Isolation
 
@@ -34,7 +36,10 @@ def command(isolation: Isolation, control: int) -> tuple[list[str], dict[str, st
     readable = [*_python(), *_LIBRARIES, *_DATA, *_DEVICES]
     if isolation == Isolation.LANDLOCK:
         return [*_interpreter(str(_ROOT), isolation, control), *readable], _ENVIRONMENT
-    return ["bwrap", *_bubblewrap(), "--", *_interpreter(_INSIDE, isolation, control)], _ENVIRONMENT
+    program = which("bwrap")
+    if program is None:
+        raise FileNotFoundError(ENOENT, "the program bwrap is not installed")
+    return [program, *_bubblewrap(), "--", *_interpreter(_INSIDE, isolation, control)], _ENVIRONMENT
 
 
 def _interpreter(root: str, isolation: Isolation, control: int) -> list[str]:

@@ -14,14 +14,20 @@ from pipelines.sandbox.zygote_process import ZygoteProcess, start
 
 PLACES = 32
 
+_TRIAL = msgspec.json.encode({"code": "def trial(): return 1", "function": "trial", "arguments": {}})
+
 log = get_logger()
 
 
 class Sandbox:
-    """One zygote, started again when it ends. ``isolation``: what stands between a user's code and this machine."""
+    """One zygote, started again when it ends.
 
-    def __init__(self, zygote: ZygoteProcess, places: int) -> None:
+    ``isolation``: what stands between a user's code and this machine; ``reasons``: why nothing better does.
+    """
+
+    def __init__(self, zygote: ZygoteProcess, places: int, reasons: tuple[str, ...]) -> None:
         self.isolation = zygote.isolation
+        self.reasons = reasons
         self._zygote = zygote
         self._places = asyncio.Semaphore(places)
         self._starting = asyncio.Lock()
@@ -34,7 +40,8 @@ class Sandbox:
 
         Raises Unavailable, with the reasons, where it gives none.
         """
-        sandbox = cls(await _start_first(isolations), places)
+        zygote, reasons = await _start_first(isolations)
+        sandbox = cls(zygote, places, reasons)
         try:
             yield sandbox
         finally:
@@ -66,12 +73,19 @@ class Sandbox:
             return self._zygote
 
 
-async def _start_first(isolations: Sequence[Isolation]) -> ZygoteProcess:
-    reasons = []
+async def _start_first(isolations: Sequence[Isolation]) -> tuple[ZygoteProcess, tuple[str, ...]]:
+    """A zygote whose children can be confined, and why the kinds before it were not possible."""
+    reasons: list[str] = []
     for isolation in isolations:
+        zygote = None
         try:
-            return await start(isolation)
+            zygote = await start(isolation)
+            await zygote.call(_TRIAL, Limits())
         except Unavailable as error:
             reasons.append(error.detail)
-    message = f"Code of users cannot be run safely on this machine, so it is not run. {'; '.join(reasons)}."
+            if zygote is not None:
+                await zygote.close()
+        else:
+            return zygote, tuple(reasons)
+    message = " ".join(("Users' code cannot be run safely on this machine, and so it is not run.", *reasons))
     raise Unavailable(message)

@@ -120,7 +120,7 @@ async def start(isolation: Isolation) -> ZygoteProcess:
                 start_new_session=True,
             )
         except OSError as error:
-            message = f"{isolation}: {error.strerror}"
+            message = f"{isolation}: {error.strerror}."
             raise Unavailable(message) from error
         finally:
             theirs.close()
@@ -129,11 +129,11 @@ async def start(isolation: Isolation) -> ZygoteProcess:
             message = await asyncio.get_running_loop().sock_recv(ours, MAX_MESSAGE)
         ready = message[:1] == READY
         if not ready:
-            reason = f"{isolation}: {_last_line(said_end)}"
+            reason = f"{isolation}: {_last_line(said_end)}."
             raise Unavailable(reason)
         return ZygoteProcess(process, ours, isolation)
     except TimeoutError:
-        message = f"{isolation}: it was not ready after {BEGIN_S:g} seconds"
+        message = f"{isolation}: it was not ready after {BEGIN_S:g} seconds."
         raise Unavailable(message) from None
     finally:
         os.close(said_end)

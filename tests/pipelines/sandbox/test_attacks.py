@@ -1,11 +1,7 @@
 """Every attack fails for its cause and for no other, and the next call is right: on each kind of isolation that this machine gives."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
-from core.errors import Unavailable
 from pipelines.sandbox.attacks import Attack, attempt, cause
 from pipelines.sandbox.outcome import Isolation
 from pipelines.sandbox.sandbox import Sandbox
@@ -17,16 +13,6 @@ from tests.pipelines.sandbox.attacks_resources import RESOURCES, THREADS
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ATTACKS = (*FILES, *PROCESSES, *KERNEL, *RESOURCES)
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module", params=list(Isolation))
-async def sandbox(request: pytest.FixtureRequest) -> AsyncIterator[Sandbox]:
-    """One for all attacks: what one of them broke, the others would see."""
-    try:
-        async with Sandbox.open(isolations=[request.param]) as sandbox:
-            yield sandbox
-    except Unavailable as error:
-        pytest.skip(error.detail)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name.replace(" ", "_"))
