@@ -109,7 +109,7 @@ async def start(isolation: Isolation) -> ZygoteProcess:
     process = None
     try:
         try:
-            arguments, environment = command(isolation, theirs.fileno())
+            arguments, environment = await asyncio.to_thread(command, isolation, theirs.fileno())  # it looks at files
             process = await asyncio.create_subprocess_exec(
                 *arguments,
                 env=environment,

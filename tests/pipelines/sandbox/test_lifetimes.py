@@ -80,9 +80,10 @@ async def test_a_closed_sandbox_leaves_nothing(sandbox: Sandbox) -> None:
 async def test_all_ends_with_the_supervisor(sandbox: Sandbox) -> None:
     program = f"""
 import asyncio
+from pipelines.sandbox.outcome import Isolation
 from pipelines.sandbox.sandbox import Sandbox
 async def main():
-    async with Sandbox.open(isolations=['{sandbox.isolation}']) as sandbox:
+    async with Sandbox.open(isolations=[Isolation('{sandbox.isolation}')]) as sandbox:
         task = asyncio.create_task(sandbox.call(code='import time\\ndef f():\\n  while True: time.sleep(60)', function='f', arguments={{}}))
         await asyncio.sleep(0.5)
         print('running', flush=True)
