@@ -169,6 +169,12 @@ TABLE = {
         utimensat 280 88
         truncate 76 45
         creat 85 -
+        getxattr 191 8
+        lgetxattr 192 9
+        fgetxattr 193 10
+        listxattr 194 11
+        llistxattr 195 12
+        flistxattr 196 13
     """,
     Action.CHECK: """
         clone 56 220
