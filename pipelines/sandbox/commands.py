@@ -26,7 +26,6 @@ _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "PATH": "/usr/bin",
-    "PYTHONDONTWRITEBYTECODE": "1",
     "TZ": "UTC",
 }
 
@@ -43,7 +42,7 @@ def command(isolation: Isolation, control: int) -> tuple[list[str], dict[str, st
 
 
 def _interpreter(root: str, isolation: Isolation, control: int) -> list[str]:
-    return [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, root, isolation.value, str(control)]
+    return [sys.executable, "-I", "-B", "-X", "utf8", "-c", _PROGRAM, root, isolation.value, str(control)]
 
 
 def _python() -> list[str]:

@@ -44,7 +44,7 @@ FILES = (
     Attack(name="more descriptors than its own", body="return os.fstat(4)", cause="EBADF"),
     Attack(name="the environment", body="return sorted(set(os.environ) - {'PWD'})",
            cause=["HOME", "LANG", "MALLOC_ARENA_MAX",
-                  "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PATH", "PYTHONDONTWRITEBYTECODE", "TZ"]),
+                  "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PATH", "TZ"]),
     Attack(name="be root", body="return os.setuid(0)", cause="EPERM"),
     Attack(name="capabilities",
            body="data = (ctypes.c_uint32 * 6)()\n"
