@@ -64,14 +64,14 @@ class Call:
 
     def outcome(self, isolation: Isolation) -> Outcome:
         """What became of it."""
-        answer = self._pipes[2].content
+        answer = bytes(self._pipes[2].content)
         if self.lost or self._ending is None:
             raise Unavailable(LOST)
         if not answer.startswith(BEGUN) and self.broke is None:
             why = answer.removeprefix(NOT_SET_UP).decode(errors="replace") or "its process ended at once"
             message = f"The sandbox could not confine a process ({why}). Nothing was run."
             raise Unavailable(message)
-        result, failure = self._judge(answer[1:2], bytes(answer[LEAST_BYTES:]))
+        result, failure = self._judge(answer[1:2], answer[LEAST_BYTES:])
         stdout, stderr = (pipe.content.decode(errors="replace") for pipe in self._pipes[:2])
         seconds = max(self._ended - self._started, 0.0)
         return Outcome(isolation=isolation, seconds=seconds, stdout=stdout, stderr=stderr, result=result, failure=failure)

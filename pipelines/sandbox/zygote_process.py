@@ -36,7 +36,7 @@ class ZygoteProcess:
         number, call = next(self._numbers), Call(request, limits)
         self._calls[number] = call
         try:
-            self._send(HEAD.pack(CALL, number) + _inner(limits), call.descriptors)
+            self._send(HEAD.pack(CALL, number) + msgspec.json.encode(limits), call.descriptors)
             call.listen()
             async with asyncio.timeout(BEGIN_S):
                 await call.begun.wait()
@@ -126,8 +126,8 @@ async def start(isolation: Isolation) -> ZygoteProcess:
             theirs.close()
             os.close(say_end)
         async with asyncio.timeout(BEGIN_S):
-            message = await asyncio.get_running_loop().sock_recv(ours, MAX_MESSAGE)
-        ready = message[:1] == READY
+            first = await asyncio.get_running_loop().sock_recv(ours, MAX_MESSAGE)
+        ready = first[:1] == READY
         if not ready:
             reason = f"{isolation}: {_last_line(said_end)}."
             raise Unavailable(reason)
@@ -143,11 +143,6 @@ async def start(isolation: Isolation) -> ZygoteProcess:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-
-
-def _inner(limits: Limits) -> bytes:
-    """What the child itself is told of the limits."""
-    return msgspec.json.encode(limits)
 
 
 def _last_line(said: int) -> str:
