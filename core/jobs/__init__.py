@@ -109,6 +109,15 @@ KINDS: dict[str, Kind] = {
             patient=True,
         ),
         Kind(actor="search_web", pool=Pool.CPU, classes=("web",), by_model=False, repeat=Repeat.RESTART, places=8, time_limit_s=90),
+        Kind(
+            actor="call_function",
+            pool=Pool.CPU,
+            classes=("functions",),
+            by_model=False,
+            repeat=Repeat.RESTART,
+            places=16,
+            time_limit_s=300,
+        ),
     )
 }
 GENERATE: dict[Pool, str] = {Pool.GPU: "generate_reply", Pool.RELAY: "relay_reply"}
@@ -116,6 +125,7 @@ EMBED: dict[Pool, str] = {Pool.GPU: "embed_texts", Pool.RELAY: "relay_embed"}
 RERANK = "rerank_passages"
 PULL = "pull_model"
 SEARCH_WEB = "search_web"
+CALL_FUNCTION = "call_function"
 PARSE = "parse_file"
 INDEX = "index_file"
 INDEX_BULK = "index.bulk"

@@ -31,6 +31,7 @@ from core.services.files.documents import Documents
 from core.services.files.files import Files
 from core.services.files.processing import Processing
 from core.services.files.reading import Reading
+from core.services.functions.calls import FunctionCalls
 from core.services.functions.functions import Functions
 from core.services.functions.valves import FunctionValves
 from core.services.generations import Generations
@@ -85,6 +86,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     reading: Reading
     functions: Functions
     function_valves: FunctionValves
+    function_calls: FunctionCalls
     knowledge: KnowledgeBases
     knowledge_files: KnowledgeFiles
     ingestion: Ingestion
@@ -164,6 +166,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             reading=Reading(family.files, family.documents, family.processing),
             functions=functions,
             function_valves=function_valves,
+            function_calls=FunctionCalls(calls),
             knowledge=family.bases,
             knowledge_files=family.entries,
             ingestion=family.ingestion,
