@@ -1,4 +1,4 @@
-"""Every address of REST."""
+"""Every address of REST; those of functions stand beside this table."""
 
 from api.http.authentication import Access
 from api.http.route import Route
@@ -7,7 +7,6 @@ from api.rest import (
     auths,
     configs,
     files,
-    functions,
     generations,
     health,
     jobs,
@@ -20,10 +19,10 @@ from api.rest import (
 )
 from api.rest.chats import chats, flags, messages, transfer
 from api.rest.chats.schemas import ChatResponse, ChatSummary
+from api.rest.function_routes import FUNCTION_ROUTES
 from core.models.catalog import CreateModel, UpdateModel
-from core.models.configs import FunctionRightChanges, FunctionRights, RateLimitChanges, RateLimits
+from core.models.configs import RateLimitChanges, RateLimits
 from core.models.events import Event
-from core.models.functions import CreateFunction, UpdateFunction
 from core.models.ingestion import Ingest
 from core.models.knowledge import CreateKnowledge, UpdateKnowledge
 from core.models.pulls import StartPull
@@ -38,7 +37,6 @@ EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
 
 BASE = knowledge.KnowledgeResponse
-FUNCTION, VERSION, VALVES = functions.FunctionResponse, functions.FunctionVersionResponse, functions.ValvesResponse
 ASKING, EDITED, IMPORT = messages.NewMessage, messages.MessageEdit, transfer.IMPORT_BODY
 
 ROUTES = (
@@ -277,18 +275,5 @@ ROUTES = (
     ),
     Route("GET", "/api/configs/rate_limits", configs.rate_limits, ADMIN, answer=RateLimits),
     Route("POST", "/api/configs/rate_limits", configs.set_rate_limits, ADMIN, body=RateLimitChanges, answer=RateLimits),
-    Route("GET", "/api/configs/functions", configs.functions, ADMIN, answer=FunctionRights),
-    Route("POST", "/api/configs/functions", configs.set_functions, ADMIN, body=FunctionRightChanges, answer=FunctionRights),
-    Route("GET", "/api/functions/", functions.list_, ACTIVE, answer=list[FUNCTION], also=("/api/functions",)),
-    Route("POST", "/api/functions/create", functions.create, ACTIVE, body=CreateFunction, answer=FUNCTION, status=201, errors=(403,)),
-    Route("POST", "/api/functions/update", functions.update, ACTIVE, body=UpdateFunction, answer=FUNCTION, errors=(403, 404, 409)),
-    Route("GET", "/api/functions/{function_id}", functions.get, ACTIVE, answer=FUNCTION),
-    Route("DELETE", "/api/functions/{function_id}", functions.delete, ACTIVE, answer=bool, errors=(403,)),
-    Route("GET", "/api/functions/{function_id}/versions", functions.versions, ACTIVE, answer=list[VERSION], errors=(403,)),
-    Route("POST", "/api/functions/{function_id}/toggle", functions.toggle, ACTIVE, answer=FUNCTION, errors=(403,)),
-    Route("POST", "/api/functions/{function_id}/toggle/global", functions.toggle_global, ADMIN, answer=FUNCTION),
-    Route("GET", "/api/functions/{function_id}/valves", functions.valves, ACTIVE, answer=VALVES, errors=(403,)),
-    Route("POST", "/api/functions/{function_id}/valves", functions.set_valves, ACTIVE, body=functions.Values, answer=VALVES, errors=(403,)),
-    Route("GET", "/api/functions/{function_id}/valves/user", functions.user_valves, ACTIVE, answer=VALVES),
-    Route("POST", "/api/functions/{function_id}/valves/user", functions.set_user_valves, ACTIVE, body=functions.Values, answer=VALVES),
+    *FUNCTION_ROUTES,
 )

@@ -28,11 +28,25 @@ async def define(content: str, name: str) -> Definition:
 @pytest.fixture
 def configs(records: Records, backend: JobBackend) -> Configs:
     """Where ME may write functions."""
-    return Configs(ConfigRows(records), backend.log, (FunctionRights(user_ids=(ME.id,)),))
+    return _configs(records, backend)
 
 
 @pytest.fixture
 def functions(records: Records, configs: Configs) -> Functions:
+    return _functions(records, configs)
+
+
+@pytest.fixture
+def atomic_functions(atomic_records: Records, backend: JobBackend) -> Functions:
+    """For those who race."""
+    return _functions(atomic_records, _configs(atomic_records, backend))
+
+
+def _configs(records: Records, backend: JobBackend) -> Configs:
+    return Configs(ConfigRows(records), backend.log, (FunctionRights(user_ids=(ME.id,)),))
+
+
+def _functions(records: Records, configs: Configs) -> Functions:
     return Functions(FunctionRows(records), FunctionVersions(records), Rights(configs))
 
 

@@ -88,7 +88,8 @@ async def test_other_code_is_another_version_and_the_old_one_stays(functions: Fu
     assert (old.content, old.definition) == (UPPER, made.definition)
 
 
-async def test_of_two_who_change_one_at_once_one_is_told(functions: Functions) -> None:
+async def test_of_two_who_change_one_at_once_one_is_told(atomic_functions: Functions) -> None:
+    functions = atomic_functions
     made = await functions.create(ME, NEW, define)
     changes = (UpdateFunction(id=made.id, content=f"{LOWER}  # {number}") for number in range(2))
 
