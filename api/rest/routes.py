@@ -39,8 +39,9 @@ EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
 
 BASE = knowledge.KnowledgeResponse
-FUNCTION, VERSION, VALVES = functions.FunctionResponse, functions.FunctionVersionResponse, functions.ValvesResponse
-TESTED = functions.FunctionTestResponse
+FUNCTION = functions.FunctionResponse
+VERSION = functions.FunctionVersionResponse
+VALVES, TESTED = functions.ValvesResponse, functions.FunctionTestResponse
 ASKING, EDITED, IMPORT = messages.NewMessage, messages.MessageEdit, transfer.IMPORT_BODY
 
 ROUTES = (
