@@ -43,7 +43,7 @@ async def test_doctor_says_what_functions_run_in_and_attacks_it(penstock: Run, t
 
 def test_an_attack_that_is_not_denied_is_a_fault(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     verdict = Verdict(name="be root", denied=False, expected="EPERM", found="done")
-    monkeypatch.setattr(doctor_module.isolation, "attempt", lambda: Tried(what="landlock", verdicts=(verdict,), seconds=1.0))
+    monkeypatch.setattr("penstock.isolation.attempt", lambda: Tried(what="landlock", verdicts=(verdict,), seconds=1.0))
     findings = doctor_module.examine(Settings(data_dir=tmp_path))
     (attack,) = [finding for finding in findings if finding.name == "self-attack"]
     assert (attack.found, attack.needed) == (False, True)
@@ -51,7 +51,7 @@ def test_an_attack_that_is_not_denied_is_a_fault(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_machine_without_a_sandbox_can_do_all_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor_module.isolation, "attempt", lambda: Tried(what="Users' code is not run."))
+    monkeypatch.setattr("penstock.isolation.attempt", lambda: Tried(what="Users' code is not run."))
     (found,) = [finding for finding in doctor_module.examine(Settings(data_dir=tmp_path)) if finding.name == "sandbox"]
     assert (found.found, found.needed) == (False, False)
     assert "apt-get install bubblewrap" in found.text
