@@ -37,40 +37,33 @@ async def created(client: Client, content: str) -> str:
     return f"/api/functions/{reply.body['id']}/test"
 
 
-async def opened(worker: Running) -> None:
-    """When its sandbox is there, or refused."""
-    await until(lambda: b'"event": "sandbox"' in worker.log.read_bytes() or b"no sandbox" in worker.log.read_bytes(), "it is open")
+async def started(stack: Stack) -> Running:
+    """A worker whose sandbox is open."""
+    worker = await stack.start_worker("cpu")
+    await until(lambda: b"sandbox" in worker.log.read_bytes(), "it is open or refused")
     if b"no sandbox" in worker.log.read_bytes():
         pytest.skip("this machine gives no sandbox")
+    return worker
 
 
-async def test_a_call_whose_worker_dies_is_made_by_another_and_nothing_is_left(stack: Stack, ada: Client) -> None:
-    first = await stack.start_worker("cpu")
-    await opened(first)
-    idle = below(first.pid)
-    asked: asyncio.Task[Any] = asyncio.create_task(ada.post(await created(ada, SLOW), {}))
-    await until(lambda: below(first.pid) > idle, "the call runs")
-    everything = below(first.pid)
-    second = await stack.start_worker("cpu")
+async def one_that_calls(workers: tuple[Running, Running], idle: list[set[int]]) -> Running:
+    """Which of them has more processes than when it was idle."""
+    return await until(lambda: next((one for one, few in zip(workers, idle, strict=True) if below(one.pid) > few), None), "a call runs")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_a_call_whose_worker_ends_is_made_by_another_and_nothing_is_left(stack: Stack, ada: Client, number: signal.Signals) -> None:
+    workers = await started(stack), await started(stack)
+    idle = [below(worker.pid) for worker in workers]
+    path = await created(ada, SLOW)
+    asked: asyncio.Task[Any] = asyncio.create_task(ada.post(path, {}))
+    worker = await one_that_calls(workers, idle)
+    everything = below(worker.pid)
+    await worker.kill(number)
     assert not asked.done()
-    await first.kill(signal.SIGKILL)
     reply = await asked
     assert (reply.status, reply.body["result"], reply.body["error"]) == (200, 7, None)
-    await until(lambda: all_gone(everything), "all of the dead worker's have ended")
-    await opened(second)
-
-
-async def test_a_worker_that_is_told_to_leave_hands_its_call_back_and_leaves_nothing(stack: Stack, ada: Client) -> None:
-    first = await stack.start_worker("cpu")
-    await opened(first)
-    idle = below(first.pid)
-    asked: asyncio.Task[Any] = asyncio.create_task(ada.post(await created(ada, SLOW), {}))
-    await until(lambda: below(first.pid) > idle, "the call runs")
-    everything = below(first.pid)
-    await stack.start_worker("cpu")
-    assert await first.kill(signal.SIGTERM) == 0
-    assert (await asked).body["result"] == 7
-    await until(lambda: all_gone(everything), "all of it has ended")
+    await until(lambda: all_gone(everything), "all of the worker's processes have ended")
 
 
 async def test_without_a_worker_the_answer_says_what_to_start(stack: Stack, ada: Client) -> None:
