@@ -4,10 +4,11 @@ from api.http.authentication import Access
 from api.http.route import Route
 from api.rest import configs, functions
 from core.models.configs import FunctionRightChanges, FunctionRights
+from core.models.function_calls import TryFunction
 from core.models.functions import CreateFunction, UpdateFunction
 
 ACTIVE, ADMIN = Access.ACTIVE, Access.ADMIN
-FUNCTION, VALVES = functions.FunctionResponse, functions.ValvesResponse
+FUNCTION, VALVES, TESTED = functions.FunctionResponse, functions.ValvesResponse, functions.FunctionTestResponse
 
 FUNCTION_ROUTES = (
     Route("GET", "/api/configs/functions", configs.functions, ADMIN, answer=FunctionRights),
@@ -27,6 +28,7 @@ FUNCTION_ROUTES = (
     ),
     Route("POST", "/api/functions/{function_id}/toggle", functions.toggle, ACTIVE, answer=FUNCTION, errors=(403,)),
     Route("POST", "/api/functions/{function_id}/toggle/global", functions.toggle_global, ADMIN, answer=FUNCTION),
+    Route("POST", "/api/functions/{function_id}/test", functions.test, ACTIVE, body=TryFunction, answer=TESTED, errors=(403, 503)),
     Route("GET", "/api/functions/{function_id}/valves", functions.valves, ACTIVE, answer=VALVES, errors=(403,)),
     Route("POST", "/api/functions/{function_id}/valves", functions.set_valves, ACTIVE, body=functions.Values, answer=VALVES, errors=(403,)),
     Route("GET", "/api/functions/{function_id}/valves/user", functions.user_valves, ACTIVE, answer=VALVES),
