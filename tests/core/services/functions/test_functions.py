@@ -171,7 +171,9 @@ async def test_a_change_does_not_bring_back_hosts_that_were_taken_away_meanwhile
     assert (await functions.get(ADMIN, made.id)).hosts == ()
 
 
-@pytest.mark.parametrize("host", ["https://a.example", "a.example/x", "10.0.0.1", "[::1]", "*", "*.org", "a.example:0", "a b", "", "a:99999"])
+@pytest.mark.parametrize(
+    "host", ["https://a.example", "a.example/x", "10.0.0.1", "[::1]", "*", "*.org", "a.example:0", "a b", "", "a:99999"]
+)
 async def test_what_is_no_host_cannot_be_granted(functions: Functions, host: str) -> None:
-    with pytest.raises(BadRequest, match="hosts: .* is no host"):
+    with pytest.raises(BadRequest, match=r"hosts: .* is no host"):
         await functions.create(ADMIN, msgspec.structs.replace(NEW, hosts=(host,)), define)
