@@ -10,12 +10,12 @@ import msgspec
 from core.errors import Unavailable
 from core.logging import get_logger
 from pipelines.sandbox.broker.broker import Broker
-from pipelines.sandbox.outcome import Isolation, Limits, Outcome
+from pipelines.sandbox.outcome import Given, Isolation, Limits, Outcome
 from pipelines.sandbox.zygote_process import ZygoteProcess, start
 
 PLACES = 32
 
-_TRIAL = msgspec.json.encode({"code": "def trial(): return 1", "function": "trial", "arguments": {}})
+_TRIAL = msgspec.json.encode({"code": "def trial(): return 1", "function": "trial", "arguments": {}, "given": None})
 
 log = get_logger()
 
@@ -56,7 +56,14 @@ class Sandbox:
             await sandbox._zygote.close()
 
     async def call(
-        self, *, code: str, function: str, arguments: Mapping[str, Any], limits: Limits | None = None, hosts: Sequence[str] = ()
+        self,
+        *,
+        code: str,
+        function: str,
+        arguments: Mapping[str, Any],
+        given: Given | None = None,
+        limits: Limits | None = None,
+        hosts: Sequence[str] = (),
     ) -> Outcome:
         """What becomes of a function of some code, called with arguments by name, in a fresh process.
 
@@ -66,7 +73,7 @@ class Sandbox:
         Raises Unavailable where the sandbox itself failed: nothing is known of the call then; and where ``hosts`` cannot be reached by any
         call, before anything is run.
         """
-        request = msgspec.json.encode({"code": code, "function": function, "arguments": arguments})
+        request = msgspec.json.encode({"code": code, "function": function, "arguments": arguments, "given": given})
         async with self._places:
             zygote = await self._living()
             return await zygote.call(request, limits or Limits(), hosts)
