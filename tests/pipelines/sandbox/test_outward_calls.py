@@ -217,8 +217,9 @@ async def test_a_call_that_ends_leaves_no_connection(outward: Sandbox, sites: We
     )
     assert (outcome.failure.reason, site.paths[-1]) == (Reason.TIME, "/dripping")
     await until(gone.is_set, "the host is told")
-    assert outward._broker is not None
-    await until(lambda: outward._broker._connections == 0, "the broker holds none")  # type: ignore[union-attr]
+    broker = outward._broker
+    assert broker is not None
+    await until(lambda: broker._connections == 0, "the broker holds none")
 
 
 async def test_a_zygote_that_is_started_again_has_a_door(sites: Web) -> None:
