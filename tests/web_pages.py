@@ -59,7 +59,7 @@ class Site:
     async def serving(self, tls: ssl.SSLContext | None = None) -> AsyncIterator["Site"]:
         """Serve while the block runs."""
         app = web.Application()
-        app.router.add_get("/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()

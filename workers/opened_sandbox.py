@@ -5,16 +5,21 @@ from contextlib import AsyncExitStack
 
 from core.errors import Unavailable
 from core.logging import get_logger
+from pipelines.sandbox.broker.broker import Broker
 from pipelines.sandbox.sandbox import Sandbox
 
 log = get_logger()
 
 
 class OpenedSandbox:
-    """``places``: how many calls may be under way at once. However the worker ends, the kernel ends the sandbox with it."""
+    """``places``: how many calls may be under way at once; ``broker``: by which they reach hosts, if any may.
 
-    def __init__(self, places: int) -> None:
+    However the worker ends, the kernel ends the sandbox with it.
+    """
+
+    def __init__(self, places: int, broker: Broker | None = None) -> None:
         self._places = places
+        self._broker = broker
         self._stack = AsyncExitStack()
         self._opening: asyncio.Task[Sandbox | Unavailable] | None = None
 
@@ -40,8 +45,10 @@ class OpenedSandbox:
             self._opening = None
 
     async def _open(self) -> Sandbox | Unavailable:
+        if self._broker:
+            self._stack.push_async_callback(self._broker.close)
         try:
-            sandbox = await self._stack.enter_async_context(Sandbox.open(places=self._places))
+            sandbox = await self._stack.enter_async_context(Sandbox.open(places=self._places, broker=self._broker))
         except Unavailable as error:
             log.warning("no sandbox: calls of functions are refused", why=error.detail)
             return error

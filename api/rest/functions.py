@@ -35,7 +35,7 @@ class FunctionMetaResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A function. Times are Unix seconds. ``content`` and ``access_control`` are there for who may edit it.
+    """A function. Times are Unix seconds. ``content``, ``access_control`` and ``hosts`` are there for who may edit it.
 
     ``type``: what the code holds; ``entries``: what of it can be called, with the JSON Schema of its arguments.
     ``version``: counts up whenever the code changes. ``is_active``: it may be called; ``is_global``: by everybody.
@@ -49,6 +49,7 @@ class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):
     entries: tuple[FunctionEntry, ...]
     meta: FunctionMetaResponse
     access_control: AccessControl | UnsetType = UNSET
+    hosts: tuple[str, ...] | UnsetType = UNSET
     is_active: bool
     is_global: bool
     has_valves: bool
@@ -70,6 +71,7 @@ class FunctionResponse(msgspec.Struct, frozen=True, kw_only=True):
             entries=definition.entries,
             meta=FunctionMetaResponse(description=function.meta.description, manifest=definition.manifest),
             access_control=function.access_control if editable else UNSET,
+            hosts=function.hosts if editable else UNSET,
             is_active=function.is_active,
             is_global=function.is_global,
             has_valves=definition.valves is not None,

@@ -7,11 +7,15 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from core.models.knowledge import AccessControl
+from core.models.outward_hosts import MAX_RULE
 
 MAX_CONTENT = 262_144
+MAX_HOSTS = 64
 
 Schema = dict[str, Any]
 FunctionName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Hosts = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=MAX_RULE)], ...], msgspec.Meta(max_length=MAX_HOSTS)]
+"""What a function may reach: ``example.org``, ``*.example.org``, with ``:port`` behind it or not (then 80 and 443)."""
 Content = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_CONTENT)]
 
 
@@ -62,6 +66,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
     ``version``: counts from 1 whenever the code changes; ``version_id``: where that code is kept for as long as a call may need it.
     ``is_active``: it may be called; ``is_global``: by everybody. ``access_control``: by whom else, and who may change it.
+    ``hosts``: what calls of it may reach, whichever version they run; none if it is empty.
     """
 
     id: str
@@ -72,6 +77,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
     definition: Definition
     meta: FunctionMeta = FunctionMeta()
     access_control: AccessControl = AccessControl()
+    hosts: tuple[str, ...] = ()
     is_active: bool = True
     is_global: bool = False
     version: int = 1
@@ -100,6 +106,7 @@ class CreateFunction(msgspec.Struct, frozen=True, kw_only=True):
     content: Content
     meta: FunctionMeta = FunctionMeta()
     access_control: AccessControl = AccessControl()
+    hosts: Hosts = ()
 
 
 class UpdateFunction(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,6 +117,7 @@ class UpdateFunction(msgspec.Struct, frozen=True, kw_only=True):
     content: Content | UnsetType = UNSET
     meta: FunctionMeta | UnsetType = UNSET
     access_control: AccessControl | UnsetType = UNSET
+    hosts: Hosts | UnsetType = UNSET
 
 
 class ValveValues(msgspec.Struct, frozen=True, kw_only=True):

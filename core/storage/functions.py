@@ -3,7 +3,9 @@
 from core.models.functions import Function
 from core.storage.records.port import KEY, Collection, Contains, Filter, Index, Order, Record, Records, to_record
 
-COLLECTION = Collection("functions", indexes=(Index(("user_id",)), Index(("is_global",))), opaque=("definition", "meta", "access_control"))
+COLLECTION = Collection(
+    "functions", indexes=(Index(("user_id",)), Index(("is_global",))), opaque=("definition", "meta", "access_control", "hosts")
+)
 
 _NEWEST_FIRST = Order("updated_at", descending=True)
 
@@ -37,8 +39,11 @@ class Functions:
         """Add one."""
         await self._records.insert(COLLECTION, [to_record(function, readers=_readers(function))])
 
-    async def put(self, function: Function, *, over: str) -> bool:
-        """Write what its author decides over the version of that id; whether that is still the one that is there."""
+    async def put(self, function: Function, *, over: str, with_hosts: bool) -> bool:
+        """Write what its author decides over the version of that id; whether that is still the one that is there.
+
+        ``with_hosts``: these, too. Whoever leaves them alone must not write back what an administrator has just taken away.
+        """
         decided: Record = {
             "name": function.name,
             "type": function.type,
@@ -51,6 +56,8 @@ class Functions:
             "updated_at": function.updated_at,
             "readers": _readers(function),
         }
+        if with_hosts:
+            decided["hosts"] = function.hosts
         return await self._records.update(COLLECTION, function.id, decided, where={"version_id": over})
 
     async def switch(self, function_id: str, **switches: bool) -> bool:

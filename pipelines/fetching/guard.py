@@ -43,11 +43,11 @@ class Guard:
         if address is not None:
             self.choose(host, port, (host,))
 
-    def choose(self, host: str, port: int, addresses: Iterable[str]) -> list[str]:
-        """Those of a host's addresses that may be connected to; at least one."""
+    def choose(self, host: str, port: int, addresses: Iterable[str], ports: frozenset[int] = PORTS) -> list[str]:
+        """Those of a host's addresses that may be connected to; at least one. ``ports``: what public addresses may be asked on."""
         chosen, refusal = [], ""
         for text in addresses:
-            fault = self._find_fault(host, port, text)
+            fault = self._find_fault(host, port, text, ports)
             refusal = refusal or fault
             if not fault:
                 chosen.append(text)
@@ -55,7 +55,7 @@ class Guard:
             raise BadRequest(refusal or f"{host} has no address. Look at how it is written.")
         return chosen
 
-    def _find_fault(self, host: str, port: int, text: str) -> str:
+    def _find_fault(self, host: str, port: int, text: str, ports: frozenset[int]) -> str:
         written = read(text)
         if written is None:
             return f"{host} has an address that cannot be read. Look at how it is written."
@@ -73,7 +73,7 @@ class Guard:
             )
         if any(port == rule.port or (rule.port is None and port in PORTS) for rule in rules):
             return ""
-        return "" if place is Place.PUBLIC and port in PORTS else _refuse_port(host, port)
+        return "" if place is Place.PUBLIC and port in ports else _refuse_port(host, port)
 
 
 def plain_host(url: URL) -> str:

@@ -37,7 +37,7 @@ def attack():
 class Attack(msgspec.Struct, frozen=True, kw_only=True):
     """``body``: of a function; ``cause``: what it gives where it is denied (an errno's name), or the reason of the call's failure.
 
-    ``landlock``: the cause there, where it is another. A tuple: one of them, by what the machine is like.
+    ``landlock``: the cause there, where it is another. A tuple: one of them, by what the machine is like. ``hosts``: what it may reach.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Attack(msgspec.Struct, frozen=True, kw_only=True):
     cause: Any
     landlock: Any = None
     limits: Limits = LIMITS
+    hosts: tuple[str, ...] = ()
 
     def expected(self, isolation: Isolation) -> Any:
         """The cause for which it fails under a kind of isolation."""
@@ -60,7 +61,8 @@ async def attempt(sandbox: Sandbox, attack: Attack) -> Outcome:
     """What becomes of an attack."""
     body = "\n".join(f"    {line}" for line in attack.body.strip().splitlines())
     known = {name: number for name, (number, _) in numbers(platform.machine()).items()}
-    return await sandbox.call(code=_PRELUDE + body, function="run", arguments={"numbers": known}, limits=attack.limits)
+    code, arguments = _PRELUDE + body, {"numbers": known}
+    return await sandbox.call(code=code, function="run", arguments=arguments, limits=attack.limits, hosts=attack.hosts)
 
 
 def cause(outcome: Outcome) -> Any:

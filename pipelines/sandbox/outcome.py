@@ -29,7 +29,10 @@ COVERS_NOT = {
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one call. ``memory_bytes``: of address space beyond what is loaded; ``output_bytes``: of result, output and errors, each."""
+    """Of one call. ``memory_bytes``: of address space beyond what is loaded; ``output_bytes``: of result, output and errors, each.
+
+    ``connections`` at a time, ``sent_bytes`` and ``received_bytes``: where it may reach hosts.
+    """
 
     seconds: float = 10
     cpu_seconds: int = 5
@@ -39,6 +42,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     file_bytes: int = 16 * MIB
     temporary_bytes: int = 32 * MIB
     output_bytes: int = MIB
+    connections: int = 16
+    sent_bytes: int = 8 * MIB
+    received_bytes: int = 32 * MIB
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import msgspec
 
 from core.errors import Unavailable
 from core.logging import get_logger
+from pipelines.sandbox.broker.broker import Broker
 from pipelines.sandbox.outcome import Given, Isolation, Limits, Outcome
 from pipelines.sandbox.zygote_process import ZygoteProcess, start
 
@@ -25,43 +26,57 @@ class Sandbox:
     ``isolation``: what stands between a user's code and this machine; ``reasons``: why nothing better does.
     """
 
-    def __init__(self, zygote: ZygoteProcess, places: int, reasons: tuple[str, ...]) -> None:
+    def __init__(self, zygote: ZygoteProcess, places: int, reasons: tuple[str, ...], broker: Broker | None) -> None:
         self.isolation = zygote.isolation
         self.reasons = reasons
         self._zygote = zygote
+        self._broker = broker
         self._places = asyncio.Semaphore(places)
         self._starting = asyncio.Lock()
         self._closed = False
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, *, places: int = PLACES, isolations: Sequence[Isolation] = tuple(Isolation)) -> AsyncIterator[Self]:
+    async def open(
+        cls, *, places: int = PLACES, isolations: Sequence[Isolation] = tuple(Isolation), broker: Broker | None = None
+    ) -> AsyncIterator[Self]:
         """With the first kind of isolation that this machine gives; ``places``: how many calls may be under way at once.
 
-        Raises Unavailable, with the reasons, where it gives none.
+        ``broker``: by which calls reach hosts, if any may; its owner closes it afterwards. Raises Unavailable, with the reasons, where this
+        machine gives no isolation.
         """
         zygote, reasons = await _start_first(isolations)
-        sandbox = cls(zygote, places, reasons)
+        sandbox = cls(zygote, places, reasons, broker)
         try:
+            if broker:
+                await zygote.serve(broker)
             yield sandbox
         finally:
             sandbox._closed = True
             await sandbox._zygote.close()
 
     async def call(
-        self, *, code: str, function: str, arguments: Mapping[str, Any], given: Given | None = None, limits: Limits | None = None
+        self,
+        *,
+        code: str,
+        function: str,
+        arguments: Mapping[str, Any],
+        given: Given | None = None,
+        limits: Limits | None = None,
+        hosts: Sequence[str] = (),
     ) -> Outcome:
         """What becomes of a function of some code, called with arguments by name, in a fresh process.
 
-        ``function``: a function's name, ``Class.method``, or a method of the class ``Tools``. It waits for a free place, outside of
-        the limits.
+        ``function``: a function's name, ``Class.method``, or a method of the class ``Tools``. ``hosts``: what it may reach, by rules of
+        ``OutwardHost``. It waits for a free place, outside of the limits.
 
-        Raises Unavailable where the sandbox itself failed: nothing is known of the call then.
+        Raises Unavailable where the sandbox itself failed: nothing is known of the call then; and where ``hosts`` cannot be reached by any
+        call, before anything is run.
         """
         request = msgspec.json.encode({"code": code, "function": function, "arguments": arguments, "given": given})
         async with self._places:
             zygote = await self._living()
-            return await zygote.call(request, limits or Limits())
+            return await zygote.call(request, limits or Limits(), hosts)
 
     async def _living(self) -> ZygoteProcess:
         async with self._starting:
@@ -72,6 +87,8 @@ class Sandbox:
                 await self._zygote.process.wait()
                 log.warning("sandbox started again", isolation=self.isolation, code=self._zygote.process.returncode)
                 self._zygote = await start(self.isolation)
+                if self._broker:
+                    await self._zygote.serve(self._broker)
             return self._zygote
 
 

@@ -4,11 +4,13 @@ import asyncio
 import itertools
 import os
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 
 import msgspec
 
 from core.errors import Unavailable
+from pipelines.sandbox.broker.broker import Broker
 from pipelines.sandbox.call import LOST, Call
 from pipelines.sandbox.commands import command
 from pipelines.sandbox.inside.zygote import CALL, ENDED, ENDING, HEAD, KILL, MAX_MESSAGE, READY
@@ -18,25 +20,49 @@ BEGIN_S = 60.0
 DYING_S = 5.0
 MAX_SAID_BYTES = 2_000
 
+NO_BROKER = "This worker lets no function reach hosts. Give the function none, or have it called where there is a broker."
+NO_DOOR = "Outward calls need bubblewrap here: by Landlock alone a function would reach all that listens on this machine. Nothing was run."
+
 
 class ZygoteProcess:
     """``alive``: it can be called."""
 
-    def __init__(self, process: asyncio.subprocess.Process, control: socket.socket, isolation: Isolation) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, control: socket.socket, isolation: Isolation, door: socket.socket | None
+    ) -> None:
         self.process = process
         self.isolation = isolation
         self.alive = True
         self._control = control
+        self._door = door
+        self._broker: Broker | None = None
+        self._server: asyncio.Server | None = None
         self._calls: dict[int, Call] = {}
         self._numbers = itertools.count(1)
         asyncio.get_running_loop().add_reader(control.fileno(), self._receive)
 
-    async def call(self, request: bytes, limits: Limits) -> Outcome:
-        """Have a child do one thing. Cancelled, it ends the child. Raises Unavailable."""
+    async def serve(self, broker: Broker) -> None:
+        """Let calls reach the hosts that each may, where there is a door to a broker."""
+        self._broker = broker
+        if self._door:
+            self._server = await broker.serve(self._door)
+
+    async def call(self, request: bytes, limits: Limits, hosts: Sequence[str] = ()) -> Outcome:
+        """Have a child do one thing. Cancelled, it ends the child. ``hosts``: what it may reach. Raises Unavailable."""
+        if not hosts:
+            return await self._call(request, limits, "")
+        if self._broker is None:
+            raise Unavailable(NO_BROKER)
+        if self._door is None:
+            raise Unavailable(NO_DOOR)
+        with self._broker.grant(hosts, limits, self._door) as proxy:
+            return await self._call(request, limits, proxy)
+
+    async def _call(self, request: bytes, limits: Limits, proxy: str) -> Outcome:
         number, call = next(self._numbers), Call(request, limits)
         self._calls[number] = call
         try:
-            self._send(HEAD.pack(CALL, number) + msgspec.json.encode(limits), call.descriptors)
+            self._send(HEAD.pack(CALL, number) + msgspec.json.encode({"limits": limits, "proxy": proxy}), call.descriptors)
             call.listen()
             async with asyncio.timeout(BEGIN_S):
                 await call.begun.wait()
@@ -94,6 +120,10 @@ class ZygoteProcess:
         self.alive = False
         asyncio.get_running_loop().remove_reader(self._control.fileno())
         self._control.close()
+        if self._server:
+            self._server.close()
+        elif self._door:
+            self._door.close()
         with suppress(ProcessLookupError):
             self.process.kill()
         for call in self._calls.values():
@@ -126,12 +156,12 @@ async def start(isolation: Isolation) -> ZygoteProcess:
             theirs.close()
             os.close(say_end)
         async with asyncio.timeout(BEGIN_S):
-            first = await asyncio.get_running_loop().sock_recv(ours, MAX_MESSAGE)
+            first, door = await _receive_first(ours)
         ready = first[:1] == READY
         if not ready:
             reason = f"{isolation}: {_last_line(said_end)}."
             raise Unavailable(reason)
-        return ZygoteProcess(process, ours, isolation)
+        return ZygoteProcess(process, ours, isolation, door)
     except TimeoutError:
         message = f"{isolation}: it was not ready after {BEGIN_S:g} seconds."
         raise Unavailable(message) from None
@@ -143,6 +173,21 @@ async def start(isolation: Isolation) -> ZygoteProcess:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
+
+
+async def _receive_first(control: socket.socket) -> tuple[bytes, socket.socket | None]:
+    """The first message, and the door that comes with it."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(control.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(control.fileno())
+    message, descriptors, _, _ = socket.recv_fds(control, MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
+    door = socket.socket(fileno=descriptors[0]) if descriptors else None
+    if door:
+        door.settimeout(0)
+    return message, door
 
 
 def _last_line(said: int) -> str:

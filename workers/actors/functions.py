@@ -46,6 +46,7 @@ class FunctionCall:
             arguments=wanted.arguments,
             given=Given(valves=call.valves, user_valves=call.user_valves, injected=call.injected),
             limits=self._by.limits,
+            hosts=call.hosts,
         )
         await self._by.results.put(self._claim.spec.id, msgspec.json.encode(_told(outcome)))
         return Finished()

@@ -15,6 +15,7 @@ from pipelines.embedding import Embedder
 from pipelines.fetching.fetcher import Fetcher
 from pipelines.pulls.puller import Puller
 from pipelines.reranking import Reranker
+from pipelines.sandbox.broker.broker import Broker
 from pipelines.upstreams.upstreams import Upstreams
 from pipelines.web_search.page_texts import PageTexts
 from pipelines.web_search.searcher import Searcher
@@ -61,7 +62,7 @@ class CpuWork:
         self.searcher: Searcher | None = Searcher(settings)
         self.page_texts: PageTexts | None = PageTexts(Fetcher(settings), Children(PAGE_LIMITS, PAGES_AT_A_TIME))
         self.children: Children | None = Children(LIMITS, KINDS[PARSE].places or 1)
-        self.sandbox: OpenedSandbox | None = OpenedSandbox(KINDS[CALL_FUNCTION].places or 1)
+        self.sandbox: OpenedSandbox | None = OpenedSandbox(KINDS[CALL_FUNCTION].places or 1, Broker(settings))
 
     async def open(self) -> None:
         """Make the client sessions, and begin to open the sandbox."""

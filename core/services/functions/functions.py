@@ -9,7 +9,7 @@ from core.errors import BadRequest, Conflict, Forbidden, NotFound
 from core.ids import new_id
 from core.models.functions import CreateFunction, Definition, Function, FunctionKind, FunctionVersion, UpdateFunction
 from core.models.users import Principal
-from core.services.functions.rights import Rights, may_use, owns
+from core.services.functions.rights import Rights, granted, may_use, owns
 from core.storage.function_versions import FunctionVersions
 from core.storage.functions import Functions as FunctionRows
 
@@ -91,6 +91,7 @@ class Functions:
             definition=definition,
             meta=command.meta,
             access_control=command.access_control,
+            hosts=granted(principal, command.hosts),
             version_id=new_id(),
             created_at=now,
             updated_at=now,
@@ -102,8 +103,8 @@ class Functions:
     async def update(self, principal: Principal, command: UpdateFunction, define: Define) -> Function:
         """Change one; other code makes another version, and calls that have begun keep theirs.
 
-        Raises what ``get_editable`` raises, BadRequest, Forbidden where somebody else than the owner changes who may use it, and Conflict
-        where somebody was quicker.
+        Raises what ``get_editable`` raises, BadRequest, Forbidden where somebody else than the owner changes who may use it, or than an
+        administrator adds hosts, and Conflict where somebody was quicker.
         """
         function = await self.get_editable(principal, command.id)
         given = {name: value for name, value in msgspec.structs.asdict(command).items() if value is not msgspec.UNSET}
@@ -112,13 +113,14 @@ class Functions:
             message = "Only the owner of a function and administrators decide who may use it. Leave access_control as it is."
             raise Forbidden(message)
         _check_name(changed.name)
+        changed = msgspec.structs.replace(changed, hosts=granted(principal, changed.hosts, function.hosts))
         if changed.content != function.content:
             definition = await define(changed.content, changed.name)
             changed = msgspec.structs.replace(
                 changed, type=definition.kind, definition=definition, version=function.version + 1, version_id=new_id()
             )
             await self._versions.insert(_version(principal, changed))
-        if not await self._rows.put(changed, over=function.version_id):
+        if not await self._rows.put(changed, over=function.version_id, with_hosts=changed.hosts != function.hosts):
             if changed.version_id != function.version_id:
                 await self._versions.remove(changed.version_id)
             message = "Somebody else has changed this function meanwhile. Get it again, and change that."

@@ -19,7 +19,8 @@ CLASSES = {FunctionKind.TOOLS: "Tools", FunctionKind.PIPE: "Pipe", FunctionKind.
 class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
     """``callable``: a function's name, or ``Class.method``. ``valves``, ``user_valves``: None where the code has no class for them.
 
-    ``injected``: the parameters that the product fills in. There may be secrets in it: it goes nowhere but into the call.
+    ``injected``: the parameters that the product fills in. ``hosts``: what the function may reach now. There may be secrets in it: it goes
+    nowhere but into the call.
     """
 
     code: str
@@ -27,6 +28,7 @@ class PreparedCall(msgspec.Struct, frozen=True, kw_only=True):
     valves: dict[str, Any] | None
     user_valves: dict[str, Any] | None
     injected: dict[str, Any]
+    hosts: tuple[str, ...]
 
     def __repr__(self) -> str:
         """Without what must not reach a log."""
@@ -60,6 +62,7 @@ class Preparation:
             valves=None if definition.valves is None else valves,
             user_valves=None if definition.user_valves is None else user_valves,
             injected=_injected(entry, user, function.id),
+            hosts=function.hosts,
         )
 
 

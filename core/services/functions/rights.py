@@ -1,8 +1,11 @@
 """Who may write a function, and who may use one."""
 
-from core.errors import Forbidden
+from collections.abc import Sequence
+
+from core.errors import BadRequest, Forbidden
 from core.models.configs import FunctionRights
 from core.models.functions import Function
+from core.models.outward_hosts import OutwardHost
 from core.models.users import Principal
 from core.services.configs import Configs
 
@@ -38,3 +41,20 @@ def may_use(principal: Principal, function: Function) -> bool:
     """Whether they may call it."""
     control = function.access_control
     return function.is_global or owns(principal, function) or principal.id in {*control.read.user_ids, *control.write.user_ids}
+
+
+def granted(principal: Principal, hosts: Sequence[str], before: Sequence[str] = ()) -> tuple[str, ...]:
+    """Hosts that a function may reach from now on, each written in one way.
+
+    Raises BadRequest for what is no host, and Forbidden where somebody else than an administrator changes them to anything but none:
+    whoever writes a function does not decide where this machine connects to.
+    """
+    try:
+        written = tuple(dict.fromkeys(str(OutwardHost.parse(host)) for host in hosts))
+    except ValueError as error:
+        message = f"hosts: {error} is no host. Write a name such as api.example.org or *.example.org, without https:// and path."
+        raise BadRequest(message, param="hosts") from None
+    if written and written != tuple(before) and not principal.is_admin:
+        message = "hosts: only administrators decide which hosts a function may reach. Leave them out, and ask one to add yours."
+        raise Forbidden(message)
+    return written

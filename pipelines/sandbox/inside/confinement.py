@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import signal
+import socket
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from typing import TypedDict
 
@@ -33,6 +34,7 @@ TEMPORARY = "/tmp"  # noqa: S108 - a file system of the child's own
 NOBODY = 65_534
 CALL_DESCRIPTORS = 4  # input, output, errors, answer
 _MAX_DESCRIPTORS = 1 << 20
+_LOOPBACK = "127.0.0.1"
 
 
 class Limits(TypedDict):
@@ -49,7 +51,8 @@ class Limits(TypedDict):
 class Namespaces:
     """By bubblewrap outside, and user, mount and PID namespaces for each child. The zygote itself is the first process of one of PIDs.
 
-    Children share the network and IPC namespaces that bubblewrap made: they are empty, and the filter lets nobody use them.
+    Children share the network and IPC namespaces that bubblewrap made. There is nothing in them but a door to the broker, and the filter
+    lets nobody use them but a call that may reach hosts, which can connect to that door.
     """
 
     def __init__(self) -> None:
@@ -79,8 +82,12 @@ class Namespaces:
             set_namespace(self._own, CLONE_NEWPID)
         return child
 
-    def confine(self, limits: Limits) -> None:
-        """In the child."""
+    def open_door(self) -> socket.socket | None:
+        """What the worker accepts connections by: a socket that listens stays in its namespace, whoever holds it."""
+        return socket.create_server((_LOOPBACK, 0))
+
+    def confine(self, limits: Limits, *, outward: bool) -> None:
+        """In the child. ``outward``: it may connect."""
         memory_bytes = _loaded_bytes() + limits["memory_bytes"]
         unshare(CLONE_NEWUSER | CLONE_NEWNS)
         map_own_ids()
@@ -92,7 +99,7 @@ class Namespaces:
         _limit(limits, memory_bytes)
         _close_others()
         drop_capabilities()
-        load_filter(self._filter.program(os.getpid()))
+        load_filter(self._filter.program(os.getpid(), outward=outward))
 
 
 class Landlock:
@@ -110,8 +117,14 @@ class Landlock:
         """A child; the filter lets it have no other process, so that its end is the end of all of it."""
         return os.fork()
 
-    def confine(self, limits: Limits) -> None:
+    def open_door(self) -> socket.socket | None:
+        """None: in the host's own network, whoever reaches a door reaches all else that listens there."""
+        return None
+
+    def confine(self, limits: Limits, *, outward: bool) -> None:
         """In the child."""
+        if outward:
+            raise OSError(errno.EPERM, "by Landlock alone, nothing is reached")
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != self._zygote:
             os._exit(1)

@@ -6,9 +6,10 @@ binding asks for, needs no package of the machine, and is the same program where
 
 import errno
 import platform
+import socket
 import struct
 from collections.abc import Iterable
-from socket import AF_UNIX, SOCK_STREAM
+from socket import AF_INET, AF_UNIX, IPPROTO_TCP, SOCK_STREAM, SOL_SOCKET
 
 from pipelines.sandbox.inside.syscalls import MACHINES, NEWEST, Action, numbers
 
@@ -28,6 +29,25 @@ _FCNTL = (*range(8), 36, 37, 38, 1030, 1032)  # descriptors, flags, locks; not w
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # is it a terminal, how large, how much to read, non-blocking, close on exec
 _IOCTL_ATTACKS = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX type into a terminal
 _PRCTL = (15, 16)  # a thread's name
+_OPTIONS = {  # what clients of HTTP set on their sockets; others bring programs of BPF, keys of TLS and firewalls into the kernel
+    SOL_SOCKET: (
+        socket.SO_REUSEADDR,
+        socket.SO_SNDBUF,
+        socket.SO_RCVBUF,
+        socket.SO_KEEPALIVE,
+        socket.SO_LINGER,
+        socket.SO_RCVTIMEO,
+        socket.SO_SNDTIMEO,
+    ),
+    IPPROTO_TCP: (
+        socket.TCP_NODELAY,
+        socket.TCP_KEEPIDLE,
+        socket.TCP_KEEPINTVL,
+        socket.TCP_KEEPCNT,
+        socket.TCP_QUICKACK,
+        socket.TCP_USER_TIMEOUT,
+    ),
+}
 
 
 class Filter:
@@ -52,8 +72,8 @@ class Filter:
             if action in returns
         )
 
-    def program(self, process_id: int) -> bytes:
-        """The filter of one process, which may send signals to itself only."""
+    def program(self, process_id: int, *, outward: bool = False) -> bytes:
+        """The filter of one process, which may send signals to itself only. ``outward``: it may connect by TCP."""
         checks = {
             "clone": _clone(),
             "socketpair": _socketpair(),
@@ -65,6 +85,8 @@ class Filter:
             "kill": _argument(0, (process_id,)),
             "tgkill": _argument(0, (process_id,)),
         }
+        if outward:
+            checks = {"socket": _socket(), "connect": _instruction(_RETURN, _ALLOW), "setsockopt": _setsockopt(), **checks}
         guarded = b"".join(_only(self._numbers[name][0], check) for name, check in checks.items())
         return self._begin() + guarded + self._plain + _instruction(_RETURN, _REFUSE)
 
@@ -101,6 +123,25 @@ def _socketpair() -> bytes:
         + _instruction(_RETURN, _ALLOW)
         + _instruction(_RETURN, _REFUSE)
     )
+
+
+def _socket() -> bytes:
+    """TCP over IPv4, which is how a broker is reached."""
+    return (
+        _load(0)
+        + _instruction(_IF_EQUAL, AF_INET, 1, 0)
+        + _instruction(_RETURN, _REFUSE)
+        + _load(1)
+        + _instruction(_AND, _SOCKET_TYPE)
+        + _instruction(_IF_EQUAL, SOCK_STREAM, 1, 0)
+        + _instruction(_RETURN, _REFUSE)
+        + _argument(2, (0, IPPROTO_TCP))
+    )
+
+
+def _setsockopt() -> bytes:
+    levels = b"".join(_only(level, _argument(2, options)) for level, options in _OPTIONS.items())
+    return _load(1) + levels + _instruction(_RETURN, _REFUSE)
 
 
 def _sendto() -> bytes:

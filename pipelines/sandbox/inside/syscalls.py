@@ -15,6 +15,7 @@ class Action(Enum):
     ALLOW = "allow"
     PRIVATE = "private"  # changes names or modes of files: where no file is the host's
     CHECK = "check"  # allowed for some arguments: seccomp.py says which
+    OUTWARD = "outward"  # the same, in a call that may reach hosts; refused in all others
     MISSING = "missing"  # ENOSYS: what asks for it has another way
     KILL = "kill"  # ends the whole process: only an attack asks for it
 
@@ -186,6 +187,11 @@ TABLE = {
         prlimit64 302 261
         kill 62 129
         tgkill 234 131
+    """,
+    Action.OUTWARD: """
+        socket 41 198
+        connect 42 203
+        setsockopt 54 208
     """,
     Action.MISSING: """
         clone3 435 435

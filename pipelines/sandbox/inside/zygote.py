@@ -1,7 +1,8 @@
 """The zygote: it has the usual imports loaded, and forks one child for each call that it is sent.
 
 Over its socket it gets messages, a byte for their kind and a call's number: a call, with its limits and the descriptors of its input,
-output, errors and answer; or that a call is to be ended. It says when it is ready, and how each call ended. It runs nothing of a user.
+output, errors and answer; or that a call is to be ended. It says when it is ready, with the door of its network if there is one, and how
+each call ended. It runs nothing of a user.
 """
 
 import gc
@@ -14,6 +15,7 @@ import struct
 import sys
 from contextlib import suppress
 from importlib import import_module
+from typing import TypedDict
 
 from pipelines.sandbox.inside.confinement import CALL_DESCRIPTORS, Landlock, Limits, Namespaces
 from pipelines.sandbox.inside.runner import run
@@ -25,8 +27,16 @@ BEGUN, NOT_SET_UP = b"b", b"s"
 MAX_MESSAGE = 4_096
 
 PRELOADED = ("asyncio", "datetime", "json", "math", "re", "zoneinfo", "numpy", "numpy.random", "pydantic", "requests")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _NICENESS = 10
 _FIRST_TO_GO = b"1000"  # when the kernel is out of memory
+
+
+class Terms(TypedDict):
+    """Of one call. ``proxy``: the address by which it may reach hosts; empty: none."""
+
+    limits: Limits
+    proxy: str
 
 
 def main(isolation: str, control: int, readable: list[str]) -> None:
@@ -60,7 +70,10 @@ class _Zygote:
         events = selectors.DefaultSelector()
         events.register(self._control, selectors.EVENT_READ)
         events.register(woken, selectors.EVENT_READ)
-        self._control.send(HEAD.pack(READY, 0))
+        door = self._confinement.open_door()
+        socket.send_fds(self._control, [HEAD.pack(READY, 0)], [door.fileno()] if door else [])
+        if door:
+            door.close()
         while True:
             for key, _ in events.select():
                 if key.fileobj == woken:
@@ -103,7 +116,7 @@ class _Zygote:
         with suppress(ConnectionError):
             self._control.send(HEAD.pack(ENDED, number) + ENDING.pack(status, cpu_seconds))
 
-    def _become_child(self, limits: Limits, descriptors: list[int]) -> None:
+    def _become_child(self, terms: Terms, descriptors: list[int]) -> None:
         """In the child: confine it, then run the code, and end."""
         answer = _place(descriptors)
         try:
@@ -115,7 +128,9 @@ class _Zygote:
             _read_nothing()
             if random := sys.modules.get("numpy.random"):
                 random.seed()  # else all children would draw the same
-            self._confinement.confine(limits)
+            if terms["proxy"]:
+                _go_by(terms["proxy"])
+            self._confinement.confine(terms["limits"], outward=bool(terms["proxy"]))
         except BaseException as error:  # noqa: BLE001 - it must not go on, whatever it is
             os.write(answer, NOT_SET_UP + f"{type(error).__name__}: {error}".encode())
             os._exit(1)
@@ -133,6 +148,14 @@ def _place(descriptors: list[int]) -> int:
     for place, descriptor in enumerate(descriptors):
         os.dup2(descriptor, place, inheritable=False)  # a later descriptor is never below its own place
     return CALL_DESCRIPTORS - 1
+
+
+def _go_by(proxy: str) -> None:
+    """What requests, httpx, urllib and aiohttp (``trust_env``) look for, and which certificates OpenSSL trusts."""
+    for name in PROXIES:
+        os.environ[name] = os.environ[name.lower()] = proxy  # noqa: TID251 - the child's own, and no setting of ours
+    with suppress(ImportError):
+        os.environ["SSL_CERT_FILE"] = import_module("certifi").where()  # noqa: TID251 - the same
 
 
 def _read_nothing() -> None:

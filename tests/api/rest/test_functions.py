@@ -43,7 +43,7 @@ async def test_users_see_a_global_function_without_its_code(ada: Client, bob: Cl
     assert (await ada.post(f"/api/functions/{function_id}/toggle/global", {})).body["is_global"] is True
     (listed,) = (await bob.get("/api/functions/")).body
     assert listed == (await bob.get(f"/api/functions/{function_id}")).body
-    assert {"content", "access_control"}.isdisjoint(listed)
+    assert {"content", "access_control", "hosts"}.isdisjoint(listed)
     assert listed["meta"]["manifest"] == {"title": "Weather", "version": "0.1.0"}
     assert (await bob.post(f"/api/functions/{function_id}/toggle", {})).status == 403
     assert (await bob.get(f"/api/functions/{function_id}/valves")).status == 403
@@ -91,3 +91,15 @@ async def test_secret_settings_are_never_shown(ada: Client) -> None:
     assert answers[1].body["values"] == {"url": "https://example.com"}
     assert answers[1].body["secrets"] == ["api_key"]
     assert answers[1].body["schema"]["properties"]["api_key"]["secret"] is True
+
+
+async def test_an_administrator_says_what_a_function_may_reach(ada: Client, bob: Client) -> None:
+    await ada.post("/api/configs/functions", {"user_ids": [bob.user["id"]]})
+    function_id = await created(bob)
+    refused = await bob.post("/api/functions/update", {"id": function_id, "hosts": ["weather.example.com"]})
+    assert (refused.status, "only administrators" in refused.body["detail"]) == (403, True)
+    given = await ada.post("/api/functions/update", {"id": function_id, "hosts": ["Weather.example.com"]})
+    assert given.body["hosts"] == ["weather.example.com"]
+    assert (await bob.get(f"/api/functions/{function_id}")).body == given.body
+    wrong = await ada.post("/api/functions/update", {"id": function_id, "hosts": ["https://weather.example.com/now"]})
+    assert (wrong.status, wrong.body["detail"].startswith("hosts: https://weather.example.com/now is no host.")) == (400, True)

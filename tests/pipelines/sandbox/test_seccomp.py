@@ -12,9 +12,11 @@ ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 PROCESS = 77
 
 
-def verdict(machine: str, number: int, *arguments: int, private_files: bool = True, architecture: int | None = None) -> int:
+def verdict(
+    machine: str, number: int, *arguments: int, private_files: bool = True, architecture: int | None = None, outward: bool = False
+) -> int:
     """What the kernel would do with a call."""
-    program = Filter(private_files=private_files, machine=machine).program(PROCESS)
+    program = Filter(private_files=private_files, machine=machine).program(PROCESS, outward=outward)
     seen = struct.pack("=IIQ6Q", number, architecture or ARCHITECTURES[machine], 0, *(*arguments, 0, 0, 0, 0, 0, 0)[:6])
     place = accumulator = 0
     while True:
@@ -31,13 +33,13 @@ def verdict(machine: str, number: int, *arguments: int, private_files: bool = Tr
             place += then if holds else otherwise
 
 
-def of(machine: str, name: str, *arguments: int, private_files: bool = True) -> int:
-    return verdict(machine, numbers(machine)[name][0], *arguments, private_files=private_files)
+def of(machine: str, name: str, *arguments: int, outward: bool = False) -> int:
+    return verdict(machine, numbers(machine)[name][0], *arguments, outward=outward)
 
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_each_call_of_the_table_gets_its_verdict(machine: str) -> None:
-    expected = {Action.ALLOW: ALLOW, Action.PRIVATE: ALLOW, Action.MISSING: MISSING, Action.KILL: KILL}
+    expected = {Action.ALLOW: ALLOW, Action.PRIVATE: ALLOW, Action.MISSING: MISSING, Action.KILL: KILL, Action.OUTWARD: REFUSE}
     for name, (number, action) in numbers(machine).items():
         if action != Action.CHECK:
             assert verdict(machine, number) == expected[action], name
@@ -113,3 +115,46 @@ THREAD = 0x3D0F00
 )
 def test_arguments_decide(machine: str, name: str, arguments: tuple[int, ...], expected: int) -> None:
     assert of(machine, name, *arguments) == expected
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_call_that_may_reach_hosts_has_the_same_filter_behind_three_checks(machine: str) -> None:
+    known = Filter(private_files=True, machine=machine)
+    plain, outward = known.program(PROCESS), known.program(PROCESS, outward=True)
+    more = len(outward) - len(plain)
+    same = next(place for place in range(0, len(plain), 8) if plain[place:] == outward[place + more :])
+    assert outward[:same] == plain[:same]
+    outwards = {number for number, action in numbers(machine).values() if action == Action.OUTWARD}
+    assert {number for number in range(464) if verdict(machine, number) != verdict(machine, number, outward=True)} <= outwards
+    assert len(outwards) == 3
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("socket", (2, 1), ALLOW),
+        ("socket", (2, 1 | 0o2004000, 6), ALLOW),
+        ("socket", (2, 2), REFUSE),
+        ("socket", (2, 3, 1), REFUSE),
+        ("socket", (2, 5), REFUSE),
+        ("socket", (2, 1, 132), REFUSE),
+        ("socket", (2, 1, 262), REFUSE),
+        *(("socket", (family, 1), REFUSE) for family in (1, 10, 16, 17, 38, 40, 43, 44)),
+        ("connect", (3,), ALLOW),
+        ("setsockopt", (3, 6, 1), ALLOW),
+        ("setsockopt", (3, 1, 9), ALLOW),
+        ("setsockopt", (3, 1, 26), REFUSE),
+        ("setsockopt", (3, 1, 25), REFUSE),
+        ("setsockopt", (3, 6, 19), REFUSE),
+        ("setsockopt", (3, 6, 31), REFUSE),
+        ("setsockopt", (3, 0, 1), REFUSE),
+        ("setsockopt", (3, 0, 64), REFUSE),
+        ("sendto", (3, 0, 0, 0, 1), REFUSE),
+    ],
+)
+def test_a_call_that_may_reach_hosts_may_connect_by_tcp_and_no_more(
+    machine: str, name: str, arguments: tuple[int, ...], expected: int
+) -> None:
+    assert of(machine, name, *arguments, outward=True) == expected
+    assert of(machine, name, *arguments) == REFUSE

@@ -141,3 +141,40 @@ async def test_nobody_has_more_than_so_many(functions: Functions, monkeypatch: p
     await functions.create(ME, NEW, define)
     with pytest.raises(BadRequest, match="the limit"):
         await functions.create(ME, NEW, define)
+
+
+async def test_only_administrators_say_what_a_function_may_reach(functions: Functions) -> None:
+    with pytest.raises(Forbidden, match="only administrators"):
+        await functions.create(ME, msgspec.structs.replace(NEW, hosts=("api.example.org",)), define)
+    made = await functions.create(ME, NEW, define)
+    assert made.hosts == ()
+    with pytest.raises(Forbidden, match="only administrators"):
+        await functions.update(ME, UpdateFunction(id=made.id, hosts=("api.example.org",)), define)
+    hosts = ("API.example.org", "*.example.net:8443", "api.example.org")
+    given = await functions.update(ADMIN, UpdateFunction(id=made.id, hosts=hosts), define)
+    assert given.hosts == ("api.example.org", "*.example.net:8443")
+    assert (given.version, await functions.get(ME, made.id)) == (1, given)
+    changed = await functions.update(ME, UpdateFunction(id=made.id, content=LOWER, hosts=given.hosts), define)
+    assert changed.hosts == given.hosts
+    with pytest.raises(Forbidden, match="only administrators"):
+        await functions.update(ME, UpdateFunction(id=made.id, hosts=("api.example.org",)), define)
+    assert (await functions.update(ME, UpdateFunction(id=made.id, hosts=()), define)).hosts == ()
+
+
+async def test_a_change_does_not_bring_back_hosts_that_were_taken_away_meanwhile(functions: Functions) -> None:
+    made = await functions.create(ADMIN, msgspec.structs.replace(NEW, hosts=("a.example",), access_control=shared(write=(ME.id,))), define)
+
+    async def meanwhile(content: str, name: str) -> Definition:
+        await functions.update(ADMIN, UpdateFunction(id=made.id, hosts=()), define)
+        return await define(content, name)
+
+    await functions.update(ME, UpdateFunction(id=made.id, content=LOWER), meanwhile)
+    assert (await functions.get(ADMIN, made.id)).hosts == ()
+
+
+@pytest.mark.parametrize(
+    "host", ["https://a.example", "a.example/x", "10.0.0.1", "[::1]", "*", "*.org", "a.example:0", "a b", "", "a:99999"]
+)
+async def test_what_is_no_host_cannot_be_granted(functions: Functions, host: str) -> None:
+    with pytest.raises(BadRequest, match=r"hosts: .* is no host"):
+        await functions.create(ADMIN, msgspec.structs.replace(NEW, hosts=(host,)), define)
