@@ -109,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flush_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
     lease_ms: Annotated[int, msgspec.Meta(ge=500, le=60000)] = 2000
     answer_timeout_s: Positive = 3600
+    tool_rounds: Positive = 10
     drain_s: Positive = 30
     worker_wait_s: Positive = 120
     upstream_timeout_s: Positive = 300

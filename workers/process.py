@@ -155,6 +155,8 @@ class WorkerProcess:
                 answers=services.answers,
                 generator=self._work.generator,
                 passages=Passages.of(services),
+                calls=services.function_calls,
+                rounds=self._settings.tool_rounds,
             )
         if self._work.embedder:
             actors[EMBED[self._pool]] = Embeddings(results=services.results, embedder=self._work.embedder)
