@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import BadRequest, Forbidden, NotFound
 from core.models.catalog import CustomModel
-from core.models.events import ToolCall, ToolResult
+from core.models.events import Event, ToolCall, ToolResult
 from core.models.functions import CreateFunction, Function
 from core.services.functions.functions import Functions
 from core.services.tools import Tools, describe_calls, named_in, names_of
@@ -91,6 +91,6 @@ def test_what_a_document_names_is_read_whatever_it_holds() -> None:
 
 def test_a_call_is_described_once_with_what_it_gave() -> None:
     call = ToolCall(key="1.0", name="f", arguments=msgspec.Raw(b'{"x":1}'))
-    log = [call, call, ToolResult(key="1.0", result=msgspec.Raw(b'{"result":null}')), msgspec.structs.replace(call, key="2.0")]
+    log: list[Event] = [call, call, ToolResult(key="1.0", result=msgspec.Raw(b'{"result":null}')), msgspec.structs.replace(call, key="2.0")]
     about = {"name": "f", "arguments": {"x": 1}}
     assert describe_calls(log) == [{"key": "1.0", **about, "result": None}, {"key": "2.0", **about}]

@@ -37,7 +37,7 @@ TOOLS = tuple(
 BOTH = [{"name": "weather", "arguments": {"city": "Ulm"}}, {"name": "news", "arguments": {"city": "Rom"}}]
 ANSWER = f"{LOOKING}\n\n{FOUND}sun in Ulm|" + '{"of":"Rom"}'
 CALL = json.dumps({"tool_calls": BOTH[:1]})
-LOCAL = {"kind": "generate_reply", "model": "m", "prompted": True}
+LOCAL: dict[str, Any] = {"kind": "generate_reply", "model": "m", "prompted": True}
 
 
 class Relaying(Counting):
