@@ -25,7 +25,6 @@ MIN_REDIS_MB = 64
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
-
 _MEDIA_TYPE = re.compile(r"[a-z0-9][\w.+-]*/(\*|[a-z0-9][\w.+-]*)", re.ASCII)
 _ORIGIN = re.compile(r"\*|https?://[\w.:\[\]-]+/?", re.ASCII)
 
@@ -111,6 +110,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     answer_timeout_s: Positive = 3600
     tool_rounds: Positive = 10
     drain_s: Positive = 30
+    function_timeout_s: Annotated[int, msgspec.Meta(ge=1, le=240)] = 10
+    function_cpu_s: Annotated[int, msgspec.Meta(ge=1, le=240)] = 5
+    function_memory_mb: Annotated[int, msgspec.Meta(ge=16, le=1_048_576)] = 512
     worker_wait_s: Positive = 120
     upstream_timeout_s: Positive = 300
     web_search: SearchEngine = SearchEngine.NONE
@@ -242,9 +244,7 @@ def _check_neighbours(settings: Settings) -> None:
             raise SettingsError(message)
     for proxy in settings.trusted_proxies:
         if not _is_network(proxy):
-            message = (
-                f"PENSTOCK_TRUSTED_PROXIES: {proxy!r} is no address or network. Write 10.0.0.7 or 10.0.0.0/8, several separated by commas."
-            )
+            message = f"PENSTOCK_TRUSTED_PROXIES: {proxy!r} is no address or network. Write 10.0.0.7 or 10.0.0.0/8, several with commas."
             raise SettingsError(message)
 
 

@@ -8,9 +8,8 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
 
 import msgspec
 import uvloop
@@ -18,32 +17,17 @@ from dramatiq import Broker
 
 from core.collector import spare_the_collector
 from core.errors import PenstockError
-from core.jobs import EMBED, GENERATE, INDEX, KINDS, PARSE, PULL, RERANK, SEARCH_WEB, Drain, queue_of, queues_of
+from core.jobs import EMBED, GENERATE, KINDS, Drain, queue_of, queues_of
 from core.jobs.placement import begun_queue
 from core.jobs.reaper import reap
 from core.logging import get_logger
 from core.models.catalog import Model, Task
-from core.models.numerics import Numerics
 from core.models.pools import DRAINED_CODE, Pool, Worker, WorkerState
 from core.services import Services, open_services
 from core.services.models.catalogue import LOOK_TOPIC
 from core.settings import Settings
-from pipelines.chat import Generator
-from pipelines.embedding import Embedder
-from pipelines.pulls.puller import Puller
-from pipelines.reranking import Reranker
-from pipelines.web_search.page_texts import PageTexts
-from pipelines.web_search.searcher import Searcher
-from workers.actors.embeddings import Embeddings
-from workers.actors.indexing import IndexingParts
-from workers.actors.parsing import Parsing
-from workers.actors.passages import Passages
-from workers.actors.pulls import Pulls
-from workers.actors.replies import Replies
-from workers.actors.reranking import Rerankings
-from workers.actors.web_searches import WebSearches
-from workers.attempt import Actor, Attempts
-from workers.children import Children
+from workers.assembling import PoolWork, actors_of
+from workers.attempt import Attempts
 from workers.fetching import Fetching
 from workers.leases import Leases
 
@@ -54,29 +38,6 @@ FATAL = 3
 MEMORY_STEP = 8 << 20
 
 log = get_logger()
-
-
-class PoolWork(Protocol):
-    """What differs between pools: how answers are made, and what with. ``tokenizers``: of embedding models, for those who count tokens."""
-
-    generator: Generator | None
-    embedder: Embedder | None
-    reranker: Reranker | None
-    puller: Puller | None
-    searcher: Searcher | None
-    page_texts: PageTexts | None
-    children: Children | None
-    tokenizers: Mapping[str, bytes]
-    device: str
-
-    async def open(self) -> None:
-        """On the event loop, before the first job."""
-
-    async def models(self) -> tuple[str, Sequence[Model], bool]:
-        """The part of the catalogue that this process answers for: (its name, the models, whether all is well)."""
-
-    def numerics(self) -> dict[str, Numerics]:
-        """Of the local models that are loaded, and of the embedder."""
 
 
 class WorkerProcess:
@@ -147,28 +108,7 @@ class WorkerProcess:
 
     def _assemble(self, services: Services) -> None:
         """On the event loop: the pool's actors, and what gives them their jobs."""
-        actors: dict[str, Actor] = {}
-        if self._work.generator:
-            actors[GENERATE[self._pool]] = Replies(
-                claims=services.claims,
-                events=services.events,
-                answers=services.answers,
-                generator=self._work.generator,
-                passages=Passages.of(services),
-                calls=services.function_calls,
-                rounds=self._settings.tool_rounds,
-            )
-        if self._work.embedder:
-            actors[EMBED[self._pool]] = Embeddings(results=services.results, embedder=self._work.embedder)
-        if self._work.reranker:
-            actors[RERANK] = Rerankings(results=services.results, reranker=self._work.reranker)
-        if self._work.puller:
-            actors[PULL] = Pulls(events=services.events, pulls=services.pulls, puller=self._work.puller)
-        if self._work.searcher and self._work.page_texts:
-            actors[SEARCH_WEB] = WebSearches(results=services.results, searcher=self._work.searcher, page_texts=self._work.page_texts)
-        if self._work.children:
-            actors[PARSE] = Parsing(files=services.files, documents=services.documents, children=self._work.children)
-            actors[INDEX] = IndexingParts.of(services)
+        actors = actors_of(self._pool, self._work, services)
         self._kinds = tuple(actors)
         self._leases = Leases(services.claims, services.events, services.workers, lease_ms=self._settings.lease_ms)
         attempts = Attempts(

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from api.http.json import json_response, read
 from api.http.keys import PRINCIPAL, SERVICES
+from core.models.function_calls import FunctionOutcome, TryFunction
 from core.models.functions import (
     CreateFunction,
     Definition,
@@ -106,6 +107,44 @@ class ValvesResponse(msgspec.Struct, frozen=True, kw_only=True):
         return cls(schema=valves.schema, values=valves.values, secrets=valves.secrets)
 
 
+class FunctionErrorResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a call has no result. ``reason``: ``exception``, or what ended the call, such as ``time_limit``.
+
+    ``type``: the exception's; ``traceback``: the lines of the function's own code.
+    """
+
+    reason: str
+    type: str | None
+    message: str
+    traceback: str | None
+
+
+class FunctionTestResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a call. ``duration``: seconds in the sandbox; ``isolation``: what kept the code off the machine."""
+
+    result: Any
+    stdout: str
+    stderr: str
+    duration: float
+    isolation: str
+    error: FunctionErrorResponse | None
+
+    @classmethod
+    def of(cls, outcome: FunctionOutcome) -> "FunctionTestResponse":
+        """From what the worker says."""
+        why, error = outcome.error, None
+        if why:
+            error = FunctionErrorResponse(reason=why.reason, type=why.exception, message=why.message, traceback=why.traceback)
+        return cls(
+            result=outcome.result,
+            stdout=outcome.stdout,
+            stderr=outcome.stderr,
+            duration=outcome.duration,
+            isolation=outcome.isolation,
+            error=error,
+        )
+
+
 async def list_(request: web.Request) -> web.Response:
     """``GET /api/functions/``: the functions that one may use, the last changed first."""
     service, principal = request.app[SERVICES].functions, request[PRINCIPAL]
@@ -178,6 +217,16 @@ async def set_user_valves(request: web.Request) -> web.Response:
     """``POST /api/functions/{function_id}/valves/user``: change one's own settings. What is left out stays; null takes a value away."""
     changes, service = await read(request, Values), request.app[SERVICES].function_valves
     return json_response(ValvesResponse.of(await service.set_own(request[PRINCIPAL], request.match_info["function_id"], changes)))
+
+
+async def test(request: web.Request) -> web.Response:
+    """``POST /api/functions/{function_id}/test``: call a function in a worker's sandbox. ``entry`` says what of it, if there is a choice.
+
+    Arguments that are missing, unknown or wrong are answered with 400. What the code itself does wrong, and limits that it breaks, are in
+    ``error``: the call was made.
+    """
+    command, service = await read(request, TryFunction), request.app[SERVICES].function_trials
+    return json_response(FunctionTestResponse.of(await service.make(request[PRINCIPAL], request.match_info["function_id"], command)))
 
 
 async def define(content: str, name: str) -> Definition:

@@ -23,6 +23,7 @@ from api.rest.chats.schemas import ChatResponse, ChatSummary
 from core.models.catalog import CreateModel, UpdateModel
 from core.models.configs import FunctionRightChanges, FunctionRights, RateLimitChanges, RateLimits
 from core.models.events import Event
+from core.models.function_calls import TryFunction
 from core.models.functions import CreateFunction, UpdateFunction
 from core.models.ingestion import Ingest
 from core.models.knowledge import CreateKnowledge, UpdateKnowledge
@@ -38,7 +39,9 @@ EVENTS = ("text/event-stream",)
 NOTHING = ((204, None),)
 
 BASE = knowledge.KnowledgeResponse
-FUNCTION, VERSION, VALVES = functions.FunctionResponse, functions.FunctionVersionResponse, functions.ValvesResponse
+FUNCTION = functions.FunctionResponse
+VERSION = functions.FunctionVersionResponse
+VALVES, TESTED = functions.ValvesResponse, functions.FunctionTestResponse
 ASKING, EDITED, IMPORT = messages.NewMessage, messages.MessageEdit, transfer.IMPORT_BODY
 
 ROUTES = (
@@ -287,6 +290,7 @@ ROUTES = (
     Route("GET", "/api/functions/{function_id}/versions", functions.versions, ACTIVE, answer=list[VERSION], errors=(403,)),
     Route("POST", "/api/functions/{function_id}/toggle", functions.toggle, ACTIVE, answer=FUNCTION, errors=(403,)),
     Route("POST", "/api/functions/{function_id}/toggle/global", functions.toggle_global, ADMIN, answer=FUNCTION),
+    Route("POST", "/api/functions/{function_id}/test", functions.test, ACTIVE, body=TryFunction, answer=TESTED, errors=(403, 503)),
     Route("GET", "/api/functions/{function_id}/valves", functions.valves, ACTIVE, answer=VALVES, errors=(403,)),
     Route("POST", "/api/functions/{function_id}/valves", functions.set_valves, ACTIVE, body=functions.Values, answer=VALVES, errors=(403,)),
     Route("GET", "/api/functions/{function_id}/valves/user", functions.user_valves, ACTIVE, answer=VALVES),

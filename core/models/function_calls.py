@@ -18,9 +18,17 @@ class CallFunction(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
 
 
-class FunctionFailure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why a call has no result. ``reason``: ``exception``, ``not_serialisable``, ``not_found``, ``denied``, ``crashed``, or a limit's name.
+class TryFunction(msgspec.Struct, frozen=True, kw_only=True):
+    """A call by hand. ``args``: by name; ``entry``: which callable, where there are several."""
 
+    args: dict[str, Any] = {}
+    entry: str | None = None
+
+
+class FunctionFailure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a call has no result.
+
+    ``reason``: ``exception``, ``not_serialisable``, ``not_found``, ``wrong_settings``, ``denied``, ``crashed``, or a limit's name.
     ``exception``: what was raised; ``traceback``: the lines of the function's own code.
     """
 

@@ -33,6 +33,8 @@ from core.services.files.processing import Processing
 from core.services.files.reading import Reading
 from core.services.functions.calls import FunctionCalls
 from core.services.functions.functions import Functions
+from core.services.functions.preparing import Preparation
+from core.services.functions.trials import Trials
 from core.services.functions.valves import FunctionValves
 from core.services.generations import Generations
 from core.services.knowledge.bases import KnowledgeBases
@@ -88,6 +90,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     functions: Functions
     function_valves: FunctionValves
     function_calls: FunctionCalls
+    function_trials: Trials
+    preparation: Preparation
     knowledge: KnowledgeBases
     knowledge_files: KnowledgeFiles
     ingestion: Ingestion
@@ -123,7 +127,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         chats, chat_copies, chat_search, shares = open_chats(stack, on, user_rows)
         family = await open_files(stack, on, user_rows)
         configs = Configs(ConfigRows(on.records), on.events, defaults(settings))
-        functions, function_valves = open_functions(on, configs)
+        functions, function_valves, preparation = open_functions(on, configs, user_rows)
         users, accounts, api_keys = open_users(
             stack,
             on,
@@ -141,7 +145,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
         answers, pull_rows = Answers(on.generations, chats), PullRows(on.records)
         placement, reaper, upkeep = open_upkeep(on, catalogue, answers, pull_rows, family)
         calls = Calls(workers=on.workers, claims=on.claims, queue=on.queue, events=on.events, results=on.results)
-        embeddings = Embeddings(models, calls)
+        embeddings, function_calls = Embeddings(models, calls), FunctionCalls(calls)
         yield Services(
             settings=settings,
             redis=on.redis,
@@ -167,7 +171,9 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
             reading=Reading(family.files, family.documents, family.processing),
             functions=functions,
             function_valves=function_valves,
-            function_calls=FunctionCalls(calls),
+            function_calls=function_calls,
+            function_trials=Trials(functions, function_calls),
+            preparation=preparation,
             knowledge=family.bases,
             knowledge_files=family.entries,
             ingestion=family.ingestion,

@@ -32,6 +32,7 @@ from core.services.files.documents import Documents
 from core.services.files.files import Files
 from core.services.files.processing import Processing
 from core.services.functions.functions import Functions
+from core.services.functions.preparing import Preparation
 from core.services.functions.rights import Rights
 from core.services.functions.valves import FunctionValves
 from core.services.knowledge.bases import KnowledgeBases
@@ -205,10 +206,12 @@ async def open_files(stack: AsyncExitStack, on: Ground, user_rows: UserRows) -> 
     )
 
 
-def open_functions(on: Ground, configs: Configs) -> tuple[Functions, FunctionValves]:
-    """Users' own code, and its settings."""
-    functions = Functions(FunctionRows(on.records), VersionRows(on.records), Rights(configs))
-    return functions, FunctionValves(functions, ValveRows(on.records), Sealer(on.settings))
+def open_functions(on: Ground, configs: Configs, user_rows: UserRows) -> tuple[Functions, FunctionValves, Preparation]:
+    """Users' own code, its settings, and what a call of it needs."""
+    rows, versions = FunctionRows(on.records), VersionRows(on.records)
+    functions = Functions(rows, versions, Rights(configs))
+    valves = FunctionValves(functions, ValveRows(on.records), Sealer(on.settings))
+    return functions, valves, Preparation(rows, versions, valves, user_rows)
 
 
 def open_users(

@@ -10,7 +10,7 @@ import msgspec
 
 from core.errors import BadRequest, Unavailable
 from core.json.decoding import decode
-from pipelines.sandbox.inside.runner import NO_MEMORY, NOT_FOUND, RAISED, RESULT, UNSERIALISABLE
+from pipelines.sandbox.inside.runner import NO_MEMORY, NOT_FOUND, RAISED, RESULT, UNSERIALISABLE, WRONG_SETTINGS
 from pipelines.sandbox.inside.zygote import BEGUN, NOT_SET_UP
 from pipelines.sandbox.outcome import MIB, Ending, Failure, Isolation, Limits, Outcome, Reason
 
@@ -106,6 +106,8 @@ class Call:
             return Failure(reason=Reason.UNSERIALISABLE, message=f"not serialisable: {text}")
         if kind == NOT_FOUND:
             return Failure(reason=Reason.NOT_FOUND, message=f"There is no function {text} in the code.")
+        if kind == WRONG_SETTINGS:
+            return Failure(reason=Reason.SETTINGS, message=f"Its settings are not what its class allows ({text}). Set them anew.")
         return self._ended_without_answer()
 
     def _result(self, content: bytes) -> tuple[msgspec.Raw | None, Failure | None]:

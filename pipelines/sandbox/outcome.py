@@ -1,6 +1,7 @@
 """What a call may cost, and what became of it."""
 
 from enum import StrEnum
+from typing import Any
 
 import msgspec
 
@@ -40,12 +41,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     output_bytes: int = MIB
 
 
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What the product gives a call beside its arguments; nothing of it is shown, because settings may be secret.
+
+    ``valves``, ``user_valves``: settings, where the code has a class for them. ``injected``: parameters such as ``__user__``.
+    """
+
+    valves: dict[str, Any] | None = None
+    user_valves: dict[str, Any] | None = None
+    injected: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        """Without what must not reach a log."""
+        return f"Given(injected={tuple(self.injected)})"
+
+
 class Reason(StrEnum):
     """Why a call has no result."""
 
     RAISED = "exception"
     NOT_FOUND = "not_found"
     UNSERIALISABLE = "not_serialisable"
+    SETTINGS = "wrong_settings"
     TIME = "time_limit"
     CPU = "cpu_limit"
     MEMORY = "memory_limit"

@@ -9,12 +9,12 @@ import msgspec
 
 from core.errors import Unavailable
 from core.logging import get_logger
-from pipelines.sandbox.outcome import Isolation, Limits, Outcome
+from pipelines.sandbox.outcome import Given, Isolation, Limits, Outcome
 from pipelines.sandbox.zygote_process import ZygoteProcess, start
 
 PLACES = 32
 
-_TRIAL = msgspec.json.encode({"code": "def trial(): return 1", "function": "trial", "arguments": {}})
+_TRIAL = msgspec.json.encode({"code": "def trial(): return 1", "function": "trial", "arguments": {}, "given": None})
 
 log = get_logger()
 
@@ -48,7 +48,9 @@ class Sandbox:
             sandbox._closed = True
             await sandbox._zygote.close()
 
-    async def call(self, *, code: str, function: str, arguments: Mapping[str, Any], limits: Limits | None = None) -> Outcome:
+    async def call(
+        self, *, code: str, function: str, arguments: Mapping[str, Any], given: Given | None = None, limits: Limits | None = None
+    ) -> Outcome:
         """What becomes of a function of some code, called with arguments by name, in a fresh process.
 
         ``function``: a function's name, ``Class.method``, or a method of the class ``Tools``. It waits for a free place, outside of
@@ -56,7 +58,7 @@ class Sandbox:
 
         Raises Unavailable where the sandbox itself failed: nothing is known of the call then.
         """
-        request = msgspec.json.encode({"code": code, "function": function, "arguments": arguments})
+        request = msgspec.json.encode({"code": code, "function": function, "arguments": arguments, "given": given})
         async with self._places:
             zygote = await self._living()
             return await zygote.call(request, limits or Limits())

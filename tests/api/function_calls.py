@@ -83,6 +83,7 @@ FUNCTION_CALLS: dict[str, Prepare] = {
     "GET /api/functions/{function_id}/versions": function(),
     "POST /api/functions/{function_id}/toggle": function(),
     "POST /api/functions/{function_id}/toggle/global": function(),
+    "POST /api/functions/{function_id}/test": function({"args": {"city": "Oslo"}}),
     "GET /api/functions/{function_id}/valves": function(),
     "POST /api/functions/{function_id}/valves": function({"api_key": "my-key"}),
     "GET /api/functions/{function_id}/valves/user": function(),

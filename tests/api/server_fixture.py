@@ -12,10 +12,11 @@ from typing import Any
 import jwt
 import msgspec
 
-from core.jobs import PARSE, PULL, SEARCH_WEB, queue_of, queues_of
+from core.jobs import CALL_FUNCTION, PARSE, PULL, SEARCH_WEB, queue_of, queues_of
 from core.models.catalog import Model
 from core.models.completions import Usage
 from core.models.events import Finished
+from core.models.function_calls import FunctionOutcome
 from core.models.jobs import JobStatus
 from core.models.pools import Pool
 from core.models.pulls import StartPull
@@ -34,11 +35,13 @@ PASSWORD = "secure_password"
 PIXEL = base64.b64decode("R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw==")
 EMBED = Model(id="embed", name="Embed", owned_by="penstock", created=1_700_000_000, pool=Pool.GPU)
 FOUND = [WebPage(title="AI news", link="https://news.example.com/ai", snippet="What happened in AI this week.")]
+CALLED = FunctionOutcome(result=msgspec.Raw(b'"In Oslo the sun shines."'), duration=0.0031, isolation="bubblewrap")
 WORK = {
     REPLIES: "generate",
     **dict.fromkeys(queues_of("embed_texts", (EMBED.id,)), "embed"),
     queue_of(PULL): "pull",
     queue_of(SEARCH_WEB): "search",
+    queue_of(CALL_FUNCTION): "call",
     queue_of(PARSE): "parse",
 }
 
@@ -162,10 +165,8 @@ class ServerFixture:
     async def _work(self, queue: str) -> None:
         while True:
             (message,) = await until(lambda: self.services.queue.fetch(queue, WORKER, 1), "a job comes", timeout_s=300)
-            work = {"generate": self._generate, "embed": self._embed, "pull": self._end, "search": self._search, "parse": self._end}[
-                WORK[queue]
-            ]
-            await work(message.args[0])
+            work = {"generate": self._generate, "embed": self._embed, "search": self._search, "call": self._call}
+            await work.get(WORK[queue], self._end)(message.args[0])
 
     async def _generate(self, job_id: str) -> None:
         making = await ManualJob.of(self.services, job_id)
@@ -178,6 +179,10 @@ class ServerFixture:
 
     async def _search(self, job_id: str) -> None:
         await self.services.results.put(job_id, msgspec.json.encode(FOUND))
+        await self._end(job_id)
+
+    async def _call(self, job_id: str) -> None:
+        await self.services.results.put(job_id, msgspec.json.encode(CALLED))
         await self._end(job_id)
 
     async def _end(self, job_id: str) -> None:

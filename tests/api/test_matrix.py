@@ -121,6 +121,7 @@ EXPECTED = {
     "GET /api/functions/{function_id}/versions": "401 401 401 403 404 200 200 401",
     "POST /api/functions/{function_id}/toggle": "401 401 401 403 404 200 200 401",
     "POST /api/functions/{function_id}/toggle/global": "401 401 401 403 403 403 200 401",
+    "POST /api/functions/{function_id}/test": "401 401 401 403 404 200 200 401",
     "GET /api/functions/{function_id}/valves": "401 401 401 403 404 200 200 401",
     "POST /api/functions/{function_id}/valves": "401 401 401 403 404 200 200 401",
     "GET /api/functions/{function_id}/valves/user": "401 401 401 403 404 200 200 401",

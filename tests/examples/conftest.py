@@ -36,9 +36,9 @@ class Server:
         messages += [{"id": "m2", "role": "assistant", "content": "Hi!", "timestamp": 2}]
         return await self.john.chat(models=["gpt-4"], messages=messages)
 
-    async def function(self) -> str:
+    async def function(self, content: str = "def get_weather(location: str): ...") -> str:
         """A function of John's."""
-        body = {"name": "get_weather", "content": "def get_weather(location: str): ..."}
+        body = {"name": "get_weather", "content": content}
         function_id: str = (await self.john.post("/api/functions/create", body)).body["id"]
         return function_id
 

@@ -13,6 +13,8 @@ from tests.ollama import Ollama
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
+TEST = "Execute Function (Test)"
+TESTED = "def my_function(param: str) -> str:\n    return param.upper()"
 CREATING = {"Sign Up", "Upload File", "Create Chat", "Create Custom Model", "Create API Key", "Create Function"}
 ANSWERED_LIKE = {"Sign In": "Sign Up", "Use API Key": "List Chats", "Create Chat": "Get Chat by ID", "Update Chat": "Get Chat by ID"}
 
@@ -28,7 +30,7 @@ async def _filled(call: Call, name: str, server: Server) -> Call:
     if "{file_id}" in path:
         path = path.replace("{file_id}", (await uploaded(server.john))["id"])
     if "function_id" in path or "func_123" in body:
-        function_id = await server.function()
+        function_id = await (server.function(TESTED) if name == TEST else server.function())
         path, body = path.replace("{function_id}", function_id), body.replace("func_123", function_id)
     if headers.get("Content-Type") == "multipart/form-data":
         headers, body = headers | HEADERS, file_form(body.removeprefix("file: ").encode(), "document.pdf").decode()
@@ -65,6 +67,11 @@ async def test_a_printed_request_gets_the_printed_answer(server: Server, name: s
         if name in {"Create Chat", "Update Chat"}:
             expected["chat"]["messages"] = []
         assert_holds(reply.body, expected)
+
+
+async def test_the_printed_test_of_a_function_is_a_real_call(server: Server) -> None:
+    reply = await _send(server, await _filled(CALLS[TEST], TEST, server))
+    assert (reply.body["result"], reply.body["stdout"], reply.body["error"]) == ("TEST", "", None)
 
 
 async def test_a_printed_stream_comes_in_the_printed_form(server: Server) -> None:

@@ -26,7 +26,7 @@ class CountingWork:
     ``repeats``: after the last word it says what it was asked. ``breaks``: where it would leave an answer, its device fails.
     """
 
-    embedder = reranker = puller = searcher = page_texts = children = None
+    embedder = reranker = puller = searcher = page_texts = children = sandbox = None
     tokenizers: Mapping[str, bytes] = {}
     device = "cpu"
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from core.errors import SettingsError
-from core.jobs import KINDS, PARSE
+from core.jobs import CALL_FUNCTION, KINDS, PARSE
 from core.logging import get_logger
 from core.models.catalog import Model
 from core.models.numerics import Numerics
@@ -20,8 +20,9 @@ from pipelines.web_search.page_texts import PageTexts
 from pipelines.web_search.searcher import Searcher
 from workers.actors.parsing import LIMITS
 from workers.actors.web_searches import PAGE_LIMITS, PAGES_AT_A_TIME
+from workers.assembling import PoolWork
 from workers.children import Children
-from workers.process import PoolWork
+from workers.opened_sandbox import OpenedSandbox
 
 if TYPE_CHECKING:
     from gpu.engine import Engine
@@ -44,7 +45,10 @@ def work_of(pool: Pool, settings: Settings, on_failure: Callable[[str], None] | 
 
 
 class CpuWork:
-    """Models are pulled, files are read and the web is searched here; and it takes part in putting back what dead workers left."""
+    """Models are pulled, files are read, the web is searched and functions are called here.
+
+    It takes part in putting back what dead workers left, too.
+    """
 
     generator: Generator | None = None
     embedder: Embedder | None = None
@@ -57,9 +61,12 @@ class CpuWork:
         self.searcher: Searcher | None = Searcher(settings)
         self.page_texts: PageTexts | None = PageTexts(Fetcher(settings), Children(PAGE_LIMITS, PAGES_AT_A_TIME))
         self.children: Children | None = Children(LIMITS, KINDS[PARSE].places or 1)
+        self.sandbox: OpenedSandbox | None = OpenedSandbox(KINDS[CALL_FUNCTION].places or 1)
 
     async def open(self) -> None:
-        """Make the client sessions."""
+        """Make the client sessions, and begin to open the sandbox."""
+        if self.sandbox:
+            self.sandbox.open()
         if self.searcher:
             await self.searcher.open()
         if self.page_texts:
@@ -82,6 +89,7 @@ class RelayWork:
     searcher: Searcher | None = None
     page_texts: PageTexts | None = None
     children: Children | None = None
+    sandbox: OpenedSandbox | None = None
     tokenizers: Mapping[str, bytes] = {}
     device = "network"
 
@@ -114,6 +122,7 @@ class GpuWork:
     searcher: Searcher | None = None
     page_texts: PageTexts | None = None
     children: Children | None = None
+    sandbox: OpenedSandbox | None = None
 
     def __init__(self, local: "LocalModels", embedder: "LocalEmbedder | None", reranker: Reranker | None, device: str) -> None:
         self.generator: Generator | None = local

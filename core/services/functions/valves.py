@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 
 from core.errors import BadRequest, NotFound, Unavailable
 from core.models.functions import Function, Schema, SealedValves, ValveValues
 from core.models.users import Principal
 from core.security import Sealer
+from core.services.functions.checking import faults, names
 from core.services.functions.functions import Functions
 from core.storage.function_valves import FunctionValves as ValveRows
 
@@ -68,7 +68,7 @@ class FunctionValves:
     async def _show(self, function: Function, schema: Schema, user_id: str = "") -> Valves:
         stored = await self._rows.get(_id(function.id, user_id))
         values, secrets = (stored.values, stored.secrets) if stored else ({}, ())
-        shown = {name: value for name, value in values.items() if name in _names(schema) and not _is_secret(schema, name)}
+        shown = {name: value for name, value in values.items() if name in names(schema) and not _is_secret(schema, name)}
         return Valves(schema=schema, values=shown, secrets=secrets)
 
     async def _change(self, function: Function, schema: Schema, changes: Mapping[str, Any], user_id: str = "") -> Valves:
@@ -81,7 +81,7 @@ class FunctionValves:
             secret.pop(name, None)
             if value is not None:
                 (secret if _is_secret(schema, name) else plain)[name] = value
-        known = _names(schema)
+        known = names(schema)
         _check(schema, changes, {name: value for name, value in (plain | secret).items() if name in known})
         plain = {name: value for name, value in plain.items() if name in known}
         secret = {name: value for name, value in secret.items() if name in known}
@@ -95,7 +95,7 @@ class FunctionValves:
             return {}
         stored = await self._rows.get(valves_id)
         values = (stored.values if stored else {}) | await self._open(valves_id)
-        return {name: value for name, value in values.items() if name in _names(schema)}
+        return {name: value for name, value in values.items() if name in names(schema)}
 
     async def _open(self, valves_id: str) -> dict[str, Any]:
         sealed = await self._rows.sealed(valves_id)
@@ -127,39 +127,20 @@ def _schema(schema: Schema | None) -> Schema:
     return schema
 
 
-def _names(schema: Schema) -> Schema:
-    found: Schema = schema.get("properties", {})
-    return found
-
-
 def _is_secret(schema: Schema, name: str) -> bool:
-    return bool(_names(schema).get(name, {}).get("secret"))
+    return bool(names(schema).get(name, {}).get("secret"))
 
 
 def _check(schema: Schema, changes: Mapping[str, Any], whole: dict[str, Any]) -> None:
     """Raises BadRequest that names the value at fault, and never repeats it: it may be secret."""
     for name in changes:
-        if name not in _names(schema):
-            message = f"{name}: there is no such setting. Known are: {', '.join(_names(schema)) or 'none'}."
+        if name not in names(schema):
+            message = f"{name}: there is no such setting. Known are: {', '.join(names(schema)) or 'none'}."
             raise BadRequest(message, param=name)
     if len(msgspec.json.encode(whole)) > MAX_BYTES:
         message = f"Settings may have {MAX_BYTES} bytes of JSON."
         raise BadRequest(message)
-    try:
-        # Patterns are users' own, so by an engine whose time grows with the text alone.
-        faults = list(jsonschema_rs.Draft202012Validator(schema, pattern_options=jsonschema_rs.RegexOptions()).iter_errors(whole))
-    except (ValueError, jsonschema_rs.ValidationError):  # a pattern that such an engine does not know
-        message = "The code's settings class cannot be used: a pattern in it is no regular expression, or looks around or back."
-        raise BadRequest(message) from None
-    for fault in faults:
-        where = ".".join(map(str, fault.instance_path))
-        name = where or next((wanted for wanted in schema.get("required", ()) if wanted not in whole), "")
-        message = f"{name}: {_say(fault, where)}."
-        raise BadRequest(message, param=name)
-
-
-def _say(fault: jsonschema_rs.ValidationError, where: str) -> str:
-    if not where:
-        return "must be set"
-    keyword = str(fault.schema_path[-1]) if fault.schema_path else "its schema"
-    return f"is not what the settings class allows ({keyword})"
+    for fault in faults(schema, whole):
+        what = f"is not what the settings class allows ({fault.keyword})" if fault.keyword else "must be set"
+        message = f"{fault.name}: {what}."
+        raise BadRequest(message, param=fault.name)

@@ -9,25 +9,41 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from json import dumps
 from types import ModuleType
-from typing import Any
+from typing import Any, TypedDict
 
-RESULT, UNSERIALISABLE, RAISED, NO_MEMORY, NOT_FOUND = b"r", b"u", b"e", b"m", b"n"
+RESULT, UNSERIALISABLE, RAISED, NO_MEMORY, NOT_FOUND, WRONG_SETTINGS = b"r", b"u", b"e", b"m", b"n", b"v"
 FILE, MODULE = "function.py", "function"  # what tracebacks call the code
 MAX_MESSAGE, MAX_TRACEBACK = 2_000, 20_000  # characters
+EMITTERS = ("__event_emitter__", "__event_call__")
+USER = "__user__"
 
 
-def run(code: str, function: str, arguments: dict[str, Any]) -> tuple[bytes, bytes]:
+class Given(TypedDict):
+    """What the product gives a call. ``valves``, ``user_valves``: settings, where the code has a class for them.
+
+    ``injected``: parameters that are not the caller's, such as ``__user__``.
+    """
+
+    valves: dict[str, Any] | None
+    user_valves: dict[str, Any] | None
+    injected: dict[str, Any]
+
+
+def run(code: str, function: str, arguments: dict[str, Any], given: Given | None) -> tuple[bytes, bytes]:
     """What kind of answer, and its content. ``function``: a function's name, ``Class.method``, or a method of ``Tools``."""
     try:
-        target = _find(_load(code), function)
+        holder, target = _find(_load(code), function)
         if target is None:
             return NOT_FOUND, function[:MAX_MESSAGE].encode(errors="replace")
-        value = target(**arguments)
+        injected = _set_up(holder, given) if given else {}
+        value = target(**arguments, **injected)
         if inspect.isawaitable(value):
             value = asyncio.run(_wait_for(value))
         return _serialise(value)
     except MemoryError:
         return NO_MEMORY, b""
+    except _WrongSettingsError as error:
+        return WRONG_SETTINGS, str(error)[:MAX_MESSAGE].encode(errors="replace")
     except BaseException as error:  # noqa: BLE001 - whatever it raises is its caller's; SystemExit, too
         return RAISED, _describe(error)
 
@@ -41,14 +57,47 @@ def _load(code: str) -> ModuleType:
     return module
 
 
-def _find(module: ModuleType, name: str) -> Callable[..., Any] | None:
+def _find(module: ModuleType, name: str) -> tuple[object, Callable[..., Any] | None]:
+    """What can be called, and the object or module that it belongs to."""
+    holder: object = module
     owner, _, method = name.rpartition(".")
     found = module.__dict__.get(owner or name)
     if not owner and not callable(found):
         found, owner, method = module.__dict__.get("Tools"), "Tools", name
     if owner and isinstance(found, type):
-        found = getattr(found(), method, None)
-    return found if callable(found) else None
+        holder = found()
+        found = getattr(holder, method, None)
+    return holder, found if callable(found) else None
+
+
+def _set_up(holder: object, given: Given) -> dict[str, Any]:
+    """As Open WebUI does: settings are an instance of the code's own class, in ``valves`` and in ``__user__["valves"]``."""
+    injected: dict[str, Any] = {name: _tell_nobody if name in EMITTERS else value for name, value in given["injected"].items()}
+    if given["valves"] is not None:
+        setattr(holder, "valves", _settings(holder, "Valves", given["valves"]))  # noqa: B010 - whatever object it is
+    if given["user_valves"] is not None and USER in injected:
+        injected[USER]["valves"] = _settings(holder, "UserValves", given["user_valves"])
+    return injected
+
+
+class _WrongSettingsError(Exception):
+    """The code's own class refuses its settings."""
+
+
+def _settings(holder: object, name: str, values: dict[str, Any]) -> object:
+    """An instance of the class. What it refuses is named, and never repeated: it may be secret."""
+    try:
+        return getattr(holder, name)(**values)
+    except MemoryError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - the class is the user's
+        places = [".".join(map(str, fault["loc"])) for fault in error.errors(include_input=False)] if hasattr(error, "errors") else []
+        message = f"{name}: {', '.join(places) or type(error).__name__}"
+        raise _WrongSettingsError(message) from None
+
+
+async def _tell_nobody(*_: object, **__: object) -> None:
+    """Nobody listens to what a call tells of its progress."""
 
 
 async def _wait_for(value: Awaitable[Any]) -> Any:

@@ -120,7 +120,7 @@ class _Zygote:
             os.write(answer, NOT_SET_UP + f"{type(error).__name__}: {error}".encode())
             os._exit(1)
         os.write(answer, BEGUN)
-        kind, content = run(request["code"], request["function"], request["arguments"])
+        kind, content = run(request["code"], request["function"], request["arguments"], request["given"])
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()
