@@ -73,7 +73,7 @@ class Generations:
         self._notifications = notifications
 
     async def complete(self, principal: Principal, request: CompletionRequest, body: bytes) -> GenerationSpec:
-        """Enqueue a plain OpenAI completion, which touches Redis only, unless something is attached.
+        """Enqueue a plain OpenAI completion, which touches Redis only, unless it names something to read or to call.
 
         Raises BadRequest naming the field at fault, ModelNotFound, and NotFound or Forbidden for what is named and not theirs to use.
         ``request``: what ``parse_request`` has read from ``body``.

@@ -11,6 +11,7 @@ from core.models.events import Delta
 from core.models.tools import Tool
 from pipelines.tools.rounds import ToolRequest
 
+LOOKED_AT = 200  # characters, by which it is known whether a text may be calls
 TASK = (
     "You can call tools. To call some, reply with nothing but this JSON: "
     '{"tool_calls": [{"name": "<tool>", "arguments": {<its arguments>}}]} '
@@ -34,6 +35,7 @@ class PromptedCalls:
     def __init__(self, *, told: bool = False) -> None:
         self._held: list[Delta] | None = None if told else []
         self._text: list[str] = []
+        self._begun = ""
         self.calls: tuple[ToolRequest, ...] = ()
 
     @property
@@ -48,8 +50,10 @@ class PromptedCalls:
             yield delta
             return
         self._held.append(delta)
-        if not may_call(self.text):
-            yield from self._release()
+        if len(self._begun) < LOOKED_AT:
+            self._begun += delta.text
+            if not may_call(self._begun):
+                yield from self._release()
 
     def end(self) -> Iterator[Delta]:
         """What was held back, unless it was a call."""
@@ -73,7 +77,7 @@ def describe_tools(tools: Sequence[Tool]) -> str:
 
 def may_call(text: str) -> bool:
     """Whether a text that goes on may be calls."""
-    begun = _SPACE.sub("", text[:200]).lower()
+    begun = _SPACE.sub("", text).lower()
     return any(opening.startswith(begun) or begun.startswith(opening) for opening in _OPENINGS)
 
 

@@ -61,9 +61,11 @@ class ToolRounds:
         self._prompted = prompt.spec.prompted
         self._made: list[tuple[Round, Sequence[ToolOutcome]]] = []
         self._finish: FinishReason | None = None
+        self._context_length: int | None = None
 
     async def run(self) -> Usage | None:
         """To the answer's end. The tokens of all rounds."""
+        self._context_length = (await self._generator.window(self._spec.served)).tokens
         while True:
             number = len(self._made) + 1
             asked = await self._attempt.recall(f"round-{number}", Round)
@@ -165,7 +167,7 @@ class ToolRounds:
                 arguments=arguments,
                 user_id=self._spec.user_id,
             )
-            return outcome_of(await self._calls.run(call, job_id=job_id))
+            return outcome_of(await self._calls.run(call, job_id=job_id), self._context_length)
         except BadCall as wrong:
             return ToolOutcome(error=str(wrong))
         except PenstockError as error:

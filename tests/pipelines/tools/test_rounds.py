@@ -23,6 +23,12 @@ def test_a_long_result_is_cut_and_says_so() -> None:
         assert str(told.result).endswith("characters)")
 
 
+def test_a_short_context_gets_less() -> None:
+    made = FunctionOutcome(result=msgspec.Raw(b'"' + b"x" * 5_000 + b'"'), duration=0.1, isolation="bubblewrap")
+    assert len(str(outcome_of(made, 2_048).result)) < 2_148
+    assert outcome_of(made, 128_000).result == "x" * 5_000
+
+
 def test_a_failure_is_told_as_one() -> None:
     failed = FunctionOutcome(error=FunctionFailure(reason="exception", message="KeyError: 'x'"), duration=0.1, isolation="bubblewrap")
     assert text_of_outcome(outcome_of(failed)) == "Error: KeyError: 'x'"
