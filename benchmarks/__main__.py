@@ -29,6 +29,7 @@ ALONE = (
     "bfloat16",
     "parsing",
     "retrieval",
+    "functions",
 )
 NAMED = ("open_webui",)  # only where they are named: what they compare with is gigabytes
 COMPARED = ("before", "jobs", "vectors", "worker")

@@ -17,12 +17,11 @@ from core.models.numerics import CHECKED, Checked
 from core.models.pulls import MODELS_FOLDER
 from core.redis.client import split_addresses
 from core.settings import Settings
-from penstock import data_dir, redis, redis_memory
+from penstock import data_dir, isolation, redis, redis_memory
 
 CONNECT_S = 2.0
 PROBE_S = 10.0
 GB = 1_000_000_000
-SANDBOX = ("bwrap", "--unshare-all", "--ro-bind", "/", "/", "/bin/true")
 PORTS = {"mongodb": 27017, "redis": 6379, "rediss": 6379, "http": 80, "https": 443}
 
 
@@ -61,7 +60,7 @@ def examine(settings: Settings) -> list[Finding]:
             name="starter model",
         ),
         *_numerics(settings),
-        _bubblewrap(),
+        *_sandbox(),
         *(_server(name, url) for name, url in servers),
     ]
 
@@ -125,14 +124,20 @@ def _numerics(settings: Settings) -> list[Finding]:
     return found or [Finding(name="numerics", found=True, text="not checked yet: a gpu worker checks a model when it first loads it")]
 
 
-def _bubblewrap() -> Finding:
-    if not shutil.which("bwrap"):
-        text = "users' functions will have no sandbox of this kind. Install bubblewrap"
-        return Finding(name="bubblewrap", found=False, text=text)
-    with suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(SANDBOX, capture_output=True, timeout=PROBE_S, check=True)
-        return Finding(name="bubblewrap", found=True, text=f"{shutil.which('bwrap')}, and sandboxes are allowed")
-    return Finding(name="bubblewrap", found=False, text="installed, but this machine does not allow it (user namespaces)")
+def _sandbox() -> list[Finding]:
+    """What users' functions would run in, and what became of an attack on it: one that is not denied is a fault of this installation."""
+    tried = isolation.attempt()
+    if not tried.verdicts:
+        text = f"{tried.what} Install bubblewrap (apt-get install bubblewrap)"
+        return [Finding(name="sandbox", found=False, text=text)]
+    text = f"{len(tried.verdicts)} of {len(tried.verdicts)} attacks on it were denied, in {tried.seconds:.1f} s"
+    if failed := tried.failed:
+        why = "; ".join(f"{verdict.name} ({verdict.found!r} and not {verdict.expected!r})" for verdict in failed)
+        text = f"NOT DENIED: {why}. Let nobody write functions on this machine, and report this"
+    return [
+        Finding(name="sandbox", found=True, text=tried.what),
+        Finding(name="self-attack", found=not failed, text=text, needed=True),
+    ]
 
 
 def _server(name: str, url: str, *, needed: bool = False) -> Finding:
