@@ -108,6 +108,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flush_ms: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 30
     lease_ms: Annotated[int, msgspec.Meta(ge=500, le=60000)] = 2000
     answer_timeout_s: Positive = 3600
+    tool_rounds: Positive = 10
     drain_s: Positive = 30
     function_timeout_s: Annotated[int, msgspec.Meta(ge=1, le=240)] = 10
     function_cpu_s: Annotated[int, msgspec.Meta(ge=1, le=240)] = 5

@@ -11,9 +11,10 @@ from core.chat_documents.document import as_document, message_document
 from core.json.decoding import decode
 from core.models.chats import ChatDetail
 from core.models.completions import CompletionRequest, FinishReason, Usage
-from core.models.events import ChoiceFinished, Delta, Event
+from core.models.events import ChoiceFinished, Delta, Event, Step
 from core.models.generations import GenerationSpec
 from core.models.numerics import Numerics
+from core.models.tools import Tool
 
 
 class Transcript(msgspec.Struct, kw_only=True):
@@ -28,13 +29,16 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One request for a generator, which reads ``body`` once and as far as it needs to: ``request`` is for whoever needs all of it.
 
     ``body``: the client's, as it came. ``said``: the messages that stand for the body's own, if any. ``emitted``: what earlier workers
-    gave, per choice; a generator that continues goes on from there.
+    gave, per choice; a generator that continues goes on from there. ``tools``: told beside the body's own; ``later``: some were called for
+    this answer already, so that the model need not call any.
     """
 
     spec: GenerationSpec
     body: bytes
     said: Sequence[Mapping[str, Any]] | None = None
     emitted: Mapping[int, Transcript] = {}
+    tools: Sequence[Tool] = ()
+    later: bool = False
 
     @cached_property
     def request(self) -> CompletionRequest:
@@ -133,7 +137,7 @@ def _branch(tree: Mapping[str, Mapping[str, Any]], answer_id: str) -> list[Mappi
 
 
 def replay(log: Iterable[tuple[str, Event]]) -> dict[int, Transcript]:
-    """What a log's readers have seen, per choice."""
+    """What a log's readers have seen, per choice: of an answer in rounds, of the last one."""
     seen: dict[int, Transcript] = {}
     for _, event in log:
         add_event(seen, event)
@@ -141,10 +145,12 @@ def replay(log: Iterable[tuple[str, Event]]) -> dict[int, Transcript]:
 
 
 def add_event(seen: dict[int, Transcript], event: Event) -> None:
-    """Add one event to what has been seen."""
+    """Add one event to what has been seen. A step ends a round (pipelines.tools.rounds): nobody goes on with what came before it."""
     if isinstance(event, Delta):
         transcript = seen.setdefault(event.choice, Transcript())
         transcript.text += event.text
         transcript.tokens.extend(event.tokens)
     elif isinstance(event, ChoiceFinished):
         seen.setdefault(event.choice, Transcript()).finish_reason = event.finish_reason
+    elif isinstance(event, Step):
+        seen.clear()

@@ -17,7 +17,7 @@ from schema.times import to_datetime
 class Message:
     """Projection of core.models.chats.Message; what EXTRA names comes from its ``extra``."""
 
-    EXTRA = frozenset({"done", "generation_id", "model", "usage", "error", "sources", "files"})
+    EXTRA = frozenset({"done", "generation_id", "model", "usage", "error", "sources", "files", "tool_calls"})
 
     id: strawberry.ID
     chat_id: strawberry.ID
@@ -31,6 +31,10 @@ class Message:
     error: JSON | None = strawberry.field(description="Why an answer failed.")
     files: JSON | None = strawberry.field(description="What is attached to a question: a list of `{type, id, name}`.")
     sources: JSON | None = strawberry.field(description="The passages that an answer stands on, as Open WebUI's clients read them.")
+
+    tool_calls: JSON | None = strawberry.field(
+        description="Tools that were called for an answer: a list of `{key, name, arguments}` with `result` or `error`."
+    )
 
     @classmethod
     def of(cls, model: models.Message) -> Self:
@@ -50,6 +54,7 @@ class Message:
             error=extra.get("error"),
             files=extra.get("files"),
             sources=extra.get("sources"),
+            tool_calls=extra.get("tool_calls"),
         )
 
 

@@ -58,11 +58,21 @@ class SendMessageInput:
     files: list[AttachmentInput] = strawberry.field(default_factory=list, description="What the answer is to stand on.")
     knowledge_ids: list[strawberry.ID] = strawberry.field(default_factory=list, description="The same: knowledge bases by their ids alone.")
 
+    tool_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None, description="Functions that the model may call. Without it, those that the chat or the model names."
+    )
+
     def command(self) -> SendMessage:
         """The service's command."""
         files = [sources.Attachment(type=sources.SourceKind(file.type), id=file.id) for file in self.files]
         return SendMessage(
-            chat_id=self.chat_id, content=self.content, model=self.model, id=self.id, files=files, knowledge_ids=self.knowledge_ids
+            chat_id=self.chat_id,
+            content=self.content,
+            model=self.model,
+            id=self.id,
+            files=files,
+            knowledge_ids=self.knowledge_ids,
+            tool_ids=self.tool_ids,
         )
 
 

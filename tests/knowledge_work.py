@@ -109,7 +109,12 @@ async def model(services: Services, worker: WorkerParts) -> AsyncIterator[Tellin
     assert worker
     generator = Telling()
     replies = Replies(
-        claims=services.claims, events=services.events, answers=services.answers, generator=generator, passages=Passages.of(services)
+        claims=services.claims,
+        events=services.events,
+        answers=services.answers,
+        generator=generator,
+        passages=Passages.of(services),
+        calls=services.function_calls,
     )
     async with working(services, "answers", {GENERATE[Pool.GPU]: replies}, ("echo",)):
         yield generator

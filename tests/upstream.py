@@ -12,6 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests import tool_models
+
 TOLD = {"token": "H", "logprob": -0.5, "bytes": [72], "top_logprobs": [{"token": "H", "logprob": -0.5, "bytes": [72]}]}
 DETAILED = {
     "prompt_tokens": 9,
@@ -113,6 +115,8 @@ class Upstream:
         if model in FAILURES:
             status, message, code, headers, param = FAILURES[model]
             return _error(status, message, code, headers, param)
+        if model in tool_models.MODELS:
+            return await tool_models.answer(request, body)
         if model == "knowing":
             return await self._knowing(request, body)
         if model == "stuck":

@@ -64,6 +64,8 @@ def actors_of(pool: Pool, work: PoolWork, services: Services) -> dict[str, Actor
             answers=services.answers,
             generator=work.generator,
             passages=Passages.of(services),
+            calls=services.function_calls,
+            rounds=services.settings.tool_rounds,
         )
     if work.embedder:
         actors[EMBED[pool]] = Embeddings(results=services.results, embedder=work.embedder)

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -59,6 +59,15 @@ class Attempt:
         """
         return await self._once(key, do, gives, Step)
 
+    async def recall(self, key: str, gives: type[T]) -> T | None:
+        """What a step gave that the log says is done; None where it does not."""
+        done = (await self._done_before()).get(key)
+        return None if done is None else msgspec.json.decode(done, type=gives)
+
+    async def note(self, key: str, result: Any) -> None:
+        """Tell that a step is done which was not known to be one before it was over. Raises Fenced where the job is another's now."""
+        await self._note(key, result, Step)
+
     async def call(self, tool: ToolCall, do: Callable[[], Awaitable[T]], gives: type[T]) -> T:
         """Call a tool, unless the log holds what it gave. Readers hear of both. One that may not be called twice is to be given the key."""
         if tool.key not in await self._done_before():
@@ -67,14 +76,19 @@ class Attempt:
         return await self._once(tool.key, do, gives, ToolResult)
 
     async def _once(self, key: str, do: Callable[[], Awaitable[T]], gives: type[T], event: type[Step | ToolResult]) -> T:
-        results = await self._done_before()
-        if key in results:
+        if key in (results := await self._done_before()):
             return msgspec.json.decode(results[key], type=gives)
         result = await do()
+        await self._note(key, result, event)
+        return result
+
+    async def _note(self, key: str, result: Any, event: type[Step | ToolResult]) -> None:
+        """Tell that something is done. Whoever takes over goes on behind it, so that the job can be handed back from here."""
+        results = await self._done_before()
         results[key] = msgspec.Raw(msgspec.json.encode(result))
         self._writer.add(event(key=key, result=results[key]))
         await self._writer.flush()
-        return result
+        self.held.begun = False
 
     async def _done_before(self) -> dict[str, msgspec.Raw]:
         if self._results is None:

@@ -36,6 +36,7 @@ class LogWriter:
         self._timer_due = 0.0
         self._append: asyncio.Task[None] | None = None
         self._error: BaseException | None = None
+        self._sending = asyncio.Lock()
 
     def add(self, *entries: Event) -> None:
         """Entries to append soon. Raises Fenced where an earlier append found the job to be another's now."""
@@ -99,6 +100,10 @@ class LogWriter:
             self._schedule()
 
     async def _send(self, end: JobStatus | None = None) -> None:
+        async with self._sending:  # several calls of tools may flush at once
+            await self._send_pending(end)
+
+    async def _send_pending(self, end: JobStatus | None) -> None:
         entries, self._pending = self._pending, []
         begin = len(self._appended)
         self._appended.extend(entries)

@@ -7,9 +7,11 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from api.openai.completion_chunks import completion_id
-from core.models.events import ChoiceFinished, Delta, Event, Finished, Sources, Started
+from core.models.events import ChoiceFinished, Delta, Event, Finished, Sources, Started, ToolCall, ToolResult
 from core.models.generations import GenerationSpec
 from core.services.sources import describe
+from core.services.tools import describe_calls
+from pipelines.tools.joining import JoinedCalls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +30,7 @@ class Completion:
         self._continued: str | None = None
         self._fingerprint = ""
         self._sources: Sequence[Source] | None = None
+        self._calls: list[Event] = []
 
     def add(self, event: Event) -> None:
         """One more event."""
@@ -39,6 +42,8 @@ class Completion:
             self._usage = event.usage
         elif isinstance(event, Sources):
             self._sources = event.sources
+        elif isinstance(event, ToolCall | ToolResult):
+            self._calls.append(event)
         elif isinstance(event, Started):
             self._continued = event.continued or self._continued
             self._fingerprint = event.fingerprint
@@ -60,6 +65,8 @@ class Completion:
             body["continued"] = self._continued
         if self._sources is not None:
             body["sources"] = describe(self._sources)
+        if self._calls:
+            body["tool_calls"] = describe_calls(self._calls)
         return body
 
 
@@ -69,6 +76,7 @@ class _Choice:
         self._text: list[str] = []
         self._extra: dict[str, Any] = {}
         self._logprobs: Logprobs | None = None
+        self._calls = JoinedCalls()
 
     def add(self, event: Delta) -> None:
         if event.text:
@@ -76,9 +84,13 @@ class _Choice:
         if event.logprobs:
             self._logprobs = self._logprobs.joined(event.logprobs) if self._logprobs else event.logprobs
         for name, value in (event.extra or {}).items():
-            self._extra[name] = (
-                _tool_calls(self._extra.get(name, []), value) if name == "tool_calls" else _joined(self._extra.get(name), value)
-            )
+            if name == "tool_calls":
+                for piece in value if isinstance(value, list) else ():
+                    if isinstance(piece, dict):
+                        self._calls.add(piece)
+                self._extra[name] = self._calls.calls
+            else:
+                self._extra[name] = _joined(self._extra.get(name), value)
 
     def document(self, index: int) -> dict[str, Any]:
         text = "".join(self._text)
@@ -88,28 +100,3 @@ class _Choice:
 
 def _joined(known: Any, more: Any) -> Any:
     return known + more if isinstance(known, str) and isinstance(more, str) else more
-
-
-def _tool_calls(known: list[Any], more: Any) -> list[Any]:
-    """Pieces of calls, told apart by ``index``: the first has id and name, later ones more of the arguments.
-
-    Whole calls have no index, and follow each other.
-    """
-    calls = list(known)
-    for piece in more if isinstance(more, list) else []:
-        if not isinstance(piece, dict):
-            continue
-        index = piece.get("index", len(calls))
-        rest = {name: value for name, value in piece.items() if name != "index"}
-        if not isinstance(index, int) or index >= len(calls):
-            calls.append(rest)
-            continue
-        call = calls[index]
-        function, added = call.get("function") or {}, rest.pop("function", None) or {}
-        arguments = (function.get("arguments") or "") + (added.get("arguments") or "")
-        calls[index] = {
-            **call,
-            **{name: value for name, value in rest.items() if value},
-            "function": {**function, **{n: v for n, v in added.items() if v}, "arguments": arguments},
-        }
-    return calls

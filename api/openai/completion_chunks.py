@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from core.models.completions import Logprobs
-from core.models.events import ENDS, ChoiceFinished, Delta, Event, Finished, Sources, Started, Waiting
+from core.models.events import ENDS, ChoiceFinished, Delta, Event, Finished, Sources, Started, ToolCall, ToolResult, Waiting
 from core.models.generations import GenerationSpec
 from core.services.sources import describe
+from core.services.tools import describe_calls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,7 @@ class CompletionChunks:
         self._finished: set[int] = set()
         self._continued: str | None = None
         self._sources: Sequence[Source] | None = None
+        self._calls: list[Event] = []
 
     def render(self, entry_id: str, event: Event) -> bytes:
         """What a client is sent for an event; empty for what it need not see. Not for an answer's end by failure."""
@@ -45,17 +47,21 @@ class CompletionChunks:
         if isinstance(event, ChoiceFinished):
             self._finished.add(event.choice)
             return self._chunk(entry_id, event.choice, {}, event.finish_reason)
+        if isinstance(event, Waiting):
+            return b": " + event.detail.encode() + b"\n"  # a comment, which clients pass over; a blank line would make it an event
+        self._note(event)
+        return self._end(entry_id, event) if isinstance(event, ENDS) else b""
+
+    def _note(self, event: Event) -> None:
+        """What is told with what comes later."""
         if isinstance(event, Sources):
             self._sources = event.sources
-            return b""
-        if isinstance(event, Started):
+        elif isinstance(event, ToolCall | ToolResult):
+            self._calls.append(event)
+        elif isinstance(event, Started):
             self._continued = event.continued or self._continued
             if event.fingerprint:
                 self._head = _head(self._spec, system_fingerprint=event.fingerprint)
-            return b""
-        if isinstance(event, Waiting):
-            return b": " + event.detail.encode() + b"\n"  # a comment, which clients pass over; a blank line would make it an event
-        return self._end(entry_id, event) if isinstance(event, ENDS) else b""
 
     def _delta(self, entry_id: str, event: Delta) -> bytes:
         delta: dict[str, Any] = {"content": event.text} if event.text or not event.extra else {}
@@ -71,12 +77,16 @@ class CompletionChunks:
     def _end(self, entry_id: str, event: Event) -> bytes:
         """A stopped answer has choices that never finished; its usage is not known.
 
-        What it stands on comes after the answer, in a chunk that adds nothing to it: who knows nothing of it reads an empty delta.
+        What it stands on, and the tools that were called for it, come after the answer in a chunk that adds nothing to it: who knows
+        nothing of them reads an empty delta.
         """
         choices = self._begun or {0}
         parts = [self._chunk(entry_id, choice, {}, "stop") for choice in sorted(choices - self._finished)]
-        if self._sources is not None:
-            parts.append(self._chunk(entry_id, min(choices), {}, None, sources=describe(self._sources)))
+        more = {"sources": describe(self._sources)} if self._sources is not None else {}
+        if self._calls:
+            more["tool_calls"] = describe_calls(self._calls)
+        if more:
+            parts.append(self._chunk(entry_id, min(choices), {}, None, more=more))
         if self._include_usage and isinstance(event, Finished) and event.usage:
             parts.append(self._head + b'],"usage":' + _encode(event.usage) + b"}\n\n")
         return b"".join((*parts, b"id: ", entry_id.encode(), b"\n", DONE))
@@ -89,12 +99,12 @@ class CompletionChunks:
         finish_reason: str | None,
         logprobs: Logprobs | None = None,
         *,
-        sources: Any = None,
+        more: dict[str, Any] | None = None,
     ) -> bytes:
         body = _encode({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish_reason})
         tail = self._tail
-        if sources is not None:
-            tail = b'],"sources":' + _encode(sources) + tail[1:]
+        if more:
+            tail = b"]," + _encode(more)[1:-1] + tail[1:]
         if finish_reason and self._continued:
             tail = b'],"continued":' + _encode(self._continued) + tail[1:]
         return b"".join((b"id: ", entry_id.encode(), b"\n", self._head, body, tail))

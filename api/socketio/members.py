@@ -11,13 +11,14 @@ import msgspec
 from core.errors import NotFound, PenstockError, Unavailable
 from core.events import START, position
 from core.logging import get_logger
-from core.models.events import ENDS, Delta, Event, Sources
+from core.models.events import ENDS, Delta, Event, Sources, ToolCall, ToolResult
 from core.models.generations import GenerationSpec
 from core.models.users import Principal
 from core.services import Services
 from core.services.answers import end_of
 from core.services.chats.chats import message_document
 from core.services.sources import describe
+from core.services.tools import describe_call, describe_calls, describe_result
 
 RETRY_S = 0.5
 SUBMITTED_S = 0.02
@@ -188,7 +189,7 @@ class Member:
 
     async def _tell_answer(self, principal: Principal, generation_id: str) -> None:
         """An answer's pieces, each once, and then the whole."""
-        generations, pieces, sources = self._services.generations, list[str](), dict[str, Any]()
+        generations, pieces, calls, kept = self._services.generations, list[str](), list[Event](), dict[str, Any]()
         spec = await generations.spec(principal, generation_id)
         if spec.chat_id != self._chat_id:
             return
@@ -196,8 +197,11 @@ class Member:
             async for entry_id, event in entries:
                 pieces.append(event.text if isinstance(event, Delta) and event.choice == 0 else "")
                 if isinstance(event, Sources):
-                    sources = {"sources": describe(event.sources)}
-                message = _told_of(spec, event, "".join(pieces) if isinstance(event, ENDS) else pieces[-1], sources)
+                    kept["sources"] = describe(event.sources)
+                if isinstance(event, ToolCall | ToolResult):
+                    calls.append(event)
+                    kept["tool_calls"] = describe_calls(calls)
+                message = _told_of(spec, event, "".join(pieces) if isinstance(event, ENDS) else pieces[-1], kept)
                 if message and position(entry_id) > position(self._seen.get(generation_id, START)):
                     about = {"delta": not message["done"], "generation_id": spec.id, "event_id": entry_id}
                     await self._emit("message", {"chat_id": self._chat_id, "message": message, **about})
@@ -212,14 +216,21 @@ class Member:
                 await self._emit("message", {"chat_id": self._chat_id, "message": message_document(message), **about})
 
 
-def _told_of(spec: GenerationSpec, event: Event, text: str, sources: dict[str, Any]) -> dict[str, Any] | None:
-    """The assistant's message as one event changes it: a piece of it, or the whole at the end; None where there is nothing to tell."""
+def _told_of(spec: GenerationSpec, event: Event, text: str, kept: dict[str, Any]) -> dict[str, Any] | None:
+    """The assistant's message as one event changes it: a piece of it, or the whole at the end; None where there is nothing to tell.
+
+    ``kept``: what is stored with it.
+    """
     message: dict[str, Any] = {"id": spec.message_id, "role": "assistant", "content": text, "done": False}
     if isinstance(event, Delta):
         return message | (event.extra or {}) if text or event.extra else None
     if isinstance(event, Sources):
-        return message | sources
+        return message | kept
+    if isinstance(event, ToolCall):
+        return message | {"tool_call": describe_call(event)}
+    if isinstance(event, ToolResult):
+        return message | {"tool_result": describe_result(event)}
     if not isinstance(event, ENDS):
         return None
     message |= {"done": True, "model": spec.model, "generation_id": spec.id, "timestamp": spec.created_at}
-    return message | sources | end_of(event)
+    return message | kept | end_of(event)

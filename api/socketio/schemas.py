@@ -6,6 +6,7 @@ import msgspec
 
 from core.errors import PenstockError
 from core.models.sources import MAX_BASES, MAX_FILES, Attachment
+from core.models.tools import ToolIds
 
 MAX_RESUMED = 64
 
@@ -34,13 +35,14 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SentMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A user's message. ``files`` and ``knowledge_ids``: what the answer is to stand on."""
+    """A user's message. ``files`` and ``knowledge_ids``: what the answer is to stand on. ``tool_ids``: what the model may call."""
 
     role: str = "user"
     content: Any = None
     id: str | None = None
     files: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_FILES)] = []
     knowledge_ids: Annotated[list[str], msgspec.Meta(max_length=MAX_BASES)] = []
+    tool_ids: ToolIds | None = None
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):

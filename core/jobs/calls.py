@@ -42,29 +42,40 @@ class Calls:
         self._events.expect(spec.id)
         await self._queue.submit(spec, asked)
         try:
-            with waiting_for(spec.kind):
-                finished = await self._ended(spec.id, KINDS[spec.kind].pool, patience_s)
-            data = await self._results.get(spec.id)
+            return await self._outcome(spec, patience_s, fresh=True)
         finally:
-            await asyncio.shield(self._forget(spec.id))
+            await asyncio.shield(self.forget(spec.id))
+
+    async def find_or_make(self, spec: JobSpec, asked: bytes, *, patience_s: float = PATIENCE_S) -> tuple[Finished, bytes]:
+        """The same for a job whose id follows from what it is for: one that was asked for before is not made twice.
+
+        Cancelled, it leaves the job to whoever asks next. Whoever has kept the result forgets the job.
+        """
+        await self._queue.submit(spec, asked)
+        return await self._outcome(spec, patience_s, fresh=False)
+
+    async def forget(self, job_id: str) -> None:
+        """Stop a job that goes on, and keep nothing of it: what was asked may be long, and nobody will ask again."""
+        with suppress(PenstockError):
+            await self._claims.cancel(job_id)
+            await self._results.forget(job_id)
+
+    async def _outcome(self, spec: JobSpec, patience_s: float, *, fresh: bool) -> tuple[Finished, bytes]:
+        with waiting_for(spec.kind):
+            finished = await self._ended(spec.id, KINDS[spec.kind].pool, patience_s, fresh=fresh)
+        data = await self._results.get(spec.id)
         if data is None:
             message = "This was done, but Redis has lost the result. Ask again."
             raise Unavailable(message, retry_after=1)
         return finished, data
 
-    async def _forget(self, job_id: str) -> None:
-        """Stop a job that goes on, and keep nothing of it: what was asked may be long, and nobody can ask again."""
-        with suppress(PenstockError):
-            await self._claims.cancel(job_id)
-            await self._results.forget(job_id)
-
-    async def _ended(self, job_id: str, pool: Pool, patience_s: float) -> Finished:
+    async def _ended(self, job_id: str, pool: Pool, patience_s: float, *, fresh: bool) -> Finished:
         """Wait for a job's end; not for ever for a worker that nobody has started.
 
         One that has died is soon there again, or another takes over, and one that is busy may be late with a sign of life: nobody is
         missing who was there at one look.
         """
-        last = asyncio.ensure_future(self._last(job_id))
+        last = asyncio.ensure_future(self._last(job_id, fresh=fresh))
         seen = time.monotonic()
         try:
             while not (await asyncio.wait((last,), timeout=LOOK_S))[0]:
@@ -83,9 +94,9 @@ class Calls:
         message = "This request was stopped."
         raise Unavailable(message)
 
-    async def _last(self, job_id: str) -> Event | None:
+    async def _last(self, job_id: str, *, fresh: bool) -> Event | None:
         event: Event | None = None
-        async with aclosing(self._events.subscribe(job_id, fresh=True)) as entries:
+        async with aclosing(self._events.subscribe(job_id, fresh=fresh)) as entries:
             async for _, event in entries:  # noqa: B007 - the last one is what is wanted
                 pass
         return event

@@ -43,7 +43,9 @@ for i = 5, #ARGV do
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
-if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 'deaths', 0, 'begun', 1) end
+if ARGV[4] ~= '0' then redis.call('HSET', KEYS[1], 'deaths', 0) end
+if ARGV[4] == '1' then redis.call('HDEL', KEYS[1], 'begun') end
+if ARGV[4] == '2' then redis.call('HSET', KEYS[1], 'begun', 1) end
 return seq + #ARGV - 5
 """
 

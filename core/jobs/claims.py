@@ -134,9 +134,10 @@ class Claims:
         if end:
             last = await self._finish(claim, seq, entries, end, before)
         else:
-            progress = any(isinstance(entry, PROGRESS) for entry in entries)
+            progress = [entry for entry in entries if isinstance(entry, PROGRESS)]
             keys, kept_ms = (job_key(claim.spec.id), events_key(claim.spec.id)), claim.kind.unfinished_s * 1000
-            args = (claim.nonce, seq, kept_ms, int(progress))
+            open_ended = bool(progress) and not isinstance(progress[-1], Step | ToolResult)  # what nobody can go on with that must go on
+            args = (claim.nonce, seq, kept_ms, int(bool(progress)) + int(open_ended))
             last = await self._scripts.run(self._append, keys, (*args, *map(events.encode, entries)))
         if last < 0:
             raise Fenced(claim.spec.id)

@@ -112,7 +112,8 @@ class ChatImport(msgspec.Struct, frozen=True, kw_only=True):
 class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     """A user's message that asks for an answer. Without ``model``: the chat's first model, else the default one.
 
-    ``files`` and ``knowledge_ids``: what the answer is to stand on, beside what is attached to the chat itself.
+    ``files`` and ``knowledge_ids``: what the answer is to stand on, beside what is attached to the chat itself. ``tool_ids``: functions
+    that the model may call; without it, those that the chat or the model names.
     """
 
     chat_id: str
@@ -122,3 +123,4 @@ class SendMessage(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     files: Sequence[Attachment] = ()
     knowledge_ids: Sequence[str] = ()
+    tool_ids: Sequence[str] | None = None

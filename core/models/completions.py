@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from core.models.sources import MAX_BASES, MAX_FILES, Attachment
+from core.models.tools import ToolIds
 
 Penalty = Annotated[float, msgspec.Meta(ge=-2, le=2)]
 MAX_STOPS = 16
@@ -62,13 +63,16 @@ class Options(Parameters, frozen=True, kw_only=True):
 class CompletionRequest(Options, frozen=True, kw_only=True):
     """One request. Whatever is not named here goes to an upstream as it came.
 
-    ``files`` and ``knowledge_ids``: fields of ours. The answer is to stand on passages of these.
+    ``files`` and ``knowledge_ids``: fields of ours. The answer is to stand on passages of these. ``tool_ids``: functions that the model may
+    call; those of a custom model where this is left out. ``params``: where Open WebUI's clients say how (``function_calling``).
     """
 
     model: str
     messages: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1)]
     files: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_FILES)] | None = None
     knowledge_ids: Annotated[list[str], msgspec.Meta(max_length=MAX_BASES)] | None = None
+    tool_ids: ToolIds | None = None
+    params: Any = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,5 +1,6 @@
 """What an event log holds. Every face translates these; no face sees anything else of a worker."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -135,3 +136,8 @@ ENDS = (Finished, Failed, Cancelled)
 
 encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder(Event).decode
+
+
+def first_choice(log: Iterable[Event]) -> str:
+    """The text that a log's readers have seen, of the choice that is kept."""
+    return "".join(event.text for event in log if isinstance(event, Delta) and event.choice == 0)

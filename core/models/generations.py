@@ -7,6 +7,7 @@ import msgspec
 from core.models.completions import Usage
 from core.models.jobs import JobStatus
 from core.models.sources import LookThrough
+from core.models.tools import Tool
 
 
 class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -20,6 +21,8 @@ class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
     Where ``model`` is a custom one, ``base_model`` names the served one behind it, and ``system`` is its system prompt.
     ``look_through``: where passages for the answer are to be found, if it is to stand on any.
+
+    ``tools``: what the model may call; ``prompted``: it is told of them in words, because it knows none or was not to be asked so.
     """
 
     id: str
@@ -32,6 +35,8 @@ class GenerationSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     base_model: str = ""
     system: str = ""
     look_through: LookThrough | None = None
+    tools: tuple[Tool, ...] = ()
+    prompted: bool = False
 
     @property
     def served(self) -> str:

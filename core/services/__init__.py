@@ -49,6 +49,7 @@ from core.services.pulls import Pulls
 from core.services.reranking import Reranking
 from core.services.retrieval import Retrieval
 from core.services.sources import Sources
+from core.services.tools import Tools
 from core.services.upkeep import Upkeep
 from core.services.users.accounts import Accounts
 from core.services.users.users import Users
@@ -190,6 +191,7 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services, None]:
                 catalogue=catalogue,
                 models=models,
                 sources=Sources(family.bases, family.files),
+                tools=Tools(functions),
                 claims=on.claims,
                 queue=on.queue,
                 events=on.events,

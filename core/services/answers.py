@@ -3,7 +3,7 @@
 There is no principal here: the job was checked when it was made.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.models.chats import ChatDetail
@@ -32,11 +32,16 @@ class Answers:
         if spec.chat_id:
             await self._chats.note(spec.chat_id, spec.message_id or "", {"sources": describe(sources)})
 
-    async def save(self, spec: GenerationSpec, text: str, status: JobStatus, last: Event) -> None:
-        """Fill the message of a chat's answer and close its generation. Safe to repeat; a chat deleted meanwhile is no error."""
+    async def save(self, spec: GenerationSpec, text: str, status: JobStatus, last: Event, calls: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Fill the message of a chat's answer and close its generation. Safe to repeat; a chat deleted meanwhile is no error.
+
+        ``calls``: of tools, as they are described.
+        """
         usage = last.usage if isinstance(last, Finished) else None
         error = last.detail if isinstance(last, Failed) else None
-        await self._chats.fill(spec.chat_id or "", spec.message_id or "", text, {"done": True, **end_of(last)})
+        await self._chats.fill(
+            spec.chat_id or "", spec.message_id or "", text, {"done": True, **end_of(last), **({"tool_calls": calls} if calls else {})}
+        )
         await self._rows.finish(spec.id, status, usage=usage, error=error)
 
 

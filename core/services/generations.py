@@ -4,7 +4,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 import msgspec
@@ -20,11 +20,12 @@ from core.logging import request_id
 from core.models.catalog import CustomModel, Model, Task
 from core.models.chats import Message, SendMessage
 from core.models.completions import CompletionRequest
-from core.models.events import Delta, Event, Waiting
+from core.models.events import Event, Waiting, first_choice
 from core.models.generations import Generation, GenerationSpec
 from core.models.jobs import JobSpec, JobStatus
 from core.models.pools import Pool
 from core.models.sources import LookThrough
+from core.models.tools import Tool
 from core.models.users import Principal
 from core.services.chats.chats import Chats
 from core.services.models.capabilities import check, check_messages
@@ -32,8 +33,9 @@ from core.services.models.catalogue import Catalogue
 from core.services.models.models import Models
 from core.services.models.parameters import apply_custom_model
 from core.services.notifications import Notifications
-from core.services.questions import messages_of, model_of, request_of
+from core.services.questions import is_prompted, messages_of, model_of, request_of
 from core.services.sources import Sources, attached_to
+from core.services.tools import Tools, describe_calls, named_in, names_of
 from core.storage.generations import Generations as GenerationRows
 
 SEED_BITS = 63
@@ -53,6 +55,7 @@ class Generations:
         catalogue: Catalogue,
         models: Models,
         sources: Sources,
+        tools: Tools,
         claims: Claims,
         queue: JobQueue,
         events: EventLog,
@@ -63,15 +66,16 @@ class Generations:
         self._catalogue = catalogue
         self._models = models
         self._sources = sources
+        self._tools = tools
         self._claims = claims
         self._queue = queue
         self._events = events
         self._notifications = notifications
 
     async def complete(self, principal: Principal, request: CompletionRequest, body: bytes) -> GenerationSpec:
-        """Enqueue a plain OpenAI completion, which touches Redis only, unless something is attached.
+        """Enqueue a plain OpenAI completion, which touches Redis only, unless it names something to read or to call.
 
-        Raises BadRequest naming the field at fault, ModelNotFound, and NotFound or Forbidden for what is attached and not theirs to read.
+        Raises BadRequest naming the field at fault, ModelNotFound, and NotFound or Forbidden for what is named and not theirs to use.
         ``request``: what ``parse_request`` has read from ``body``.
         """
         model, custom = await self._models.resolve(principal, request.model, Task.CHAT)
@@ -81,7 +85,19 @@ class Generations:
             check(request)
         attached = (request.files or (), request.knowledge_ids or ())
         look_through, _ = await self._sources.check(principal, *attached, request.messages)
-        spec = self._spec(principal, model, seed=request.seed, custom=custom, look_through=look_through)
+        tools = await self._tools.check(principal, request.tool_ids, custom, names_of(request.tools))
+        if tools and (request.n or 1) > 1:
+            message = "n: an answer that may call tools has one choice. Leave it out, or leave out tool_ids."
+            raise BadRequest(message, param="n")
+        spec = self._spec(
+            principal,
+            model,
+            seed=request.seed,
+            custom=custom,
+            look_through=look_through,
+            tools=() if request.tool_choice == "none" else tools,
+            prompted=is_prompted(model, custom, request.params),
+        )
         self._events.expect(spec.id)
         await self._submit(spec, model, body)
         return spec
@@ -90,7 +106,7 @@ class Generations:
         """Store a user's message and an empty answer, and have it made; of a message that was sent before, the answer that it got.
 
         Where it cannot be had, nothing is kept. Raises NotFound for a chat that is not theirs, ModelNotFound, Conflict for an id whose
-        message is another, and NotFound or Forbidden for what is attached and not theirs to read.
+        message is another, and NotFound or Forbidden for what is named and not theirs to use.
         """
         if command.role not in {"user", "system"}:
             message = "The message's role must be 'user' or 'system': the assistant's messages are ours to write."
@@ -107,7 +123,16 @@ class Generations:
             check_messages([question])
         files = (*command.files, *attached_to(chat.document))
         look_through, attached = await self._sources.check(principal, files, command.knowledge_ids, [question])
-        spec = self._spec(principal, model, seed=request.seed, custom=custom, look_through=look_through)
+        named = command.tool_ids if command.tool_ids is not None else named_in(chat.document) or None
+        spec = self._spec(
+            principal,
+            model,
+            seed=request.seed,
+            custom=custom,
+            look_through=look_through,
+            tools=await self._tools.check(principal, named, custom, names_of(request.tools)),
+            prompted=is_prompted(model, custom, chat.document.get("params")),
+        )
         asked, answer = messages_of(command, spec, principal, attached)
         spec = msgspec.structs.replace(spec, chat_id=chat.id, message_id=answer.id)
         await self._rows.insert(_document(spec))  # first: whatever breaks off from here on is ended by the reconciliation
@@ -165,16 +190,25 @@ class Generations:
         """
         spec = await self.spec(principal, generation_id)
         if await self._claims.cancel(spec.id) == "queued" and spec.chat_id and spec.message_id:
-            text = first_choice(await self._events.read(spec.id))
-            await self._chats.fill(spec.chat_id, spec.message_id, text, {"done": True, "stopped": True})
+            log = [event for _, event in await self._events.read(spec.id)]
+            calls = {"tool_calls": describe_calls(log)} if spec.tools else {}
+            await self._chats.fill(spec.chat_id, spec.message_id, first_choice(log), {"done": True, "stopped": True, **calls})
             await self._rows.finish(spec.id, JobStatus.CANCELLED)
 
     async def running(self, chat_id: str) -> list[str]:
         """Ids of the answers now being made in a chat, oldest first."""
         return [row.id for row in await self._rows.running(chat_id)]
 
-    def _spec(
-        self, principal: Principal, model: Model, *, seed: int | None, custom: CustomModel | None, look_through: LookThrough | None
+    def _spec(  # noqa: PLR0913 - each by its name
+        self,
+        principal: Principal,
+        model: Model,
+        *,
+        seed: int | None,
+        custom: CustomModel | None,
+        look_through: LookThrough | None,
+        tools: tuple[Tool, ...],
+        prompted: bool,
     ) -> GenerationSpec:
         return GenerationSpec(
             id=self._events.new_id(),
@@ -185,6 +219,8 @@ class Generations:
             base_model=custom.base_model_id if custom else "",
             system=custom.system if custom else "",
             look_through=look_through,
+            tools=tools,
+            prompted=prompted and bool(tools),
         )
 
     async def _sent_before(self, asked: Message, answer: Message) -> tuple[GenerationSpec, Message, Message] | None:
@@ -221,11 +257,6 @@ class Generations:
 
 
 _NO_GENERATION = "There is no such generation. It may have ended more than an hour ago: its text is then in its chat."
-
-
-def first_choice(log: Iterable[tuple[str, Event]]) -> str:
-    """The text that a log's readers have seen, of the choice that is kept."""
-    return "".join(event.text for _, event in log if isinstance(event, Delta) and event.choice == 0)
 
 
 def _document(spec: GenerationSpec) -> Generation:

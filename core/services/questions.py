@@ -18,6 +18,7 @@ from core.models.users import Principal
 from core.services.models.capabilities import check
 from core.services.models.parameters import fill_in
 
+PROMPTED = "default"  # of ``function_calling``
 ANSWERS = uuid.UUID("6f0d6a3e-9c0b-4c55-8d0a-3f6c2f2f7a10")
 
 _encode = msgspec.json.Encoder().encode
@@ -78,6 +79,14 @@ def request_of(chat: Chat, model: Model, custom: CustomModel | None) -> tuple[Co
         fault = f"chat.params.{error.detail}"
         raise type(error)(fault, param=f"chat.params.{error.param}") from None
     return request, body
+
+
+def is_prompted(model: Model, custom: CustomModel | None, params: Any) -> bool:
+    """Whether a model is told of tools in words: local ones know no others, and of the rest Open WebUI's clients may say so."""
+    said = next(
+        (one["function_calling"] for one in (params, custom and custom.params) if isinstance(one, dict) and "function_calling" in one), None
+    )
+    return model.pool == Pool.GPU or said == PROMPTED
 
 
 def _parameters(chat: Chat) -> dict[str, Any]:

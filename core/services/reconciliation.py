@@ -8,12 +8,13 @@ import time
 
 from core.events import EventLog
 from core.jobs.claims import Claims
-from core.models.events import ENDS, Cancelled, Delta, Event, Failed, Finished
+from core.models.events import ENDS, Cancelled, Event, Failed, Finished, first_choice
 from core.models.files import FileStatus
 from core.models.generations import GenerationSpec
 from core.models.jobs import JobStatus
 from core.services.answers import Answers
 from core.services.files.processing import Processing, job_id_of
+from core.services.tools import describe_calls
 from core.storage.files import Files
 from core.storage.generations import Generations
 from core.storage.pulls import Pulls
@@ -52,9 +53,10 @@ class Reconciliation:
         """Compare once; the ids of what was ended."""
         now, ended = int(time.time()), []
         for generation in await self._generations.unfinished(now, AT_ONCE):
-            last, text = await self._end_of(generation.id, now - generation.created_at)
+            last, log = await self._end_of(generation.id, now - generation.created_at)
             if last:
-                await self._answers.save(GenerationSpec.of(generation), text, _STATUS[type(last)], last)
+                spec, status = GenerationSpec.of(generation), _STATUS[type(last)]
+                await self._answers.save(spec, first_choice(log), status, last, describe_calls(log))
                 ended.append(generation.id)
         for pull in await self._pulls.unfinished(now, AT_ONCE):
             last, _ = await self._end_of(pull.id, now - pull.created_at)
@@ -75,11 +77,10 @@ class Reconciliation:
                 ended.append(file.id)
         return ended
 
-    async def _end_of(self, job_id: str, age_s: int) -> tuple[Event | None, str]:
-        """How a job has ended, and the text that its readers saw; None where it has not, or is perhaps not submitted yet."""
+    async def _end_of(self, job_id: str, age_s: int) -> tuple[Event | None, list[Event]]:
+        """How a job has ended, and what its readers were told; None where it has not, or is perhaps not submitted yet."""
         state = await self._claims.state(job_id)
         if state in {"queued", "running"} or (state is None and age_s < YOUNG_S):
-            return None, ""
+            return None, []
         log = [event for _, event in await self._events.read(job_id)]
-        text = "".join(event.text for event in log if isinstance(event, Delta) and event.choice == 0)
-        return (log[-1] if log and isinstance(log[-1], ENDS) else LOST), text
+        return (log[-1] if log and isinstance(log[-1], ENDS) else LOST), log

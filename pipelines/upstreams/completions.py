@@ -10,6 +10,7 @@ from core.errors import UpstreamBroken, UpstreamError
 from core.models.completions import Usage
 from core.models.events import ChoiceFinished, Delta
 from pipelines.chat import Prompt, add_system_prompt
+from pipelines.tools.rounds import tool_document
 from pipelines.upstreams.endpoint import Endpoint, decode_answer
 from pipelines.upstreams.schemas import Chunk, WireCompletion, delta_of, usage_of
 
@@ -21,6 +22,7 @@ OURS = frozenset(
         "user",
         "files",
         "knowledge_ids",
+        "tool_ids",
         "chat_id",
         "session_id",
         "id",
@@ -32,7 +34,10 @@ OURS = frozenset(
         "variables",
     }
 )
-ASKING = frozenset({"features", "params", "tool_ids"})  # ask for something where there is something in them
+ASKING = frozenset({"features", "params"})  # ask for something where there is something in them
+
+SWITCHES = frozenset({"function_calling"})  # of params: read here
+AUTO = (None, "auto", "none")
 
 Part = Delta | ChoiceFinished | Usage
 
@@ -52,6 +57,8 @@ def body_of(prompt: Prompt) -> tuple[bytes, bool]:
         body["messages"] = prompt.said
     elif prompt.spec.system:
         body["messages"] = add_system_prompt(prompt.spec.system, msgspec.json.decode(body["messages"]))
+    if prompt.spec.tools:
+        _tell_tools(body, prompt)
     stream = bytes(body.get("stream", b"")) == b"true"
     if stream:
         body["stream_options"] = {"include_usage": True}
@@ -60,9 +67,22 @@ def body_of(prompt: Prompt) -> tuple[bytes, bool]:
     return msgspec.json.encode(body), stream
 
 
+def _tell_tools(body: dict[str, Any], prompt: Prompt) -> None:
+    """Ours beside the client's own. Who must call a tool has done so after the first round: or there would never be an answer."""
+    theirs = msgspec.json.decode(body.get("tools", b"null")) or ()
+    offered = [*theirs, *map(tool_document, prompt.tools)]
+    if not offered:
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            body.pop(name, None)
+        return
+    body["tools"] = offered
+    if prompt.later and msgspec.json.decode(body.get("tool_choice", b"null")) not in AUTO:
+        body["tool_choice"] = "auto"
+
+
 def _asks(member: msgspec.Raw) -> bool:
     value = msgspec.json.decode(member)
-    return any(value.values()) if isinstance(value, dict) else bool(value)
+    return any(wanted for name, wanted in value.items() if name not in SWITCHES) if isinstance(value, dict) else bool(value)
 
 
 async def read_stream(response: aiohttp.ClientResponse, endpoint: Endpoint) -> AsyncGenerator[Part, None]:

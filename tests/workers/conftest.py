@@ -16,6 +16,7 @@ from core.models.jobs import JobSpec, JobStatus
 from core.models.numerics import Continued, Numerics
 from core.models.sources import Source
 from pipelines.chat import Prompt, Window
+from tests.called_functions import CalledFunctions
 from tests.job_backend import BODY, JobBackend, backend, new_reply, new_spec
 from tests.job_backend import any_jobs_url as jobs_url
 from tests.worker_parts import WorkerParts
@@ -25,6 +26,7 @@ from workers.actors.replies import Replies
 __all__ = ["backend", "jobs_url", "loop", "maker", "new_spec"]
 
 PLACES = 2
+ROUNDS = 3
 WORDS = [f"{number} " for number in range(20)]
 
 
@@ -74,6 +76,7 @@ class Kept:
         self.error: Exception | None = None
         self.tried = 0
         self.sources: list[tuple[str, int]] = []
+        self.calls: list[Mapping[str, Any]] = []
         self.question = "the question"
 
     async def chat(self, spec: GenerationSpec) -> ChatDetail | None:
@@ -87,8 +90,9 @@ class Kept:
     async def save_sources(self, spec: GenerationSpec, sources: Sequence[Source]) -> None:
         self.sources.append((spec.id, len(sources)))
 
-    async def save(self, spec: GenerationSpec, text: str, status: JobStatus, last: Event) -> None:
+    async def save(self, spec: GenerationSpec, text: str, status: JobStatus, last: Event, calls: Sequence[Mapping[str, Any]] = ()) -> None:
         del last
+        self.calls = list(calls)
         self.tried += 1
         if self.error:
             raise self.error
@@ -115,14 +119,20 @@ class Found:
 class Bench(WorkerParts):
     """One worker, whose model is a generator that counts. It takes nothing before ``start``."""
 
-    def __init__(self, backend: JobBackend, generator: Counting, name: str) -> None:
+    def __init__(self, backend: JobBackend, generator: Counting, name: str, calls: CalledFunctions | None = None) -> None:
         self.backend = backend
         self.generator = generator
         self.kept = Kept()
         self.found = Found()
         kind = "generate_reply" if generator.numerics else "relay_reply"
         actor = Replies(
-            claims=backend.claims, events=backend.log, answers=cast("Any", self.kept), generator=generator, passages=cast("Any", self.found)
+            claims=backend.claims,
+            events=backend.log,
+            answers=cast("Any", self.kept),
+            generator=generator,
+            passages=cast("Any", self.found),
+            calls=cast("Any", calls or CalledFunctions()),
+            rounds=ROUNDS,
         )
         super().__init__(
             name,
@@ -191,8 +201,8 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 async def new_bench(backend: JobBackend) -> AsyncIterator[Callable[..., Bench]]:
     benches: list[Bench] = []
 
-    def make(generator: Counting | None = None, name: str = "one") -> Bench:
-        benches.append(Bench(backend, generator or Counting(), name))
+    def make(generator: Counting | None = None, name: str = "one", calls: CalledFunctions | None = None) -> Bench:
+        benches.append(Bench(backend, generator or Counting(), name, calls))
         return benches[-1]
 
     yield make

@@ -35,9 +35,8 @@ async def upstreams() -> AsyncGenerator[Upstreams]:
 async def test_an_answer_takes_its_text_and_a_kilobyte(backend: JobBackend, upstreams: Upstreams, *, stream: bool) -> None:
     spec = chat_reply(RELAY, "words")
     asked = {"model": "words", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
-    replies = Replies(
-        claims=backend.claims, events=backend.log, answers=cast("Any", Kept()), generator=upstreams, passages=cast("Any", None)
-    )
+    unused: dict[str, Any] = {"passages": None, "calls": None}
+    replies = Replies(claims=backend.claims, events=backend.log, answers=cast("Any", Kept()), generator=upstreams, **unused)
     about: dict[str, Any] = {"claims": backend.claims, "queue": backend.queue, "events": backend.log, "workers": backend.workers}
     worker = WorkerParts("one", actors={RELAY: replies}, models=("words",), flush_ms=0, **about)
     await backend.queue.submit(spec, msgspec.json.encode(asked))

@@ -12,20 +12,25 @@ from core.jobs.claims import Claims
 from core.jobs.placement import origin
 from core.logging import get_logger
 from core.models.completions import Usage
-from core.models.events import Event, Finished, Sources, Started
+from core.models.events import Delta, Event, Finished, Sources, Started, first_choice
 from core.models.generations import GenerationSpec
 from core.models.jobs import JobStatus
 from core.models.numerics import Continued, Numerics
 from core.services.answers import Answers
+from core.services.functions.calls import FunctionCalls
+from core.services.tools import describe_calls
 from pipelines.chat import Generator, Prompt, Transcript, add_event, prompt_of, replay
 from pipelines.sources import Grounded, add_sources
 from workers.actors.passages import Passages
+from workers.actors.tool_rounds import ToolRounds
 from workers.attempt import CUT, Attempt
 
 if TYPE_CHECKING:
     from core.models.sources import Source
 
 log = get_logger()
+
+ROUNDS = 10
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Grounded | list[dict[str, Any]]).decode
@@ -34,12 +39,25 @@ _decode = msgspec.json.Decoder(Grounded | list[dict[str, Any]]).decode
 class Replies:
     """What ``generate_reply`` and ``relay_reply`` do."""
 
-    def __init__(self, *, claims: Claims, events: EventLog, answers: Answers, generator: Generator, passages: Passages) -> None:
+    def __init__(  # noqa: PLR0913 - each by its name, where the process is assembled
+        self,
+        *,
+        claims: Claims,
+        events: EventLog,
+        answers: Answers,
+        generator: Generator,
+        passages: Passages,
+        calls: FunctionCalls,
+        rounds: int = ROUNDS,
+    ) -> None:
+        """``rounds``: in so many of an answer a model may call tools."""
         self.claims = claims
         self.events = events
         self.answers = answers
         self.generator = generator
         self.passages = passages
+        self.calls = calls
+        self.rounds = rounds
 
     def __call__(self, attempt: Attempt) -> "Reply":
         """One attempt at an answer."""
@@ -74,9 +92,12 @@ class Reply:
 
     async def keep(self, status: JobStatus, last: Event) -> None:
         """Save the text as far as it came."""
+        if self._spec.tools:
+            events = [event for _, event in await self._by.events.read(self._spec.id)]
+            return await self._by.answers.save(self._spec, first_choice(events), status, last, describe_calls(events))
         if not self._transcripts:
             await self._read()
-        await self._by.answers.save(self._spec, self._transcripts.get(0, Transcript()).text, status, last)
+        return await self._by.answers.save(self._spec, self._transcripts.get(0, Transcript()).text, status, last)
 
     async def _read(self) -> None:
         if self._attempt.claim.epoch > 1 and not self._seen:
@@ -105,23 +126,35 @@ class Reply:
         return Grounded(messages=add_sources(prompt.messages, found), sources=found)
 
     async def _generate(self, prompt: Prompt) -> Usage | None:
-        usage, begun = None, self._begun()
+        self.tell(self._started(await self._by.generator.prepare(self._spec.served)))
+        if self._sources is not None:
+            self.tell(Sources(sources=self._sources))
+        if self._spec.tools:
+            attempt, by, said = self._attempt, self._by, first_choice(event for _, event in self._seen)
+            rounds = ToolRounds(attempt, prompt, by.generator, by.calls, tell=self.tell, said=said, most=by.rounds)
+            return await rounds.run()
+        usage = None
         async with aclosing(self._by.generator.generate(prompt)) as parts:
-            self._attempt.add(self._started(await self._by.generator.prepare(self._spec.served), begun=begun))
-            if self._sources is not None:
-                self._attempt.add(Sources(sources=self._sources))
             async for part in parts:
                 if isinstance(part, Usage):
                     usage = part
-                    continue
-                self._attempt.add(part)
-                add_event(self._transcripts, part)
+                else:
+                    self.tell(part)
         return usage
 
-    def _started(self, numerics: Numerics | None, *, begun: bool) -> Started:
-        """The promise of ``exact`` is the undisturbed answer, bit for bit: whoever computes other bits must have had no part in it."""
-        if begun and numerics is None:
+    def tell(self, event: Event) -> None:
+        """Add an entry to the log, and remember what of the last round was told."""
+        self._attempt.add(event)
+        add_event(self._transcripts, event)
+
+    def _started(self, numerics: Numerics | None) -> Started:
+        """The promise of ``exact`` is the undisturbed answer, bit for bit: whoever computes other bits must have had no part in it.
+
+        Of an answer in rounds, whoever cannot continue may still give the next one whole.
+        """
+        if self._begun() and numerics is None:
             raise UpstreamBroken(CUT)
+        begun = any(isinstance(event, Delta) and (event.text or event.tokens) for _, event in self._seen)
         fingerprint = numerics.fingerprint if numerics else ""
         continued: Continued | None = None
         if begun and numerics:
@@ -135,6 +168,7 @@ class Reply:
         )
 
     def _begun(self) -> bool:
+        """Whether something was given of the last round."""
         return any(transcript.text or transcript.tokens for transcript in self._transcripts.values())
 
     def _is_complete(self, prompt: Prompt) -> bool:

@@ -10,6 +10,7 @@ from api.http.keys import GENERATION_ID, PRINCIPAL, SERVICES
 from api.rest.chats.response_cache import render_chat
 from core.models.chats import SendMessage
 from core.models.sources import MAX_BASES, MAX_FILES, Attachment
+from core.models.tools import ToolIds
 from core.services.chats.chats import message_document
 
 
@@ -22,7 +23,10 @@ class SendMessageResponse(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """A message that asks for an answer. ``files`` and ``knowledge_ids``: what the answer is to stand on."""
+    """A message that asks for an answer. ``files`` and ``knowledge_ids``: what the answer is to stand on.
+
+    ``tool_ids``: functions that the model may call; without it, those that the chat or the model names.
+    """
 
     content: Annotated[Any, msgspec.Meta(extra_json_schema={"type": ["string", "array"], "minLength": 1, "minItems": 1})]
     role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "system"]})] = "user"
@@ -30,6 +34,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     files: Annotated[list[Attachment], msgspec.Meta(max_length=MAX_FILES)] = []
     knowledge_ids: Annotated[list[str], msgspec.Meta(max_length=MAX_BASES)] = []
+    tool_ids: ToolIds | None = None
 
 
 class MessageEdit(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,8 +18,9 @@ class FunctionCalls:
         self._calls = calls
 
     async def run(self, call: CallFunction, *, job_id: str | None = None) -> FunctionOutcome:
-        """Make a call that was checked before. ``job_id``: of one that may have been asked for already. Cancelled, it stops.
+        """Make a call that was checked before. Cancelled, it stops.
 
+        ``job_id``: of one that may have been asked for already: it is not made twice, and goes on until somebody says ``forget``.
         Raises Unavailable where no worker can make it; what the code itself does wrong is in the outcome.
         """
         spec = JobSpec(
@@ -30,5 +31,10 @@ class FunctionCalls:
             created_at=int(time.time()),
             request_id=request_id(),
         )
-        _, outcome = await self._calls.make(spec, msgspec.json.encode(call))
+        make = self._calls.find_or_make if job_id else self._calls.make
+        _, outcome = await make(spec, msgspec.json.encode(call))
         return msgspec.json.decode(outcome, type=FunctionOutcome)
+
+    async def forget(self, job_id: str) -> None:
+        """Stop a call that goes on, and keep nothing of it."""
+        await self._calls.forget(job_id)

@@ -11,7 +11,7 @@ from core.models.completions import CompletionRequest, Options
 
 NOT_SAMPLING = frozenset(
     {
-        *("system", "model", "messages", "stream", "stream_options", "n", "user", "files", "knowledge_ids"),
+        *("system", "model", "messages", "stream", "stream_options", "n", "user", "files", "knowledge_ids", "tool_ids", "params"),
         *("stream_response", "stream_delta_chunk_size", "function_calling", "reasoning_tags"),  # Open WebUI's own switches
     }
 )

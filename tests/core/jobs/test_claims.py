@@ -1,15 +1,17 @@
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from core.jobs.claims import Fenced, Held
-from core.models.events import Cancelled, Delta, Failed, Finished
+from core.models.events import Cancelled, Delta, Event, Failed, Finished, Step, ToolResult
 from core.models.generations import GenerationSpec
 from core.models.jobs import JobSpec, JobStatus
 from core.redis.keys import events_key, job_key
 from tests.job_backend import BODY, QUEUE, JobBackend, new_reply
 
 Specs = Callable[[], JobSpec]
+DONE = msgspec.Raw(b"1")
 
 
 async def texts(backend: JobBackend, job_id: str) -> list[str]:
@@ -216,3 +218,16 @@ async def test_a_begun_job_that_cannot_go_on_elsewhere_waits_for_its_worker_to_c
     assert await backend.claims.append(claim, 2, [Delta(text="b")]) == 2
     released = await backend.claims.release(spec.id, "one", patient=False)
     assert (released.spec, released.deaths, released.was_running) == (spec, 1, True)
+
+
+@pytest.mark.parametrize("done", [Step(key="round-1", result=DONE), ToolResult(key="1.0", result=DONE)], ids=["step", "call"])
+async def test_a_begun_job_can_go_on_elsewhere_behind_what_is_done(backend: JobBackend, done: Event) -> None:
+    spec = new_reply("relay_reply")
+    claim = await backend.given(spec, "one")
+    assert await backend.claims.append(claim, 1, [Delta(text="a"), done]) == 2
+    released = await backend.claims.release(spec.id, "one", patient=True)
+    assert (released.spec, released.was_running) == (spec, True)
+    again = await backend.claims.claim(spec.id, "two")
+    assert again
+    assert await backend.claims.append(again, 1, [done, Delta(text="b")]) == 2
+    assert (await backend.claims.release(spec.id, "two", patient=True)).later
