@@ -37,7 +37,9 @@ class Trials:
 def check_arguments(entry: FunctionEntry, arguments: Mapping[str, Any]) -> None:
     """Raises BadRequest that names all arguments that are missing, unknown or wrong."""
     schema = entry.parameters
-    unknown = [] if schema.get("additionalProperties", True) else [name for name in arguments if name not in names(schema)]
+    # ``**kwargs`` takes any name but the product's own: ``__user__`` says on whose behalf a call is, so no caller may say it.
+    anything = schema.get("additionalProperties", True)
+    unknown = [name for name in arguments if name not in names(schema) and (not anything or _is_reserved(name))]
     found = faults(schema, arguments)
     missing = [fault.name for fault in found if not fault.keyword]
     wrong = [f"{fault.name} ({fault.keyword})" for fault in found if fault.keyword and fault.name not in unknown]
@@ -49,6 +51,11 @@ def check_arguments(entry: FunctionEntry, arguments: Mapping[str, Any]) -> None:
     if said:
         message = f"args: {'; '.join(said)}."
         raise BadRequest(message, param="args")
+
+
+def _is_reserved(name: str) -> bool:
+    """Whether the product fills it in."""
+    return name.startswith("__") and name.endswith("__")
 
 
 def _choose(definition: Definition, name: str | None) -> FunctionEntry:

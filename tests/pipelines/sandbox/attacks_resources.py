@@ -5,13 +5,15 @@ from msgspec.structs import replace
 from pipelines.sandbox.attacks import LIMITS, Attack
 
 _SHORT = replace(LIMITS, seconds=0.5)
-_LITTLE_CPU = replace(LIMITS, cpu_seconds=1)
+_PATIENT = replace(LIMITS, seconds=60)  # on a busy machine, a second of the processor takes many
+_LITTLE_CPU = replace(_PATIENT, cpu_seconds=1)
 _SMALL = replace(LIMITS, temporary_bytes=4 << 20, file_bytes=1 << 20)
 
 # fmt: off
 RESOURCES = (
     Attack(name="memory at once", body="return len(bytearray(4 << 30))", cause="memory_limit"),
-    Attack(name="memory by and by", body="taken = []\nwhile True:\n    taken.append(bytearray(32 << 20))", cause="memory_limit"),
+    Attack(name="memory by and by", body="taken = []\nwhile True:\n    taken.append(bytearray(32 << 20))", cause="memory_limit",
+           limits=replace(_PATIENT, cpu_seconds=10)),
     Attack(name="memory that is mapped", body="import mmap\nreturn [mmap.mmap(-1, 1 << 30) for _ in range(4)]", cause="ENOMEM"),
     Attack(name="a number without end", body="return 10 ** 10 ** 10", cause="cpu_limit", limits=_LITTLE_CPU),
     Attack(name="a loop without end", body="while True: pass", cause="cpu_limit", limits=_LITTLE_CPU),
