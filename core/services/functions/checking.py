@@ -38,3 +38,8 @@ def faults(schema: Schema, values: Mapping[str, Any]) -> list[Fault]:
         for error in errors
         if error.instance_path
     ]
+
+
+def is_reserved(name: str) -> bool:
+    """Whether the product fills an argument in: on whose behalf a call is, no caller may say."""
+    return name.startswith("__") and name.endswith("__")

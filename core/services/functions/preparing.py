@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 
-from core.errors import NotFound
+from core.errors import BadRequest, NotFound
 from core.models.function_calls import CallFunction
 from core.models.functions import FunctionEntry, FunctionKind
 from core.models.users import User
+from core.services.functions.checking import is_reserved
 from core.services.functions.valves import FunctionValves
 from core.storage.function_versions import FunctionVersions
 from core.storage.functions import Functions as FunctionRows
@@ -45,7 +46,13 @@ class Preparation:
         self._users = users
 
     async def prepare(self, call: CallFunction) -> PreparedCall:
-        """Raises NotFound for what was deleted meanwhile, Unavailable where settings cannot be decrypted."""
+        """Raises NotFound for what was deleted meanwhile, Unavailable where settings cannot be decrypted.
+
+        And BadRequest for what only the product says, whoever asks: a person or a model.
+        """
+        if said := [name for name in call.arguments if is_reserved(name)]:
+            message = f"args: not known: {', '.join(said)}."
+            raise BadRequest(message, param="args")
         function = await self._rows.get(call.function_id)
         version = await self._versions.get(call.version_id)
         user = await self._users.get(call.user_id)

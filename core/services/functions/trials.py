@@ -8,7 +8,7 @@ from core.models.function_calls import CallFunction, FunctionOutcome, TryFunctio
 from core.models.functions import Definition, FunctionEntry
 from core.models.users import Principal
 from core.services.functions.calls import FunctionCalls
-from core.services.functions.checking import faults, names
+from core.services.functions.checking import faults, is_reserved, names
 from core.services.functions.functions import Functions
 
 
@@ -39,7 +39,7 @@ def check_arguments(entry: FunctionEntry, arguments: Mapping[str, Any]) -> None:
     schema = entry.parameters
     # ``**kwargs`` takes any name but the product's own: ``__user__`` says on whose behalf a call is, so no caller may say it.
     anything = schema.get("additionalProperties", True)
-    unknown = [name for name in arguments if name not in names(schema) and (not anything or _is_reserved(name))]
+    unknown = [name for name in arguments if name not in names(schema) and (not anything or is_reserved(name))]
     found = faults(schema, arguments)
     missing = [fault.name for fault in found if not fault.keyword]
     wrong = [f"{fault.name} ({fault.keyword})" for fault in found if fault.keyword and fault.name not in unknown]
@@ -51,11 +51,6 @@ def check_arguments(entry: FunctionEntry, arguments: Mapping[str, Any]) -> None:
     if said:
         message = f"args: {'; '.join(said)}."
         raise BadRequest(message, param="args")
-
-
-def _is_reserved(name: str) -> bool:
-    """Whether the product fills it in."""
-    return name.startswith("__") and name.endswith("__")
 
 
 def _choose(definition: Definition, name: str | None) -> FunctionEntry:

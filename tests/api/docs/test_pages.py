@@ -7,6 +7,7 @@ from playwright.async_api import FilePayload, Locator, Page, expect
 
 from tests.api.conftest import Client
 from tests.browser import opened
+from tests.polling import until
 
 INDEXED_MS = 90_000  # ReDoc indexes what it shows before it finds anything
 
@@ -20,9 +21,30 @@ async def authorize(page: Page, token: str) -> None:
     await dialog.get_by_role("button", name="Close").last.click()
 
 
+SCROLL = """() => new Promise((shown) => {
+  const bottom = window.scrollY + window.innerHeight >= document.body.scrollHeight - 1;
+  window.scrollTo(0, bottom ? 0 : window.scrollY + window.innerHeight / 2);
+  requestAnimationFrame(() => requestAnimationFrame(shown));
+})"""
+
+
+async def block_of(page: Page, operation: str) -> Locator:
+    """An operation's block. Of more than a hundred, the page holds those near what is seen: one scrolls until it is there."""
+    block = page.locator(f"[id$='{operation}']")
+
+    async def is_there() -> bool:
+        if await block.count():
+            return True
+        await page.evaluate(SCROLL)
+        return False
+
+    await until(is_there, f"{operation} is on the page")
+    return block
+
+
 async def tried(page: Page, operation: str) -> Locator:
     """What comes back of an operation that is opened and executed."""
-    block = page.locator(f"[id$='{operation}']")
+    block = await block_of(page, operation)
     await block.locator(".opblock-summary-control").click()
     await block.get_by_role("button", name="Execute").click()
     return block.locator(".live-responses-table .response")
@@ -65,7 +87,7 @@ async def test_an_api_key_is_as_good_as_a_token(url: str, bob: Client) -> None:
 async def test_a_file_is_chosen_and_sent(url: str, bob: Client) -> None:
     async with opened(url, "/docs") as page:
         await authorize(page, bob.token)
-        block = page.locator("[id$='filesUpload']")
+        block = await block_of(page, "filesUpload")
         await block.locator(".opblock-summary-control").click()
         file: FilePayload = {"name": "notes.md", "mimeType": "text/plain", "buffer": b"# Notes"}
         await block.locator("input[type=file]").set_input_files(file)
