@@ -22,10 +22,14 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Memory(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes. ``proportional``: a page that several processes have in common is counted in parts."""
+    """Bytes. ``proportional``: a page that several processes have in common is counted in parts.
+
+    ``anonymous``: of these, what is no file's: pages of a file that it has mapped the kernel takes back when it needs them.
+    """
 
     resident: int
     proportional: int
+    anonymous: int
 
 
 def family(root: int) -> list[Process]:
@@ -62,7 +66,7 @@ def memory(pid: int) -> Memory:
     """What a process holds."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
     kilobytes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
-    return Memory(resident=kilobytes["Rss"] * 1024, proportional=kilobytes["Pss"] * 1024)
+    return Memory(resident=kilobytes["Rss"] * 1024, proportional=kilobytes["Pss"] * 1024, anonymous=kilobytes["Pss_Anon"] * 1024)
 
 
 def _process(folder: Path) -> Process | None:
