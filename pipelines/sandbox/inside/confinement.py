@@ -18,6 +18,7 @@ from pipelines.sandbox.inside.kernel import (
     MS_RDONLY,
     PR_SET_DUMPABLE,
     PR_SET_PDEATHSIG,
+    bind_again,
     drop_capabilities,
     landlock_restrict,
     load_filter,
@@ -69,6 +70,7 @@ class Namespaces:
             os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) & 0xFF)
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._below = os.listdir(TEMPORARY)  # noqa: PTH208 - Python's own, where the product is installed there
 
     def fork(self) -> int:
         """A child that is the first process of a new namespace: when it ends, the kernel ends all that it started."""
@@ -92,7 +94,11 @@ class Namespaces:
         unshare(CLONE_NEWUSER | CLONE_NEWNS)
         map_own_ids()
         options = f"size={limits['temporary_bytes']},nr_inodes={limits['temporary_bytes'] // 1024},mode=700"
+        below = [(f"{TEMPORARY}/{name}", os.open(f"{TEMPORARY}/{name}", os.O_PATH)) for name in self._below]
         mount_tmpfs(TEMPORARY, MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+        for path, descriptor in below:
+            os.makedirs(path, exist_ok=True)  # noqa: PTH103 - the same
+            bind_again(descriptor, path)
         mount_tmpfs("/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, "size=4k,nr_inodes=2,mode=555")
         os.chdir(TEMPORARY)
         resource.setrlimit(resource.RLIMIT_NPROC, (limits["threads"], limits["threads"]))

@@ -8,6 +8,7 @@ CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x20000, 0x10000000, 0x20000000
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 4, 24, 38
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_RDONLY = 2, 4, 8, 1
 
+_MS_BIND, _MS_REC = 0x1000, 0x4000
 _CAPABILITY_VERSION = 0x20080522
 _CAPABILITIES = 64
 _SECCOMP = {"x86_64": 317, "aarch64": 277}
@@ -35,6 +36,12 @@ def set_namespace(descriptor: int, kind: int) -> None:
 def mount_tmpfs(path: str, flags: int, options: str) -> None:
     """An empty file system in memory."""
     _check(_libc.mount(b"tmpfs", path.encode(), b"tmpfs", ctypes.c_ulong(flags), options.encode()), f"tmpfs on {path}")
+
+
+def bind_again(descriptor: int, path: str) -> None:
+    """Show what a mount hides, with all that is mounted there; what was read-only stays so."""
+    source = f"/proc/self/fd/{descriptor}".encode()
+    _check(_libc.mount(source, path.encode(), None, ctypes.c_ulong(_MS_BIND | _MS_REC), None), f"bind to {path}")
 
 
 def prctl(option: int, value: int) -> None:
