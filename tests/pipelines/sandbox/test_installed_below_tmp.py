@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from core.errors import Unavailable
-from pipelines.sandbox import commands
 from pipelines.sandbox.outcome import Isolation
 from pipelines.sandbox.sandbox import Sandbox
 from tests.pipelines.sandbox.calls import call, result
@@ -32,8 +31,8 @@ async def test_packages_below_tmp_can_be_imported_and_not_written(tmp_path: Path
     venv.create(folder)
     packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
     (packages / "only_here.py").write_text('"""found"""')
-    monkeypatch.setattr(commands.sys, "prefix", str(folder))
-    monkeypatch.setattr(commands.sys, "executable", str(folder / "bin" / "python"))
+    monkeypatch.setattr(sys, "prefix", str(folder))
+    monkeypatch.setattr(sys, "executable", str(folder / "bin" / "python"))
     try:
         async with Sandbox.open(isolations=[Isolation.BUBBLEWRAP]) as sandbox:
             outcome = await call(sandbox, CODE, folder=str(packages))
