@@ -29,6 +29,12 @@ def descriptors(process: int) -> int:
     return len(list(Path(f"/proc/{process}/fd").iterdir()))
 
 
+def anonymous_bytes(process: int) -> int:
+    """What it holds in memory that is no file's."""
+    lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
+
+
 def all_gone(processes: set[int]) -> bool:
     """Whether none of them lives."""
     return all(map(gone, processes))

@@ -125,3 +125,24 @@ async def test_time_is_the_calls_own(sandbox: Sandbox) -> None:
     assert outcome.failure is not None
     assert outcome.failure.reason == Reason.TIME
     assert 0.3 <= outcome.seconds < time.monotonic() - began + 0.1
+
+
+PICKLE = """
+import os, pickle
+class Told:
+    def __reduce__(self): return os.getpid, ()
+def f(by_itself):
+    if by_itself:
+        os.write(3, b"r" + pickle.dumps(Told()))
+        os._exit(0)
+    return Told()
+"""
+
+
+async def test_no_pickle_comes_out_of_a_call(sandbox: Sandbox) -> None:
+    returned = (await call(sandbox, PICKLE, by_itself=False)).failure
+    assert returned
+    assert (returned.reason, returned.message) == (Reason.UNSERIALISABLE, "not serialisable: Told")
+    written = (await call(sandbox, PICKLE, by_itself=True)).failure
+    assert written
+    assert (written.reason, written.message) == (Reason.CRASHED, "Its answer is not JSON.")

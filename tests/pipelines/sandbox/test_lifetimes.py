@@ -9,13 +9,13 @@ import pytest
 
 from core.errors import Unavailable
 from pipelines.sandbox import zygote_process
-from pipelines.sandbox.outcome import Isolation
+from pipelines.sandbox.outcome import MIB, Isolation
 from pipelines.sandbox.probe import probe
 from pipelines.sandbox.sandbox import Sandbox
 from pipelines.sandbox.self_attack import ATTACKS, attack_self
 from tests.conftest import ROOT
 from tests.pipelines.sandbox.calls import SLEEP, call, result
-from tests.pipelines.sandbox.processes import all_gone, below, descriptors, zygotes
+from tests.pipelines.sandbox.processes import all_gone, anonymous_bytes, below, descriptors, zygotes
 from tests.polling import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -80,7 +80,7 @@ async def test_a_closed_sandbox_leaves_nothing(sandbox: Sandbox) -> None:
 async def test_all_ends_with_the_supervisor(sandbox: Sandbox) -> None:
     program = f"""
 import asyncio
-from pipelines.sandbox.outcome import Isolation
+from pipelines.sandbox.outcome import MIB, Isolation
 from pipelines.sandbox.sandbox import Sandbox
 async def main():
     async with Sandbox.open(isolations=[Isolation('{sandbox.isolation}')]) as sandbox:
@@ -117,3 +117,29 @@ async def test_without_bubblewrap_the_reason_is_told(monkeypatch: pytest.MonkeyP
     with pytest.raises(Unavailable, match="the program bwrap is not installed"):
         async with Sandbox.open(isolations=[Isolation.BUBBLEWRAP]):
             pass
+
+
+LEAKING = """
+import os, sys, threading
+kept = []
+def f():
+    kept.append((bytearray(1 << 20), os.pipe()))
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    was_there = "leaked" in sys.modules
+    sys.modules["leaked"] = sys
+    return [len(kept), was_there, threading.active_count()]
+"""
+
+
+@pytest.mark.timeout(300)
+async def test_a_thousand_calls_that_leak_leave_nothing_and_see_nothing_of_each_other(sandbox: Sandbox) -> None:
+    await call(sandbox, LEAKING)
+    processes, ours = zygotes(sandbox), descriptors(os.getpid())
+    theirs = [descriptors(process) for process in sorted(processes)]
+    held = sum(map(anonymous_bytes, processes))
+    for _ in range(40):
+        outcomes = await asyncio.gather(*(call(sandbox, LEAKING) for _ in range(25)))
+        assert [result(outcome) for outcome in outcomes] == [[1, False, 2]] * 25
+    assert zygotes(sandbox) == processes
+    assert (descriptors(os.getpid()), [descriptors(process) for process in sorted(processes)]) == (ours, theirs)
+    assert sum(map(anonymous_bytes, processes)) - held < MIB
