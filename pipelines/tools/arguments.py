@@ -10,6 +10,9 @@ from core.models.tools import Tool
 from pipelines.tools.rounds import ToolRequest
 
 
+MAX_SAID = 500
+
+
 class BadCall(Exception):
     """What is wrong with a call, in words."""
 
@@ -57,4 +60,5 @@ def _check(schema: dict[str, Any], arguments: dict[str, Any]) -> None:
 
 def _say(fault: jsonschema_rs.ValidationError) -> str:
     where = ".".join(map(str, fault.instance_path))
-    return f"{where}: {fault.message}" if where else fault.message
+    message = fault.message[:MAX_SAID]  # it repeats the value, which may be long
+    return f"{where}: {message}" if where else message
