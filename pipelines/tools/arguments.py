@@ -9,7 +9,6 @@ import msgspec
 from core.models.tools import Tool
 from pipelines.tools.rounds import ToolRequest
 
-
 MAX_SAID = 500
 
 
